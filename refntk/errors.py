@@ -1,0 +1,133 @@
+"""The exceptions of refntk, and the wording they share.
+
+Every error a user can cause is a `RefntkError`. Its message is one line: the offending thing, what
+was expected, the remedy. Each subclass also derives from the built-in exception that a caller would
+expect.
+"""
+
+from __future__ import annotations
+
+import difflib
+import reprlib
+from collections.abc import Iterable
+
+__all__ = [
+    "InputError",
+    "MethodError",
+    "MissingBackendError",
+    "NetworkError",
+    "RefntkError",
+    "ShapeError",
+    "StoreError",
+    "UnknownBackendError",
+    "nearest",
+    "unknown",
+]
+
+
+class RefntkError(Exception):
+    """Base class of every error that refntk raises on purpose."""
+
+
+class NetworkError(RefntkError, ValueError):
+    """The description of a network is wrong: its layers, their order, or its TOML file.
+
+    Parameters
+    ----------
+    message : str
+        One line.
+    layer : int, optional
+        Index of the offending layer, counted from 0, where one is to blame.
+    key : str, optional
+        The offending argument of that layer, or key of the TOML file.
+
+    Attributes
+    ----------
+    layer : int or None
+    key : str or None
+        As above; a reader of TOML finds the line to report from them.
+    """
+
+    def __init__(self, message: str, *, layer: int | None = None, key: str | None = None) -> None:
+        super().__init__(message)
+        self.layer = layer
+        self.key = key
+
+
+class ShapeError(RefntkError, ValueError):
+    """A well-formed network meets an input shape that it cannot take."""
+
+
+class InputError(RefntkError, ValueError):
+    """Images, labels or the files that hold them are unusable."""
+
+
+class MethodError(RefntkError, ValueError):
+    """A method was forced that does not apply to the network or to the input."""
+
+
+class UnknownBackendError(RefntkError, ValueError):
+    """No backend has this name."""
+
+
+class MissingBackendError(RefntkError, ImportError):
+    """A backend exists but the package it needs is not installed."""
+
+
+class StoreError(RefntkError, OSError):
+    """A kernel file cannot be written, read or understood."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Suggest the known name that a misspelt one was meant to be.
+
+    Parameters
+    ----------
+    word : str
+        The name that was given.
+    known : iterable of str
+        The names that exist. Upper and lower case count as equal.
+
+    Returns
+    -------
+    str
+        ``' (did you mean "X"?)'``, with its leading blank, or ``''`` where nothing is close.
+
+    Examples
+    --------
+    >>> nearest("same", ["SAME", "VALID"])
+    ' (did you mean "SAME"?)'
+    >>> nearest("padding", ["SAME", "VALID"])
+    ''
+    """
+    by_lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1)
+    return f' (did you mean "{by_lower[close[0]]}"?)' if close else ""
+
+
+def unknown(what: str, word: object, known: Iterable[str]) -> str:
+    """Word the message about a name that does not exist.
+
+    Parameters
+    ----------
+    what : str
+        What is named, such as ``"padding"``.
+    word : object
+        What was given in place of a known name.
+    known : iterable of str
+        The names that exist.
+
+    Returns
+    -------
+    str
+        One line with the given word, the nearest known name if there is one, and all known names.
+
+    Examples
+    --------
+    >>> unknown("padding", "same", ["SAME", "VALID"])
+    'unknown padding "same" (did you mean "SAME"?); known: SAME, VALID'
+    """
+    names = list(known)
+    hint = nearest(word, names) if isinstance(word, str) else ""
+    given = f'"{word}"' if isinstance(word, str) and word.isprintable() else reprlib.repr(word)
+    return f"unknown {what} {given}{hint}; known: {', '.join(names)}"

@@ -1,0 +1,1 @@
+"""Networks that come with refntk, as TOML files; see `refntk.network.preset`."""
