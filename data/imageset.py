@@ -1,0 +1,238 @@
+"""A set of images with what is known about them, and what every reader hands over."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refntk.errors import InputError
+
+__all__ = [
+    "ImageSet",
+    "InputInfo",
+    "IntArray",
+    "Pick",
+    "RawImages",
+    "check_layout",
+    "describe_images",
+    "image_digests",
+]
+
+IntArray = NDArray[np.int64]
+
+# Called with the number of images and their labels (or None): the sorted indices of those to read.
+Pick = Callable[[int, IntArray | None], IntArray]
+
+
+@dataclass(frozen=True, eq=False)
+class RawImages:
+    """What a reader returns: the chosen images as the file holds them.
+
+    Parameters
+    ----------
+    images : array of integer or float, shape (N, H, W) or (N, H, W, C)
+        The chosen images, in native byte order.
+    indices : array of int64, shape (N,)
+        Their positions in the file.
+    labels : array of int64, shape (N,), optional
+        Their classes.
+    class_names : tuple of str, optional
+        Name of class 0, 1, ...
+    names : tuple of str, optional
+        A name for each chosen image.
+    """
+
+    images: NDArray[Any]
+    indices: IntArray
+    labels: IntArray | None = None
+    class_names: tuple[str, ...] | None = None
+    names: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class InputInfo:
+    """What a kernel file keeps of a set of images: everything but the pixels.
+
+    Parameters
+    ----------
+    source : str
+        Where the images come from, as it was given.
+    shape : tuple of int
+        ``(H, W, C)`` of the images as read, before any preparation.
+    dtype : str
+        Name of their dtype as read, such as ``"uint8"``.
+    indices : array of int64, shape (N,)
+        Positions of the images in the source.
+    sha256 : array of bytes (``S64``), shape (N,)
+        SHA-256 of each image as read, in hexadecimal; see `image_digests`.
+    labels : array of int64, shape (N,), or None
+        Classes, where known.
+    class_names : tuple of str or None
+        Name of class 0, 1, ..., where known.
+    names : tuple of str or None
+        A name for each image, where known: its path in a folder.
+    """
+
+    source: str
+    shape: tuple[int, int, int]
+    dtype: str
+    indices: IntArray
+    sha256: NDArray[np.bytes_]
+    labels: IntArray | None = None
+    class_names: tuple[str, ...] | None = None
+    names: tuple[str, ...] | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return len(self.indices)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images, and what is known about them.
+
+    Parameters
+    ----------
+    images : array of integer or float, shape (N, H, W, C)
+        Axes: image, y, x, channel. As stored, or float64 where they were resampled.
+    info : InputInfo
+        Source, indices, labels and digests of these images.
+    """
+
+    images: NDArray[Any]
+    info: InputInfo
+
+    @property
+    def labels(self) -> IntArray | None:
+        """Class of each image, shape (N,), or None where unknown."""
+        return self.info.labels
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Name of class 0, 1, ..., or None where unknown."""
+        return self.info.class_names
+
+    @property
+    def indices(self) -> IntArray:
+        """Position of each image in the source, shape (N,)."""
+        return self.info.indices
+
+    @property
+    def source(self) -> str:
+        """Where the images come from, as it was given."""
+        return self.info.source
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """Name of each image, or None where unknown."""
+        return self.info.names
+
+
+def check_layout(source: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse an array that is not a stack of images, from its header alone.
+
+    Parameters
+    ----------
+    source : object
+        The file, for the message.
+    shape : tuple of int
+        Shape of the array.
+    dtype : numpy.dtype
+        Its dtype.
+
+    Raises
+    ------
+    InputError
+        Pickled objects; values that are neither integers nor floats; a number of axes other than 3
+        or 4; an axis of length 0.
+    """
+    if dtype.hasobject:
+        raise InputError(
+            f"{source}: holds pickled Python objects, which are never loaded because they can run "
+            "code; save a numeric array"
+        )
+    if dtype.kind not in "iuf":
+        raise InputError(
+            f"{source}: holds values of dtype {dtype}, expected integers or floats; convert them"
+        )
+    if len(shape) not in (3, 4):
+        raise InputError(
+            f"{source}: has {len(shape)} axes, shape {shape}; expected (N, H, W) or (N, H, W, C): "
+            "reshape it"
+        )
+    if 0 in shape:
+        raise InputError(f"{source}: is empty, shape {shape}; expected at least one image")
+
+
+def image_digests(images: NDArray[Any]) -> NDArray[np.bytes_]:
+    """SHA-256 of the bytes of each image.
+
+    Parameters
+    ----------
+    images : array, shape (N, ...)
+        Images of any dtype.
+
+    Returns
+    -------
+    array of bytes (``S64``), shape (N,)
+        Hexadecimal digests of each image's values in C order, little-endian.
+    """
+    little = images.dtype.newbyteorder("<")
+    digests = [
+        hashlib.sha256(np.ascontiguousarray(image, dtype=little).tobytes()).hexdigest()
+        for image in images
+    ]
+    return np.array(digests, dtype="S64")
+
+
+def describe_images(
+    images: NDArray[Any],
+    *,
+    source: str,
+    indices: IntArray | None = None,
+    labels: IntArray | None = None,
+    class_names: tuple[str, ...] | None = None,
+    names: tuple[str, ...] | None = None,
+) -> InputInfo:
+    """Collect what a kernel file keeps of its inputs.
+
+    Parameters
+    ----------
+    images : array of integer or float, shape (N, H, W, C)
+        The images before any preparation.
+    source : str
+        Where they come from.
+    indices : array of int64, shape (N,), optional
+        Positions in the source. Default: 0, 1, ..., N - 1.
+    labels, class_names, names : optional
+        As in `InputInfo`.
+
+    Returns
+    -------
+    InputInfo
+        The description, with the digest of each image.
+
+    Raises
+    ------
+    InputError
+        Not four axes.
+    """
+    if images.ndim != 4:
+        raise InputError(f"{source}: images of shape {images.shape}; expected (N, H, W, C)")
+    count, height, width, channels = images.shape
+    return InputInfo(
+        source=source,
+        shape=(height, width, channels),
+        dtype=images.dtype.name,
+        indices=np.arange(count) if indices is None else indices,
+        sha256=image_digests(images),
+        labels=labels,
+        class_names=class_names,
+        names=names,
+    )
