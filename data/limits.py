@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from refntk.errors import InputError, RefntkError
 
 __all__ = [
-    "ByteStream",
     "MAX_DEFLATE_RATIO",
+    "ByteStream",
     "available_memory",
     "one_line",
     "read_exactly",
