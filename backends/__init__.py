@@ -1,0 +1,136 @@
+"""How kernels are computed: one backend for each way, found by name and imported when asked for.
+
+A backend knows one thing, how to compute a block of kernels at the readout. Validation, planning,
+tiling, the layers after the readout and storage are written once, above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from refntk.errors import MissingBackendError, UnknownBackendError, unknown
+from refntk.reduction import Plan
+
+__all__ = ["Backend", "Block", "available_backends", "get_backend"]
+
+Block = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]
+"""NNGP and NTK at the readout, each of shape (rows, columns); None if the NTK is not asked for."""
+
+
+class Backend(Protocol):
+    """What a backend offers.
+
+    Attributes
+    ----------
+    name : str
+    methods : tuple of str
+        Those of `refntk.reduction.METHODS` that it has.
+    """
+
+    name: str
+    methods: tuple[str, ...]
+
+    def prepare(self, plan: Plan, images: npt.NDArray[Any], dtype: str) -> Any:
+        """Bring images into the backend's own layout.
+
+        Parameters
+        ----------
+        plan : Plan
+        images : float64 array, shape (N, H, W, C)
+        dtype : {"float64", "float32"}
+            Precision of the recursion.
+
+        Returns
+        -------
+        Prepared images, for the other two methods only.
+        """
+        ...
+
+    def diagonal(self, plan: Plan, prepared: Any, threads: int) -> npt.NDArray[np.float64]:
+        """NNGP between each image and itself at the readout, shape (N,).
+
+        The same arithmetic as in `block`, so that duplicates can be told by equality.
+        """
+        ...
+
+    def block(
+        self,
+        plan: Plan,
+        one: Any,
+        two: Any | None,
+        *,
+        ntk: bool,
+        threads: int,
+        progress: Callable[[float], None],
+    ) -> Block:
+        """Kernels at the readout between prepared images x and x'.
+
+        Parameters
+        ----------
+        plan : Plan
+        one, two : prepared images
+            N and M of them; None means the same images, and then only entries with row <= column
+            need to be right.
+        ntk : bool
+            Whether the NTK is wanted.
+        threads : int
+            Number of threads to use; the result does not depend on it.
+        progress : callable
+            Called now and then, from this thread, with the fraction of the block that has been
+            computed since the last call.
+
+        Returns
+        -------
+        nngp, ntk : float64 arrays, shape (N, M)
+        """
+        ...
+
+
+_MODULES = {
+    "numba": ("refntk.backends.numba", "pip install refntk"),
+    "numpy": ("refntk.backends.array_api", "pip install refntk"),
+    "cupy": ("refntk.backends.cupy", 'pip install "refntk[gpu]"'),
+}
+"""Where each backend is, and how to get what it needs."""
+
+
+def available_backends() -> tuple[str, ...]:
+    """List the names of the backends, installed or not."""
+    return tuple(_MODULES)
+
+
+def get_backend(name: str) -> Backend:
+    """Return the backend of this name.
+
+    Parameters
+    ----------
+    name : str
+        ``numba`` (fast, on the processor), or the literal recursion: ``numpy``, or ``cupy`` on a
+        graphics processor.
+
+    Returns
+    -------
+    Backend
+
+    Raises
+    ------
+    UnknownBackendError
+        No backend has this name.
+    MissingBackendError
+        A package that the backend needs cannot be imported.
+    """
+    if name not in _MODULES:
+        raise UnknownBackendError(unknown("backend", name, available_backends()))
+    module, install = _MODULES[name]
+    try:
+        backend: Backend = import_module(module).load()
+    except ImportError as error:
+        raise MissingBackendError(
+            f"the backend {name} cannot be used here ({error}); to install what it needs: {install}"
+        ) from error
+    return backend

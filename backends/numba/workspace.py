@@ -1,0 +1,155 @@
+"""The tables and the memory that the compiled functions work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from refntk.backends.numba.lanes import LANE_BYTES, lanes_of
+from refntk.backends.numba.layout import Layout, Step
+from refntk.backends.numba.rows import LINEAR, NONNEGATIVE, SIGNED
+from refntk.reduction import Plan
+
+__all__ = ["Tables", "Workspace"]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A plan as `refntk.backends.numba.slices.block_sums` reads it.
+
+    Attributes
+    ----------
+    plan : Plan
+    dtype : str
+        Precision of the recursion.
+    """
+
+    plan: Plan
+    dtype: str
+
+    @cached_property
+    def steps(self) -> npt.NDArray[np.int64]:
+        """One row of `Step` for each convolution."""
+        table = np.zeros((len(self.plan.steps), len(Step._fields)), np.int64)
+        column = Step()
+        place, scale_y, scale_x, relu = 0, 1, 1, False
+        for k, step in enumerate(self.plan.steps):
+            for a, window in enumerate((step.y, step.x)):
+                table[k, column.in_y + a] = window.n_in
+                table[k, column.out_y + a] = window.n_out
+                table[k, column.size_y + a] = window.size
+                table[k, column.stride_y + a] = window.stride
+                table[k, column.low_y + a] = window.low
+            # Kernels are not negative from the first Relu on.
+            signed = NONNEGATIVE if relu else SIGNED
+            table[k, column.activation] = signed if step.relu else LINEAR
+            relu = relu or step.relu
+            pairs = step.y.n_out * step.x.n_out * (1 + self.wrap)
+            table[k, column.variance] = place
+            table[k, column.root] = place + self._map(step.y.n_in, step.x.n_in)
+            place = table[k, column.after] = table[k, column.root] + 2 * pairs
+        for k in reversed(range(len(table))):
+            scale_y *= table[k, column.stride_y]
+            scale_x *= table[k, column.stride_x]
+            table[k, column.scale_y], table[k, column.scale_x] = scale_y, scale_x
+        return table
+
+    @cached_property
+    def weights(self) -> npt.NDArray[Any]:
+        """W_std² / |S| of each step."""
+        return np.array([step.weight for step in self.plan.steps], self.dtype)
+
+    @cached_property
+    def biases(self) -> npt.NDArray[Any]:
+        """b_std² of each step."""
+        return np.array([step.bias for step in self.plan.steps], self.dtype)
+
+    @property
+    def wrap(self) -> int:
+        """1 with circular padding, else 0."""
+        return int(any(step.y.wrap for step in self.plan.steps))
+
+    @property
+    def margin(self) -> int:
+        """Positions that any window reaches out of its image, on the side where it is most."""
+        windows = [window for step in self.plan.steps for window in (step.y, step.x)]
+        high = [w.stride * (w.n_out - 1) - w.low + w.size - w.n_in for w in windows]
+        return max([0, *high, *(w.low for w in windows)])
+
+    @property
+    def displacements(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Range of the displacements after the last step, along y and along x."""
+        if not self.plan.pooled:
+            return (0, 1), (0, 1)
+        height, width, _ = self.plan.shape
+        if self.plan.steps:
+            height, width = self.plan.steps[-1].y.n_out, self.plan.steps[-1].x.n_out
+        if self.wrap:
+            return (0, height), (0, width)
+        return (1 - height, height), (1 - width, width)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where everything lies in the workspace."""
+        height, width, channels = self.plan.shape
+        lanes = lanes_of(np.dtype(self.dtype))
+        windows = self.plan.steps
+        widest = max([width, *(step.x.n_out for step in windows)])
+        tallest = max([height, *(step.y.n_out for step in windows)])
+        line = (widest + 2 * self.margin) * lanes
+        slot = widest * lanes
+        slots = [
+            (step.y.n_out * step.y.stride if self.wrap else 0) + step.y.size for step in windows
+        ]
+        ring = max([0, *slots]) * slot
+        map_size = self._map(height, width)
+        if windows:
+            last = windows[-1]
+            map_size = int(self.steps[-1, Step().after]) + self._map(last.y.n_out, last.x.n_out)
+        pixels = height * channels * width * (1 + self.wrap) * lanes
+        sizes = {
+            "slice": tallest * line, "ring": ring, "zero": line, "gathered": line, "older": line,
+            "tangent_size": 0, "halo": line, "pixels1": height * channels * width,
+            "pixels2": pixels, "maps1": map_size * lanes, "maps2": map_size * lanes,
+            "map1": map_size, "map_size": 0, "size": 0,
+        }  # fmt: skip
+        places: dict[str, int] = {}
+        end = 0
+        for name, size in sizes.items():
+            places[name] = end
+            end += -(-size // lanes) * lanes  # every region begins on a register's boundary
+        places["map_size"] = map_size
+        return Layout(
+            height=height, width=width, channels=channels, margin=self.margin, wrap=self.wrap,
+            line=line, slot=slot, **places,
+        )  # fmt: skip
+
+    def _map(self, height: int, width: int) -> int:
+        return (height + 2 * self.margin) * (width + 2 * self.margin)
+
+
+class Workspace:
+    """Memory of one thread: a few images' worth, whatever the number of images.
+
+    Parameters
+    ----------
+    tables : Tables
+    ntk : bool
+        Whether the NTK is wanted.
+    """
+
+    def __init__(self, tables: Tables, ntk: bool) -> None:
+        self.work = _aligned(tables.layout.size, tables.dtype)
+        self.tangent = _aligned(tables.layout.tangent_size, tables.dtype) if ntk else None
+
+
+def _aligned(size: int, dtype: str) -> npt.NDArray[Any]:
+    """Zeros whose first element begins a cache line."""
+    itemsize = np.dtype(dtype).itemsize
+    raw = np.zeros(size * itemsize + LANE_BYTES, np.uint8)
+    start = -raw.ctypes.data % LANE_BYTES
+    return raw[start : start + size * itemsize].view(dtype)

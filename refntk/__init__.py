@@ -1,0 +1,89 @@
+"""Exact kernels of infinitely wide equivariant networks: NNGP and NTK.
+
+    >>> import numpy as np, refntk
+    >>> images = np.random.default_rng(0).random((4, 8, 8, 3))
+    >>> k = refntk.kernel(refntk.preset("gcnn-paper"), images)
+    >>> k.nngp.shape, k.ntk.shape
+    ((4, 4), (4, 4))
+
+Names are imported when they are first used, so that commands which need no arrays start at once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from refntk.errors import (
+        InputError,
+        MethodError,
+        MissingBackendError,
+        NetworkError,
+        RefntkError,
+        ShapeError,
+        StoreError,
+        UnknownBackendError,
+    )
+    from refntk.evaluate import Kernel, kernel
+    from refntk.layers import (
+        Conv,
+        Dense,
+        Flatten,
+        GlobalAvgPool,
+        GroupConv,
+        GroupPool,
+        Lift,
+        Relu,
+    )
+    from refntk.network import Network, preset, presets
+
+    __version__: str
+
+__all__ = [
+    "Conv",
+    "Dense",
+    "Flatten",
+    "GlobalAvgPool",
+    "GroupConv",
+    "GroupPool",
+    "InputError",
+    "Kernel",
+    "Lift",
+    "MethodError",
+    "MissingBackendError",
+    "Network",
+    "NetworkError",
+    "RefntkError",
+    "Relu",
+    "ShapeError",
+    "StoreError",
+    "UnknownBackendError",
+    "__version__",
+    "kernel",
+    "preset",
+    "presets",
+]
+
+_HOMES = {
+    "refntk.errors": [name for name in __all__ if name.endswith("Error")],
+    "refntk.evaluate": ["Kernel", "kernel"],
+    "refntk.network": ["Network", "preset", "presets"],
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from the module where it lives."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("refntk")
+    elif name in __all__:
+        value = getattr(import_module(_HOME_OF.get(name, "refntk.layers")), name)
+    else:
+        raise AttributeError(f"module 'refntk' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
