@@ -1,0 +1,39 @@
+"""The `refntk` command: one file a command, no arithmetic, heavy imports inside the commands."""
+
+from __future__ import annotations
+
+import click
+
+from refntk.cli.bench import bench
+from refntk.cli.compute import compute
+from refntk.cli.env import env
+from refntk.cli.info import info
+from refntk.cli.networks import networks
+from refntk.cli.program import Program
+
+__all__ = ["main"]
+
+
+@click.group(
+    cls=Program,
+    epilog="""\b
+Start here:
+  refntk networks
+  refntk compute gcnn-paper sample:histology -o histology.h5
+  refntk info histology.h5
+
+`refntk COMMAND -h` explains a command. Exit status: 0 done; 2 wrong use or bad input;
+130 interrupted; 1 anything else that went wrong.""",
+)
+@click.version_option(package_name="refntk", message="%(prog)s %(version)s")
+def main() -> None:
+    """Exact kernels of infinitely wide equivariant networks on images.
+
+    refntk computes the covariance of such a network's outputs at initialisation (NNGP) and its
+    neural tangent kernel (NTK), for every pair of images, without sampling networks and without
+    approximation.
+    """
+
+
+for _command in (compute, info, networks, bench, env):
+    main.add_command(_command)

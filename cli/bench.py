@@ -1,0 +1,37 @@
+"""`refntk bench`: how fast refntk is on this machine."""
+
+from __future__ import annotations
+
+import click
+
+from refntk.cli import options
+from refntk.cli.program import Command
+
+__all__ = ["bench"]
+
+
+@click.command(
+    cls=Command,
+    short_help="Measure the speed on this machine.",
+    epilog="""\b
+Examples:
+  refntk bench
+  refntk bench --quick --threads 1""",
+)
+@options.threads
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="Leave out compilation, start-up and peak memory, which need processes of their own.",
+)
+def bench(threads: int | None, quick: bool) -> None:
+    """Measure the speed of refntk on this machine, and print a table.
+
+    The unit of speed is nanoseconds per entry and layer; an entry is one pair of positions of one
+    pair of images and one rotation. Each time is the best of several: leave the machine alone
+    meanwhile. --threads counts for the measurements with several threads.
+    """
+    from refntk.bench import measurements
+
+    for row in measurements(threads, full=not quick):
+        click.echo(f"{row.what:<42}  {row.value:<30}  {row.comment}".rstrip())

@@ -1,0 +1,156 @@
+"""`refntk compute`: from images to a kernel file."""
+
+from __future__ import annotations
+
+import click
+
+from refntk.cli import options
+from refntk.cli.program import Command
+from refntk.cli.progress import ProgressBar
+
+__all__ = ["compute"]
+
+_KERNELS = ("nngp", "ntk")
+
+
+@click.command(
+    cls=Command,
+    short_help="Compute the kernels of a network for images.",
+    epilog="""\b
+Inputs, for X1 and X2:
+  sample:histology, sample:digits       images that come with refntk
+  images.npy                            (N, H, W, C), or (N, H, W) for grey images
+  images.npz, images.npz::train         the only array of images in it, or the one called train
+  images.h5, images.h5::group/train     the same for HDF5
+  t10k-images-idx3-ubyte.gz             as MNIST has them; labels from the file beside it
+  tiles/                                a folder with a sub-folder of PNG, TIFF or JPEG a class
+
+Integer images are divided by the largest value of their type, floating-point ones are taken
+as they are. Images are prepared in this order: --limit, --size, scaling, --standardize.
+
+\b
+Examples:
+  refntk compute gcnn-paper sample:histology -o histology.h5
+  refntk compute gcnn-paper tiles/ -o tiles.h5 --limit 900 --size 32 --dtype float32
+  refntk compute mine.toml data.npz::test_images data.npz::train_images -o k.h5 --get ntk
+  refntk info histology.h5""",
+)
+@click.argument("network")
+@click.argument("x1")
+@click.argument("x2", required=False)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT.h5",
+    help="The HDF5 file to write. It appears when it is complete.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace OUT.h5 if it exists.")
+@click.option(
+    "--get",
+    type=options.Word("kernel", *_KERNELS),
+    multiple=True,
+    metavar="nngp|ntk",
+    help="Kernel to compute; can be given twice. NNGP alone is cheaper.  [default: both]",
+)
+@click.option(
+    "--limit",
+    type=options.positive,
+    metavar="N",
+    help="Take at most N images of X1, and of X2, keeping the proportions of the classes.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="S",
+    default=0,
+    show_default=True,
+    help="Seed of the choice that --limit makes.",
+)
+@click.option(
+    "--size",
+    type=options.positive,
+    metavar="PX",
+    help="Shrink the images to PX by PX pixels, averaging over areas.",
+)
+@click.option(
+    "--standardize",
+    is_flag=True,
+    help="Give each channel mean 0 and standard deviation 1 over X1; X2 is treated alike.",
+)
+@options.dtype
+@options.backend
+@options.method
+@options.threads
+@click.option(
+    "--tile",
+    type=options.positive,
+    metavar="N",
+    help="Compute and store tiles of N by N pairs; the result does not depend on it.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")
+def compute(
+    network: str,
+    x1: str,
+    x2: str | None,
+    output: str,
+    overwrite: bool,
+    get: tuple[str, ...],
+    limit: int | None,
+    seed: int,
+    size: int | None,
+    standardize: bool,
+    dtype: str,
+    backend: str,
+    method: str,
+    threads: int | None,
+    tile: int | None,
+    quiet: bool,
+) -> None:
+    """Compute the kernels of NETWORK for every pair of images of X1, or of X1 and X2.
+
+    NETWORK is one of `refntk networks` or a TOML file. The kernels at the end of the network, NNGP
+    and NTK, become the datasets /nngp and /ntk of an HDF5 file, next to the labels of the images
+    and a record of how they were computed. One line on stdout says what was written.
+    """
+    from refntk.data.inputs import load_inputs
+    from refntk.data.kernel_format import KernelDescription
+    from refntk.data.store import KernelWriter
+    from refntk.evaluate import Job
+    from refntk.network import load_network
+
+    net = load_network(network)
+    inputs = load_inputs(
+        x1, x2, limit=limit, seed=seed, size=size, standardize=standardize
+    )
+    job = Job(
+        net,
+        inputs.x1,
+        inputs.x2,
+        get=tuple(name for name in _KERNELS if name in get) or _KERNELS,
+        dtype=dtype,
+        backend=backend,
+        method=method,
+        threads=threads,
+        tile=tile,
+    )
+    description = KernelDescription(
+        network=net.to_toml(),
+        network_hash=net.hash,
+        kernels=job.get,
+        dtype=job.dtype,
+        backend=job.backend,
+        method=job.method,
+        tile=job.tile,
+        x1=inputs.info1,
+        x2=inputs.info2,
+        preprocessing=inputs.preprocessing,
+    )
+    with (
+        KernelWriter(output, description, overwrite=overwrite) as writer,
+        ProgressBar(job.pairs, quiet=quiet) as bar,
+    ):
+        for part in job.tiles:
+            writer.write(part.rows, part.cols, job.block(part, bar.update))
+    written = ", ".join(f"{name} {job.shape} {job.dtype}" for name in job.get)
+    click.echo(f"{output}: {written}")

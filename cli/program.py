@@ -1,0 +1,112 @@
+"""How a command ends: errors as one line and an exit status, a traceback only with `--debug`."""
+
+from __future__ import annotations
+
+import shlex
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from refntk.errors import RefntkError
+
+__all__ = ["BadUse", "Command", "Fault", "Interrupted", "Program"]
+
+_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_ARGUMENTS = "refntk.arguments"
+
+
+class Fault(click.ClickException):
+    """The end of a command that failed for a reason nobody foresaw."""
+
+    exit_code = 1
+
+
+class BadUse(click.ClickException):
+    """The end of a command that was used wrongly or got bad input."""
+
+    exit_code = 2
+
+
+class Interrupted(click.ClickException):
+    """The end of a command that was interrupted from the keyboard."""
+
+    exit_code = 130
+
+
+class Command(click.Command):
+    """A click command with `-h`, `--debug` and the project's exit statuses.
+
+    A `RefntkError` ends the process with status 2, an interrupt with 130 and the command to repeat,
+    and whatever nobody foresaw with 1. Each is one line on stderr; with `--debug` the traceback
+    comes before it.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.context_settings = {**_SETTINGS, **self.context_settings}
+        self.params.append(
+            click.Option(["--debug"], is_flag=True, help="Show the Python traceback of an error.")
+        )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command and translate what it raises."""
+        debug = ctx.params.pop("debug")
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.ClickException, BrokenPipeError):
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            if debug:
+                click.echo(traceback.format_exc(), err=True, nl=False)
+            raise _failure(error, ctx) from None
+
+
+def _failure(error: BaseException, ctx: click.Context) -> click.ClickException:
+    """Word what ended a command, and choose the exit status."""
+    if isinstance(error, RefntkError):
+        return BadUse(str(error))
+    if isinstance(error, KeyboardInterrupt):
+        again = shlex.join(["refntk", *ctx.meta.get(_ARGUMENTS, ())])
+        return Interrupted(f"interrupted; nothing was kept. To start again: {again}")
+    if isinstance(error, MemoryError):
+        return Fault("not enough memory; try a smaller --limit, --size or --tile")
+    reason = " ".join(str(error).split())
+    return Fault(
+        f"unexpected {type(error).__name__}: {reason}. This is a fault of refntk: please repeat "
+        "the command with --debug and report what it prints, with the output of `refntk env`"
+    )
+
+
+class Program(click.Group):
+    """The group of commands; it remembers its arguments, for the line that an interrupt prints."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.context_settings = {**_SETTINGS, **self.context_settings}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the arguments as they were typed, then parse them."""
+        ctx.meta[_ARGUMENTS] = tuple(args)
+        with _one_line():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was named."""
+        with _one_line():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Shorten click's answer to wrong use, four lines with a synopsis, to the one that matters."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx is not None else "refntk"
+        message = error.format_message().rstrip(".")
+        raise BadUse(f"{message}; `{command} -h` shows the right use") from None

@@ -1,0 +1,102 @@
+"""The progress bar: pairs done, rate and time left, on stderr and only where that is a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+__all__ = ["ProgressBar"]
+
+_WIDTH = 24
+_SECONDS_BETWEEN_LINES = 0.1
+
+
+class ProgressBar:
+    """A line that rewrites itself, `[#####    ]  42 %  1720/4095 pairs  35.1 pairs/s  1:08 left`.
+
+    Used as a context manager; leaving it removes the line, so that what is printed next stands
+    alone. The rate counts from the first report onwards: what comes before is compilation, which
+    the remaining pairs do not pay.
+
+    Parameters
+    ----------
+    total : int
+        Number of pairs of images to compute.
+    quiet : bool
+        Show nothing, whatever stderr is.
+    """
+
+    def __init__(self, total: int, *, quiet: bool) -> None:
+        self._total = total
+        self._stream = sys.stderr
+        self._shown = not quiet and self._stream.isatty()
+        self._done = 0
+        self._first: tuple[float, int] | None = None
+        self._last_line = 0.0
+
+    def __enter__(self) -> ProgressBar:
+        if self._shown:
+            self._write()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._shown:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+    def update(self, pairs: int) -> None:
+        """Report pairs that have just been finished.
+
+        Parameters
+        ----------
+        pairs : int
+            How many, since the last report.
+        """
+        self._done += pairs
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (now, self._done)
+        if self._shown and now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            self._write()
+
+    def line(self, now: float) -> str:
+        """Compose the text of the line.
+
+        Parameters
+        ----------
+        now : float
+            The moment, in seconds of `time.monotonic`.
+
+        Returns
+        -------
+        str
+            Bar, percentage, pairs and, once two reports have come, rate and time left.
+        """
+        filled = _WIDTH * self._done // self._total
+        parts = [
+            f"[{'#' * filled}{' ' * (_WIDTH - filled)}]",
+            f"{100 * self._done // self._total:3d} %",
+            f"{self._done}/{self._total} pairs",
+        ]
+        if self._first is not None and self._done > self._first[1] and now > self._first[0]:
+            rate = (self._done - self._first[1]) / (now - self._first[0])
+            parts += [f"{rate:.3g} pairs/s", f"{_clock((self._total - self._done) / rate)} left"]
+        return "  ".join(parts)
+
+    def _write(self) -> None:
+        self._stream.write("\r" + self.line(time.monotonic()) + "\x1b[K")
+        self._stream.flush()
+
+
+def _clock(seconds: float) -> str:
+    """Seconds as 1:23 or 4:05:06."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"

@@ -1,0 +1,199 @@
+"""Measurements of speed and memory on the machine at hand, each against what it is to be held to.
+
+One *entry* is one pair of positions (t, t') of one pair of images and one rotation; the unit of
+speed is nanoseconds per entry and layer. Machines are noisy: every time is the best of several.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+from refntk.evaluate import Job, default_threads, kernel
+from refntk.layers import Conv, GlobalAvgPool, Layer, Relu
+from refntk.network import Network, preset
+
+__all__ = ["Measurement", "command_memory", "measurements"]
+
+_DEPTH = 5
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One line of the table.
+
+    Attributes
+    ----------
+    what : str
+        What was measured.
+    value : str
+        The figure with its unit.
+    comment : str
+        What it compares with, measured in the same run; may be empty.
+    """
+
+    what: str
+    value: str
+    comment: str = ""
+
+
+def measurements(threads: int | None = None, full: bool = True) -> Iterator[Measurement]:
+    """Measure, and give each line of the table as it is there.
+
+    Parameters
+    ----------
+    threads : int, optional
+        For the measurements with several threads. Default: all processors.
+    full : bool, default True
+        Also the slow ones, in processes of their own: compilation, start-up, peak memory.
+
+    Yields
+    ------
+    Measurement
+    """
+    count = threads or default_threads()
+    peak = import_module("refntk.backends.numba.peak")
+    yield Measurement("vector registers", f"{peak.vector_bits()} bits")
+    times = {}
+    for dtype, get, size in (
+        ("float32", "both", 28), ("float32", "both", 32), ("float32", "nngp", 28),
+        ("float64", "both", 28), ("float64", "nngp", 28),
+    ):  # fmt: skip
+        value = times[dtype, get, size] = _entry_time(size, dtype, get)
+        bare = peak.inner_loop_time(dtype, get == "both")
+        names = "NNGP + NTK" if get == "both" else "NNGP alone"
+        comment = f"{bare / value:.0%} of the bare inner loop ({bare * 1e9:.3f} ns)"
+        whole = times[dtype, "both", 28]
+        if (dtype, get) == ("float64", "both"):
+            comment += f", {whole / times['float32', 'both', 28]:.2f} x float32"
+        elif get == "nngp":
+            comment += f", {value / whole:.2f} x both"
+        yield Measurement(
+            f"{dtype}, {names}, {size}x{size}, 1 thread",
+            f"{value * 1e9:.3f} ns per entry and layer", comment,
+        )  # fmt: skip
+    one, many = _block_time(1), _block_time(count)
+    yield Measurement(f"{count} threads against 1", f"{one / many:.2f} x faster")
+    for dtype in ("float32", "float64"):
+        value = _pair_time(dtype, count)
+        yield Measurement(
+            f"gcnn-paper, 32x32, {dtype}, {count} threads", f"{value * 1e3:.1f} ms a pair"
+        )
+    if full:
+        yield from _processes()
+
+
+def _best(function: Callable[[], object], repeats: int) -> float:
+    function()  # compiles, and fills the caches
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
+def _images(count: int, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    return np.random.default_rng(_SEED).random((count, size, size, 3))
+
+
+def _network() -> Network:
+    """Build an ordinary network, whose pairs of images cost a single rotation."""
+    layers: list[Layer] = [Conv((3, 3)), Relu()]
+    return Network([*layers * _DEPTH, GlobalAvgPool()])
+
+
+def _block(size: int, dtype: str, get: str, rows: int, threads: int) -> Callable[[], object]:
+    lanes = 64 // np.dtype(dtype).itemsize
+    kernels = ("nngp", "ntk") if get == "both" else (get,)
+    job = Job(
+        _network(), _images(rows, size), _images(lanes, size),
+        get=kernels, dtype=dtype, threads=threads,
+    )  # fmt: skip
+    return lambda: [job.block(tile) for tile in job.tiles]
+
+
+def _entry_time(size: int, dtype: str, get: str) -> float:
+    pairs = 64 // np.dtype(dtype).itemsize
+    return _best(_block(size, dtype, get, 1, 1), 12) / (pairs * size**4 * _DEPTH)
+
+
+def _block_time(threads: int) -> float:
+    return _best(_block(28, "float32", "both", 16, threads), 4)
+
+
+def _pair_time(dtype: str, threads: int) -> float:
+    images, net = _images(16, 32), preset("gcnn-paper")
+    seconds = _best(lambda: kernel(net, images, dtype=dtype, threads=threads), 2)
+    return seconds / (16 * 17 / 2)
+
+
+def _processes() -> Iterator[Measurement]:
+    with tempfile.TemporaryDirectory() as folder:
+        cold = os.environ | {"NUMBA_CACHE_DIR": folder}
+        images = Path(folder, "images.npy")
+        np.save(images, _images(1, 4))
+        once = ["compute", "gcnn-paper", str(images), "--overwrite", "-o", f"{folder}/once.h5"]
+        first, second = (_command(once, cold) for _ in range(2))
+        yield Measurement(
+            "compute one 4x4 image, compiling", f"{first:.1f} s", f"{second:.1f} s once cached"
+        )
+        version = min(_command(["--version"], dict(os.environ)) for _ in range(5))
+        yield Measurement("refntk --version", f"{version:.2f} s")
+        np.save(images, _images(90, 32))
+        many = ["compute", "gcnn-paper", str(images), "--dtype", "float32"]
+        begin = time.perf_counter()
+        peak = command_memory([*many, "-o", f"{folder}/many.h5"])
+        seconds = time.perf_counter() - begin
+        yield Measurement(
+            "compute gcnn-paper, 90 images of 32x32", f"{peak:.0f} MB at most", f"{seconds:.0f} s"
+        )
+
+
+def command_memory(arguments: list[str]) -> float:
+    """Run the command line in a process of its own.
+
+    Parameters
+    ----------
+    arguments : list of str
+        Those of `refntk`.
+
+    Returns
+    -------
+    float
+        Largest resident memory of the process, in units of 2**20 bytes.
+    """
+    # Not the usage that the system reports of a child: that counts the memory of its parent, too.
+    code = """if True:
+        import sys
+        from refntk.cli import main
+        main(sys.argv[1:], standalone_mode=False)
+        status = open("/proc/self/status").read().split()
+        print(status[status.index("VmHWM:") + 1])
+    """
+    return int(_run(code, arguments, dict(os.environ)).split()[-1]) / 1024
+
+
+def _command(arguments: list[str], environment: dict[str, str]) -> float:
+    """Run the command line in a process of its own, and time it."""
+    begin = time.perf_counter()
+    _run("from refntk.cli import main; main()", arguments, environment)
+    return time.perf_counter() - begin
+
+
+def _run(code: str, arguments: list[str], environment: dict[str, str]) -> str:
+    # Without -P a folder refntk/ in the current one would hide the installed package.
+    program = [sys.executable, "-P", "-c", code, *arguments]
+    return subprocess.run(
+        program, check=True, env=environment, capture_output=True, text=True
+    ).stdout
