@@ -121,6 +121,37 @@ def test_no_warnings_for_zeros(rng: np.random.Generator) -> None:
             assert np.isfinite(result.ntk).all()
 
 
+@pytest.mark.parametrize("method", ["slices", "literal"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_without_biases_the_size_of_an_image_is_of_no_account(
+    dtype: str, method: str, rng: np.random.Generator
+) -> None:
+    net = Network([Lift((3, 3), "C4"), Relu(), *BODY[2:], Dense()])
+    images = rng.normal(size=(4, 4, 4, 2))
+    right = kernel(net, images, dtype=dtype, method=method)
+    powers = np.array([0, 40, -40, 3])
+    scaled = np.ldexp(images, powers[:, None, None, None])
+    for tile in (None, 2):
+        result = kernel(net, scaled, dtype=dtype, method=method, tile=tile)
+        for name in KERNELS:
+            expected = np.ldexp(getattr(right, name), powers[:, None] + powers)
+            assert np.array_equal(getattr(result, name), expected)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-18, 1e18, 1e150])
+def test_very_large_and_very_small_images(
+    scale: float, rng: np.random.Generator, assert_close: Close
+) -> None:
+    images = rng.random(size=(3, 4, 4, 2))
+    net = Network([Conv((3, 3)), Relu(), Conv((3, 3)), Relu(), GlobalAvgPool(), Dense(), Relu()])
+    right, result = kernel(net, images), kernel(net, images * scale)
+    assert_close(result.nngp / scale**2, right.nngp)
+    assert_close(result.ntk / scale**2, right.ntk)
+    if 1e-20 < scale < 1e20:
+        single = kernel(net, images * scale, dtype="float32")
+        assert_close(single.ntk.astype(np.float64) / scale**2, right.ntk, tol=1e-5)
+
+
 # ---------------------------------------------------------------------------------------------
 # What to compute.
 
@@ -356,7 +387,7 @@ def with_nan(index: int) -> Any:
         ((IMAGES, [[1.0], [1.0, 2.0]]), r"^X2: expected images of shape \(N, H, W, C\), "),
         (
             (IMAGES, np.ones((2, 6, 6, 1))),
-            r"^X2: its images have the shape \(6, 6, 1\) .*, those of X1 \(6, 6, 3\): both must be ",
+            r"^X2: its images have the shape \(6, 6, 1\) .*, those of X1 \(6, 6, 3\): both ",
         ),
         ((IMAGES, np.ones((2, 6, 5, 3))), r"^X2: its images have the shape \(6, 5, 3\) "),
     ],

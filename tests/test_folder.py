@@ -105,7 +105,7 @@ def test_pillow_does_not_write_on_stderr(tmp_path):
         "except ValueError: pass\n"
     )
     run = subprocess.run(
-        [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-c", code, tmp_path], capture_output=True, text=True, check=True
     )
     assert (run.stdout, run.stderr) == ("", "")
 

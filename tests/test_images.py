@@ -209,7 +209,8 @@ def test_available_memory_without_proc(monkeypatch):
 
 def test_importing_is_light():
     code = "import sys, refntk.data; print({'h5py', 'PIL', 'numba', 'scipy'} & set(sys.modules))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-P", "-c", code]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"
 
 

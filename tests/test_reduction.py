@@ -97,6 +97,14 @@ def test_both_reductions_apply_to_every_preset(name: str) -> None:
     assert make_plan(preset(name), (28, 28, 1)).method == "slices"
 
 
+@pytest.mark.parametrize("method", ["slices", "literal"])
+def test_biases_before_the_readout_prevent_homogeneity(method: str) -> None:
+    for b_std, head in ((0.0, 0.0), (0.0, 0.5), (0.5, 0.0)):
+        layers = [Lift((3, 3), "C2"), Relu(), GroupConv((3, 3), b_std=b_std), GroupPool()]
+        plan = make_plan(Network([*layers, Dense(b_std=head)]), (4, 5, 1), method)
+        assert plan.homogeneous == (b_std == 0)
+
+
 # ---------------------------------------------------------------------------------------------
 # What prevents the reductions.
 

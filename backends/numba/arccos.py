@@ -16,7 +16,7 @@ from __future__ import annotations
 __all__ = ["ANGLE", "SEGMENT"]
 
 ANGLE: dict[int, tuple[float, ...]] = {
-    # relative error 1.5e-8 on [0, 1]
+    # relative error 2.2e-8 on [0, 1], rounding of the coefficients included
     32: (
         0.22507907450199127,
         0.018756987527012825,
@@ -27,7 +27,7 @@ ANGLE: dict[int, tuple[float, ...]] = {
         -0.0003398701664991677,
         0.00019948877161368728,
     ),
-    # relative error 6.2e-16 on [0, 1]
+    # relative error 6.5e-16 on [0, 1]
     64: (
         0.22507907903927665,
         0.01875658991986095,
@@ -51,7 +51,7 @@ ANGLE: dict[int, tuple[float, ...]] = {
 """Coefficients in increasing order, by the number of bits of the floating-point type."""
 
 SEGMENT: dict[int, tuple[float, ...]] = {
-    # relative error 1.5e-8 on [0, 1]
+    # relative error 4.7e-8 on [0, 1], rounding of the coefficients included
     32: (
         0.3001054525375366,
         0.015004868619143963,

@@ -67,9 +67,7 @@ def row_function(activation: int, last: bool, three: bool) -> Any:
     """
 
     @njit(**OPTIONS)
-    def row(
-        d, t, below_d, below_t, above_d, above_t, map1, map2, weight, columns
-    ):
+    def row(d, t, below_d, below_t, above_d, above_t, map1, map2, weight, columns):
         wide()
         g0, g1, g2 = above_d
         if t is not None:

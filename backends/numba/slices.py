@@ -135,6 +135,19 @@ def _halo(work, r, width, low, right, one, two, line, lay):
 
 
 @njit(**INLINE)
+def _source(work, r, here, known, height, width, low, right, one, two, line, lay):
+    """Offsets, for D and for the NTK, of the first column that a window reads of row r.
+
+    `here` is that of row 0; the NTK of the images, not `known`, is zero, as it is outside.
+    """
+    if lay.wrap or 0 <= r < height:
+        row = here + _wrapped(r, height) * lay.line
+        return row, row if known else lay.zero
+    _halo(work, r, width, low, right, one, two, line, lay)
+    return lay.halo, lay.zero
+
+
+@njit(**INLINE)
 def _older(array, count, oldest, slots, columns, lay):
     """Offsets of two rows that sum to `count` box sums, from slot `oldest` of the ring on."""
     if count == 0:
@@ -155,9 +168,7 @@ def _older(array, count, oldest, slots, columns, lay):
 
 
 @njit(**INLINE)
-def _row(
-    kind, work, tangent, out, below, older, newest, map1, map2, weight, columns
-):
+def _row(kind, work, tangent, out, below, older, newest, map1, map2, weight, columns):
     """Call the row function of a step: kind is 4 x activation + 2 x last + three columns to sum."""
     d, t = at(work, out), at(tangent, out)
     below_d, below_t = at(work, below[0]), at(tangent, below[1])
@@ -225,27 +236,20 @@ def _advance(work, tangent, k, dy_out, dx_out, table, weight, lay):
         # Slices are overwritten from the top, and wrapped windows come back to the top.
         bound = stride * (rows - 1) - low + size if lay.wrap else newest + (0 if direct else 1)
         for r in range(max(ready, first), bound):
-            if lay.wrap or 0 <= r < height:
-                d = here + _wrapped(r, height) * lay.line
-                t = lay.zero if k == 0 else d
-            else:
-                _halo(work, r, width, low_x, right, one, two, map_line, lay)
-                d, t = lay.halo, lay.zero
+            d, t = _source(
+                work, r, here, k > 0, height, width, low_x, right, one, two, map_line, lay
+            )
             slot = lay.ring + _wrapped(oldest + r - first, slots) * lay.slot
             gather(work, slot, d, size_x, stride_x, columns, lay)
             gather(tangent, slot, t, size_x, stride_x, columns, lay)
         ready = max(ready, bound)
         slot = lay.ring + _wrapped(oldest + size - 1, slots) * lay.slot
+        d = t = slot
         if direct:
-            if newest < height:
-                d = here + newest * lay.line
-                t = lay.zero if k == 0 else d
-            else:
-                _halo(work, newest, width, low_x, right, one, two, map_line, lay)
-                d, t = lay.halo, lay.zero
+            d, t = _source(
+                work, newest, here, k > 0, height, width, low_x, right, one, two, map_line, lay
+            )
             ready = newest + 1
-        else:
-            d = t = slot
         older = _older(work, size - 1, oldest, slots, columns, lay)
         _older(tangent, size - 1, oldest, slots, columns, lay)
         oldest = (oldest + stride) % slots if stride >= slots else _wrapped(oldest + stride, slots)
