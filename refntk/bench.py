@@ -13,19 +13,23 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from refntk.evaluate import Job, default_threads, kernel
+from refntk.evaluate import DTYPES, KERNELS, Job, default_threads, kernel
 from refntk.layers import Conv, GlobalAvgPool, Layer, Relu
 from refntk.network import Network, preset
 
 __all__ = ["Measurement", "command_memory", "measurements"]
 
 _DEPTH = 5
+_ROWS = 4  # images x in a measurement of a single thread
 _SEED = 0
+_Name = TypeVar("_Name")
 
 
 @dataclass(frozen=True)
@@ -64,43 +68,86 @@ def measurements(threads: int | None = None, full: bool = True) -> Iterator[Meas
     count = threads or default_threads()
     peak = import_module("refntk.backends.numba.peak")
     yield Measurement("vector registers", f"{peak.vector_bits()} bits")
-    times = {}
-    for dtype, get, size in (
-        ("float32", "both", 28), ("float32", "both", 32), ("float32", "nngp", 28),
-        ("float64", "both", 28), ("float64", "nngp", 28),
-    ):  # fmt: skip
-        value = times[dtype, get, size] = _entry_time(size, dtype, get)
-        bare = peak.inner_loop_time(dtype, get == "both")
-        names = "NNGP + NTK" if get == "both" else "NNGP alone"
-        comment = f"{bare / value:.0%} of the bare inner loop ({bare * 1e9:.3f} ns)"
-        whole = times[dtype, "both", 28]
-        if (dtype, get) == ("float64", "both"):
-            comment += f", {whole / times['float32', 'both', 28]:.2f} x float32"
-        elif get == "nngp":
-            comment += f", {value / whole:.2f} x both"
-        yield Measurement(
-            f"{dtype}, {names}, {size}x{size}, 1 thread",
-            f"{value * 1e9:.3f} ns per entry and layer", comment,
-        )  # fmt: skip
-    one, many = _block_time(1), _block_time(count)
-    yield Measurement(f"{count} threads against 1", f"{one / many:.2f} x faster")
-    for dtype in ("float32", "float64"):
-        value = _pair_time(dtype, count)
-        yield Measurement(
-            f"gcnn-paper, 32x32, {dtype}, {count} threads", f"{value * 1e3:.1f} ms a pair"
-        )
+    yield from _entries(peak.inner_loop_time)
+    yield from _networks(count)
     if full:
         yield from _processes()
 
 
-def _best(function: Callable[[], object], repeats: int) -> float:
-    function()  # compiles, and fills the caches
-    times = []
-    for _ in range(repeats):
+def _entries(inner_loop_time: Callable[[str, bool], float]) -> Iterator[Measurement]:
+    """Speed of one thread, beside that of the bare inner loop."""
+    cases = [
+        ("float32", "both", 28), ("float32", "both", 32), ("float32", "nngp", 28),
+        ("float64", "both", 28), ("float64", "nngp", 28),
+    ]  # fmt: skip
+    race: dict[object, Callable[[], float]] = {
+        case: _timed(_block(case[2], case[0], case[1], _ROWS, 1)) for case in cases
+    }
+    race |= {
+        (dtype, get): partial(inner_loop_time, dtype, get == "both") for dtype, get, _ in cases
+    }
+    times = _race(race, 12)
+    entry = {
+        case: times[case] / (_ROWS * _lanes(case[0]) * case[2] ** 4 * _DEPTH) for case in cases
+    }
+    for dtype, get, size in cases:
+        value, bare = entry[dtype, get, size], times[dtype, get]
+        names = "NNGP + NTK" if get == "both" else "NNGP alone"
+        comment = f"{bare / value:.0%} of the bare inner loop ({bare * 1e9:.3f} ns)"
+        if get == "nngp":
+            comment += f", {value / entry[dtype, 'both', size]:.2f} x both"
+        elif dtype == "float64":
+            comment += f", {value / entry['float32', get, size]:.2f} x float32"
+        yield Measurement(
+            f"{dtype}, {names}, {size}x{size}, 1 thread",
+            f"{value * 1e9:.3f} ns per entry and layer", comment,
+        )  # fmt: skip
+
+
+def _networks(threads: int) -> Iterator[Measurement]:
+    """Speed of all threads on a Gram matrix of the paper's network."""
+    net, images = preset("gcnn-paper"), _images(16, 32)
+    times = _race(
+        {
+            (dtype, count): _timed(partial(kernel, net, images, dtype=dtype, threads=count))
+            for dtype in DTYPES
+            for count in (1, threads)
+        },
+        5,
+    )
+    pairs = len(images) * (len(images) + 1) / 2
+    for dtype in reversed(DTYPES):
+        gain = times[dtype, 1] / times[dtype, threads]
+        yield Measurement(
+            f"gcnn-paper, 32x32, {dtype}, {threads} threads",
+            f"{times[dtype, threads] / pairs * 1e3:.1f} ms a pair",
+            f"{gain:.2f} x faster than 1 thread",
+        )
+
+
+def _race(runners: dict[_Name, Callable[[], float]], rounds: int) -> dict[_Name, float]:
+    """Let functions that return seconds run in turns, and keep the best of each.
+
+    In turns, because a machine that others use is fast for some seconds and slow for the next.
+    """
+    for run in runners.values():
+        run()  # compiles, and fills the caches
+    times = [{name: run() for name, run in runners.items()} for _ in range(rounds)]
+    return {name: min(time[name] for time in times) for name in runners}
+
+
+def _timed(function: Callable[[], object]) -> Callable[[], float]:
+    def run() -> float:
         begin = time.perf_counter()
         function()
-        times.append(time.perf_counter() - begin)
-    return min(times)
+        return time.perf_counter() - begin
+
+    return run
+
+
+def _lanes(dtype: str) -> int:
+    """Count the images x' that are computed side by side."""
+    return 64 // np.dtype(dtype).itemsize
 
 
 def _images(count: int, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -114,28 +161,12 @@ def _network() -> Network:
 
 
 def _block(size: int, dtype: str, get: str, rows: int, threads: int) -> Callable[[], object]:
-    lanes = 64 // np.dtype(dtype).itemsize
-    kernels = ("nngp", "ntk") if get == "both" else (get,)
+    """Prepare kernels between `rows` images and as many as there are lanes."""
     job = Job(
-        _network(), _images(rows, size), _images(lanes, size),
-        get=kernels, dtype=dtype, threads=threads,
+        _network(), _images(rows, size), _images(_lanes(dtype), size),
+        get=KERNELS if get == "both" else get, dtype=dtype, threads=threads,
     )  # fmt: skip
     return lambda: [job.block(tile) for tile in job.tiles]
-
-
-def _entry_time(size: int, dtype: str, get: str) -> float:
-    pairs = 64 // np.dtype(dtype).itemsize
-    return _best(_block(size, dtype, get, 1, 1), 12) / (pairs * size**4 * _DEPTH)
-
-
-def _block_time(threads: int) -> float:
-    return _best(_block(28, "float32", "both", 16, threads), 4)
-
-
-def _pair_time(dtype: str, threads: int) -> float:
-    images, net = _images(16, 32), preset("gcnn-paper")
-    seconds = _best(lambda: kernel(net, images, dtype=dtype, threads=threads), 2)
-    return seconds / (16 * 17 / 2)
 
 
 def _processes() -> Iterator[Measurement]:

@@ -112,6 +112,15 @@ def _parts(plan: Plan) -> int:
     return max(1, min(last - first, plan.entries // plan.order // _ENTRIES_A_PART))
 
 
+def _bounds(tables: Tables, parts: int) -> list[int]:
+    """Cut the displacements along y into parts of about the same number of entries."""
+    first, last = tables.displacements[0]
+    rows = [1 if tables.wrap else last - abs(dy) for dy in range(first, last)]
+    share = np.cumsum([0, *rows]) / sum(rows)
+    cuts = [int(np.searchsorted(share, part / parts)) for part in range(parts + 1)]
+    return [first + cut for cut in cuts]
+
+
 def _over_rotations(plan: Plan, sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Turn sums over positions into means over positions and rotations, along the last axis."""
     height, width, _ = plan.shape
@@ -140,9 +149,8 @@ def _run(
     Parts are added in their own order, so that the sums depend on nothing but the pair of images.
     """
     tables = Tables(plan, one.images.dtype.name)
-    (bottom, top), across = tables.displacements
     parts, lanes = _parts(plan), lanes_of(one.images.dtype)
-    bounds = [bottom + (top - bottom) * part // parts for part in range(parts + 1)]
+    bounds, across = _bounds(tables, parts), tables.displacements[1]
     partial = np.zeros((parts, groups, len(one.images), 1 + ntk, lanes))
     static = tables.steps, tables.weights, tables.biases, tables.layout
 
@@ -169,8 +177,15 @@ def _share(
 ) -> None:
     """Run tasks on threads that take the next one when they are free.
 
-    An exception, an interrupt included, stops all threads after the task that each is at.
+    An exception, an interrupt included, stops all threads after the task that each is at. A single
+    thread is the caller's own.
     """
+    if threads == 1:
+        own = memory()
+        for task in tasks:
+            work(own, task)
+            progress(1 / len(tasks))
+        return
     waiting: queue.SimpleQueue[_Task] = queue.SimpleQueue()
     done: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
     stop = threading.Event()

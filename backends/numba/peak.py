@@ -30,7 +30,7 @@ def _repeat(work, tangent, size, columns, repeats, weight):
         )  # fmt: skip
 
 
-def inner_loop_time(dtype: str, ntk: bool, repeats: int = 20_000) -> float:
+def inner_loop_time(dtype: str, ntk: bool, repeats: int = 10_000) -> float:
     """Time the inner loop of the slices where memory costs nothing.
 
     Parameters
@@ -39,7 +39,7 @@ def inner_loop_time(dtype: str, ntk: bool, repeats: int = 20_000) -> float:
     ntk : bool
         NNGP and NTK, or NNGP alone.
     repeats : int
-        Rows in one measurement; the best of ten counts.
+        Rows in one measurement; the better of two counts.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def inner_loop_time(dtype: str, ntk: bool, repeats: int = 20_000) -> float:
     work: Any = np.full(9 * size, 0.5, dtype)
     tangent = work.copy() if ntk else None
     best = np.inf
-    for _ in range(11):  # the first one compiles
+    for _ in range(2):
         begin = time.perf_counter()
         _repeat(work, tangent, size, _COLUMNS, repeats, np.dtype(dtype).type(1 / 9))
         best = min(best, time.perf_counter() - begin)
