@@ -9,6 +9,7 @@ from refntk.cli.compute import compute
 from refntk.cli.env import env
 from refntk.cli.info import info
 from refntk.cli.networks import networks
+from refntk.cli.plot import plot
 from refntk.cli.program import Program
 
 __all__ = ["main"]
@@ -35,5 +36,5 @@ def main() -> None:
     """
 
 
-for _command in (compute, info, networks, bench, env):
+for _command in (compute, info, plot, networks, bench, env):
     main.add_command(_command)

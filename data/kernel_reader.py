@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, cast
 
 import h5py
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from refntk.data.imageset import InputInfo
 from refntk.data.kernel_format import KERNELS, read_attributes, read_input, read_values
 from refntk.data.limits import one_line
-from refntk.errors import RefntkError, StoreError
+from refntk.errors import RefntkError, StoreError, unknown
 
 __all__ = ["KernelFile", "open_kernel"]
 
@@ -84,6 +84,42 @@ class KernelFile:
     def complete(self) -> bool:
         """Whether every tile was computed."""
         return bool(self.tiles.all())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the kernels in the file, of ``"nngp"`` and ``"ntk"``."""
+        return tuple(name for name in KERNELS if getattr(self, name) is not None)
+
+    def gram(self, name: str) -> NDArray[np.floating[Any]]:
+        """Read a Gram matrix: the kernel of one set of images with itself, all of it.
+
+        Parameters
+        ----------
+        name : {"nngp", "ntk"}
+
+        Returns
+        -------
+        float array, shape (N1, N1)
+            As stored.
+
+        Raises
+        ------
+        StoreError
+            The file lacks this kernel, holds one between two sets of images, or is not complete.
+        """
+        if name not in self.names:
+            raise StoreError(f"{self.path}: {unknown('kernel', name, self.names)}")
+        if not self.attributes["symmetric"]:
+            raise StoreError(
+                f"{self.path}: holds kernels of x1 with x2; expected those of one set of images "
+                "with itself: compute them without X2"
+            )
+        if not self.complete:
+            raise StoreError(
+                f"{self.path}: only {self.tiles.sum()} of {self.tiles.size} tiles are complete; "
+                "finish the computation first"
+            )
+        return cast(NDArray[np.floating[Any]], getattr(self, name)[...])
 
     def summary(self) -> str:
         """Describe the file for a person.

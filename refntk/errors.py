@@ -15,11 +15,13 @@ __all__ = [
     "InputError",
     "MethodError",
     "MissingBackendError",
+    "MissingPackageError",
     "NetworkError",
     "RefntkError",
     "ShapeError",
     "StoreError",
     "UnknownBackendError",
+    "missing_package",
     "nearest",
     "unknown",
 ]
@@ -74,8 +76,35 @@ class MissingBackendError(RefntkError, ImportError):
     """A backend exists but the package it needs is not installed."""
 
 
+class MissingPackageError(RefntkError, ImportError):
+    """What was asked for needs a package that refntk does without otherwise."""
+
+
 class StoreError(RefntkError, OSError):
     """A kernel file cannot be written, read or understood."""
+
+
+def missing_package(need: str, extra: str) -> MissingPackageError:
+    """Word the error about an optional package that is not installed.
+
+    Parameters
+    ----------
+    need : str
+        Who needs what, such as ``"pictures need matplotlib"``.
+    extra : str
+        The extra of refntk that installs it.
+
+    Returns
+    -------
+    MissingPackageError
+        To be raised by the caller, from the ImportError.
+
+    Examples
+    --------
+    >>> str(missing_package("pictures need matplotlib", "plot"))
+    'pictures need matplotlib; install it with pip install "refntk[plot]"'
+    """
+    return MissingPackageError(f'{need}; install it with pip install "refntk[{extra}]"')
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

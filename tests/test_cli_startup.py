@@ -5,7 +5,17 @@ import sys
 
 import pytest
 
-HEAVY = {"PIL", "array_api_compat", "cupy", "h5py", "llvmlite", "numba", "numpy", "scipy"}
+HEAVY = {
+    "PIL",
+    "array_api_compat",
+    "cupy",
+    "h5py",
+    "llvmlite",
+    "matplotlib",
+    "numba",
+    "numpy",
+    "scipy",
+}
 
 
 def imported(code):
@@ -30,6 +40,7 @@ def test_importing_the_command_line_imports_nothing_heavy():
         ["-h"],
         ["compute", "-h"],
         ["info", "-h"],
+        ["plot", "-h"],
         ["networks", "-h"],
         ["bench", "-h"],
         ["env", "-h"],

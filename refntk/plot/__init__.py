@@ -1,0 +1,14 @@
+"""Pictures of kernels and of what is done with them: one module a picture, matplotlib behind them.
+
+Each picture is a function that takes arrays and returns a `matplotlib.figure.Figure`. Nothing goes
+through pyplot: no window opens, no figure stays behind, and the backend and settings of the caller
+are left alone. matplotlib is imported when a picture is drawn; it comes with the extra ``plot``.
+"""
+
+from __future__ import annotations
+
+from refntk.plot.gram import plot_gram
+from refntk.plot.spectrum import plot_spectrum
+from refntk.plot.style import save_figure
+
+__all__ = ["plot_gram", "plot_spectrum", "save_figure"]

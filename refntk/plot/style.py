@@ -1,0 +1,176 @@
+"""What all pictures share: figures, colours that everybody can tell apart, and files.
+
+Colours are those of M. Okabe and K. Ito, "Color Universal Design", without the yellow, which is too
+pale for a line on white. Curves also differ in dashes and markers, so that they can be told apart
+in grey print.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from refntk.errors import InputError, missing_package
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "DASHES",
+    "MARKERS",
+    "PALETTE",
+    "SUFFIXES",
+    "check_figure_path",
+    "new_figure",
+    "save_figure",
+]
+
+PALETTE: tuple[str, ...] = (
+    "#0072B2",  # blue
+    "#D55E00",  # vermilion
+    "#009E73",  # bluish green
+    "#000000",  # black
+    "#CC79A7",  # reddish purple
+    "#E69F00",  # orange
+    "#56B4E9",  # sky blue
+)
+"""Colours of curves, in their order."""
+
+DASHES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
+    "-",
+    "--",
+    "-.",
+    ":",
+    (0, (6, 1, 1, 1, 1, 1)),
+    (0, (8, 2)),
+    (0, (1, 3)),
+)
+"""Dashes of curves, one for each colour."""
+
+MARKERS: tuple[str, ...] = ("o", "s", "^", "D", "v", "P", "X")
+"""Markers of curves, one for each colour."""
+
+# Names of the metadata that would make two files of the same picture differ.
+_DATES = {"png": "Software", "svg": "Date", "pdf": "CreationDate"}
+
+SUFFIXES: tuple[str, ...] = tuple(f".{kind}" for kind in _DATES)
+"""Endings of the files that `save_figure` writes."""
+
+_PIXELS_AN_INCH = 150
+
+
+def new_figure(
+    rows: int = 1, columns: int = 1, *, size: tuple[float, float] | None = None
+) -> tuple[Figure, list[Axes]]:
+    """Make an empty figure in the style of refntk.
+
+    Parameters
+    ----------
+    rows, columns : int
+        Number of panels down and across.
+    size : (float, float), optional
+        Width and height in inches. Default: 5.4 by 3.8 a panel.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        Not known to pyplot.
+    axes : list of matplotlib.axes.Axes
+        The panels, row by row. Curves take colour, dashes and markers from the cycles above; the
+        caller labels the axes, with units.
+
+    Raises
+    ------
+    MissingPackageError
+        matplotlib is not installed.
+    """
+    _need_matplotlib()
+    from cycler import cycler
+    from matplotlib.figure import Figure
+
+    width, height = size or (5.4 * columns, 3.8 * rows)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    cycle = cycler(color=PALETTE) + cycler(linestyle=DASHES) + cycler(marker=MARKERS)
+    for panel in axes:
+        panel.set_prop_cycle(cycle)
+        panel.set_axisbelow(True)
+        panel.grid(color="0.88", linewidth=0.6)
+        panel.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def check_figure_path(path: str | Path) -> Path:
+    """Make sure that a picture can be drawn and saved; for before a long computation.
+
+    Parameters
+    ----------
+    path : str or path
+        Where the picture is to go.
+
+    Returns
+    -------
+    pathlib.Path
+        The same path.
+
+    Raises
+    ------
+    InputError
+        The ending is not one of `SUFFIXES`, the folder does not exist, or the path is a folder.
+    MissingPackageError
+        matplotlib is not installed.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        given = f"the ending {path.suffix!r}" if path.suffix else "no ending"
+        raise InputError(f"{path}: a picture has {given}; expected one of {', '.join(SUFFIXES)}")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file")
+    _need_matplotlib()
+    return path
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure as PNG, SVG or PDF, by the ending of the path.
+
+    The same figure gives the same bytes each time: no date, and fixed names inside SVG. The file
+    appears when it is complete, and takes the place of an older one.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        From any function of `refntk.plot`.
+    path : str or path
+        A name that ends in one of `SUFFIXES`.
+
+    Raises
+    ------
+    InputError
+        As `check_figure_path`, or the file cannot be written.
+    """
+    path = check_figure_path(path)
+    from matplotlib import rc_context
+
+    kind = path.suffix.lower()[1:]
+    metadata: dict[str, Any] = {_DATES[kind]: None}
+    partial = path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
+    try:
+        with rc_context({"svg.hashsalt": "refntk"}):
+            figure.savefig(partial, format=kind, dpi=_PIXELS_AN_INCH, metadata=metadata)
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _need_matplotlib() -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise missing_package("pictures need matplotlib", "plot") from error
