@@ -17,6 +17,7 @@ __all__ = [
     "MissingBackendError",
     "MissingPackageError",
     "NetworkError",
+    "NotPositiveDefiniteError",
     "RefntkError",
     "ShapeError",
     "StoreError",
@@ -62,6 +63,43 @@ class ShapeError(RefntkError, ValueError):
 
 class InputError(RefntkError, ValueError):
     """Images, labels or the files that hold them are unusable."""
+
+
+class NotPositiveDefiniteError(RefntkError, ValueError):
+    """A kernel matrix is not positive definite to the precision of the arithmetic.
+
+    Parameters
+    ----------
+    message : str
+        One line.
+    smallest_eigenvalue : float
+        Of the matrix that could not be used.
+    condition : float
+        Its largest over its smallest eigenvalue, in absolute value.
+    diag_reg : float
+        Regularisation relative to the mean diagonal that will do.
+
+    Attributes
+    ----------
+    smallest_eigenvalue, condition, diag_reg : float
+        As above.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        smallest_eigenvalue: float = float("nan"),
+        condition: float = float("nan"),
+        diag_reg: float = float("nan"),
+    ) -> None:
+        # All of them are arguments of the exception, so that it crosses a process border.
+        super().__init__(message, smallest_eigenvalue, condition, diag_reg)
+        self.smallest_eigenvalue = smallest_eigenvalue
+        self.condition = condition
+        self.diag_reg = diag_reg
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class MethodError(RefntkError, ValueError):

@@ -14,6 +14,7 @@ from refntk.errors import NetworkError, RefntkError, nearest, unknown
     ("name", "builtin"),
     [
         ("NetworkError", ValueError),
+        ("NotPositiveDefiniteError", ValueError),
         ("ShapeError", ValueError),
         ("InputError", ValueError),
         ("MethodError", ValueError),
@@ -34,6 +35,16 @@ def test_every_error_has_the_base_class_and_a_builtin_one(
 def test_a_network_error_survives_a_process_border() -> None:
     error = pickle.loads(pickle.dumps(NetworkError("wrong", layer=3, key="padding")))
     assert (str(error), error.layer, error.key) == ("wrong", 3, "padding")
+
+
+def test_an_error_about_eigenvalues_survives_a_process_border() -> None:
+    error = errors.NotPositiveDefiniteError(
+        "wrong", smallest_eigenvalue=-1.0, condition=2.0, diag_reg=0.5
+    )
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.smallest_eigenvalue, copy.condition, copy.diag_reg) == (
+        "wrong", -1.0, 2.0, 0.5,
+    )  # fmt: skip
 
 
 def test_nearest_ignores_case_and_keeps_quiet_about_strangers() -> None:

@@ -82,7 +82,7 @@ def test_too_many_classes_are_counted_instead_of_named():
         (np.ones((3, 2)), r"NTK: expected a square Gram matrix.*not shape \(3, 2\)"),
         (np.ones(3), "expected a square Gram matrix"),
         (np.ones((0, 0)), "expected a square Gram matrix"),
-        (np.full((2, 2), np.nan), "has entries that are NaN or infinite"),
+        (np.full((2, 2), np.nan), r"entry \(0, 0\) is NaN or infinite"),
         (np.array([[1.0, 2.0], [2.1, 4.0]]), "is not symmetric"),
     ],
 )

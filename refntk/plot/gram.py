@@ -10,52 +10,22 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.errors import InputError
+from refntk.inference.gram import as_gram
 from refntk.plot.style import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["check_gram", "correlations", "plot_gram"]
+__all__ = ["DRAWN_ASYMMETRY", "correlations", "plot_gram"]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
-_ASYMMETRY = 1e-5
-"""Largest difference from the mirror image, relative to the largest entry: float32 passes."""
+DRAWN_ASYMMETRY = 1e-5
+"""Largest difference from the mirror image in a picture, relative to the largest entry."""
 
 _NAMED_CLASSES = 40
 _LETTERS_A_LINE = 24
-
-
-def check_gram(kernel: npt.ArrayLike, name: str) -> npt.NDArray[np.float64]:
-    """Check that an array is a Gram matrix, as far as a glance can tell.
-
-    Parameters
-    ----------
-    kernel : array, shape (N, N)
-    name : str
-        What to call it in messages.
-
-    Returns
-    -------
-    array of float64, shape (N, N)
-
-    Raises
-    ------
-    InputError
-        Not square, empty, not finite or not symmetric.
-    """
-    matrix = np.asarray(kernel, dtype=np.float64)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
-        raise InputError(
-            f"{name}: expected a square Gram matrix, of one set of images with itself, "
-            f"not shape {matrix.shape}"
-        )
-    if not np.isfinite(matrix).all():
-        raise InputError(f"{name}: has entries that are NaN or infinite")
-    if np.abs(matrix - matrix.T).max() > _ASYMMETRY * np.abs(matrix).max():
-        raise InputError(f"{name}: is not symmetric; a Gram matrix is")
-    return matrix
 
 
 def correlations(kernel: FloatArray, *, centred: bool = False) -> FloatArray:
@@ -116,7 +86,7 @@ def plot_gram(
     MissingPackageError
         matplotlib is not installed.
     """
-    matrix = check_gram(kernel, name)
+    matrix = as_gram(kernel, name, asymmetry=DRAWN_ASYMMETRY).astype(np.float64, copy=False)
     figure, (left, right) = new_figure(1, 2, size=(11, 4.8))
     classes = None
     if labels is not None:

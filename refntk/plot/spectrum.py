@@ -10,7 +10,8 @@ import numpy.typing as npt
 import scipy.linalg
 
 from refntk.errors import InputError
-from refntk.plot.gram import check_gram
+from refntk.inference.gram import as_gram
+from refntk.plot.gram import DRAWN_ASYMMETRY
 from refntk.plot.style import new_figure
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def plot_spectrum(kernels: Mapping[str, npt.ArrayLike]) -> Figure:
         stored = np.asarray(kernel)
         kind = stored.dtype if stored.dtype.kind == "f" else np.dtype(np.float64)
         precision = float(np.finfo(kind).eps)
-        ascending = scipy.linalg.eigvalsh(check_gram(stored, name))
+        matrix = as_gram(stored, name, asymmetry=DRAWN_ASYMMETRY)
+        ascending = scipy.linalg.eigvalsh(matrix.astype(np.float64, copy=False))
         values = ascending[::-1].astype(np.float64, copy=False)
         if not values[0] > 0:
             raise InputError(f"{name}: has no positive eigenvalue, so it is not a kernel")

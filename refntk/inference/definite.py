@@ -1,0 +1,165 @@
+"""Positive definiteness: adding to the diagonal, factoring in place, and saying why it failed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.linalg
+from scipy.linalg import lapack
+
+from refntk.errors import InputError, NotPositiveDefiniteError
+
+__all__ = ["added", "cholesky", "least_diag_reg", "not_definite", "working_copy"]
+
+Float64Array = npt.NDArray[np.float64]
+
+
+def added(kernel: npt.NDArray[np.floating[Any]], diag_reg: float) -> float:
+    """Turn a regularisation relative to the mean diagonal into the number that is added.
+
+    Parameters
+    ----------
+    kernel : float array, shape (N, N)
+    diag_reg : float
+        Relative to tr K / N; zero or positive.
+
+    Returns
+    -------
+    float
+        diag_reg * tr K / N.
+
+    Raises
+    ------
+    InputError
+        `diag_reg` is negative or not finite, or the diagonal is not positive.
+    """
+    if not (isinstance(diag_reg, int | float | np.number) and 0 <= diag_reg < math.inf):
+        raise InputError(
+            f"diag_reg: expected zero or a positive number, relative to the mean of the diagonal, "
+            f"not {diag_reg!r}"
+        )
+    mean = float(np.diagonal(kernel).mean(dtype=np.float64))
+    if not mean > 0:
+        raise InputError(f"kernel: the mean of its diagonal is {mean:.3g}, not positive")
+    return float(diag_reg) * mean
+
+
+def working_copy(kernel: npt.NDArray[np.floating[Any]], addition: float) -> Float64Array:
+    """Copy a symmetric matrix for LAPACK to work in, with something added to the diagonal.
+
+    Parameters
+    ----------
+    kernel : float array, shape (N, N)
+        Symmetric; any memory order.
+    addition : float
+        Added to each entry of the diagonal.
+
+    Returns
+    -------
+    array of float64, shape (N, N)
+        In Fortran order. The mirror image of what was given in C order: that needs no transposing.
+    """
+    copy = np.array(kernel, dtype=np.float64, order="A")
+    matrix = copy if copy.flags.f_contiguous else copy.T
+    np.einsum("ii->i", matrix)[...] += addition
+    return matrix
+
+
+def cholesky(kernel: npt.NDArray[np.floating[Any]], diag_reg: float, name: str) -> Float64Array:
+    """Factor K + diag_reg (tr K / N) I into L L^T, in one copy of K.
+
+    Parameters
+    ----------
+    kernel : float array, shape (N, N)
+        Symmetric and finite; not written to.
+    diag_reg : float
+    name : str
+        What messages call the kernel.
+
+    Returns
+    -------
+    array of float64, shape (N, N)
+        Fortran order; L in the lower triangle. What is above the diagonal has no meaning.
+
+    Raises
+    ------
+    NotPositiveDefiniteError
+        The sum is not positive definite in float64.
+    InputError
+        As `added`.
+    """
+    addition = added(kernel, diag_reg)
+    matrix = working_copy(kernel, addition)
+    factor: Float64Array
+    factor, info = lapack.dpotrf(matrix, lower=1, clean=0, overwrite_a=1)
+    if info == 0:
+        return factor
+    # The upper triangle is untouched, so the eigenvalues need no other copy.
+    np.einsum("ii->i", factor)[...] = np.diagonal(kernel).astype(np.float64) + addition
+    eigenvalues = scipy.linalg.eigvalsh(
+        factor, lower=False, overwrite_a=True, check_finite=False
+    )
+    raise not_definite(eigenvalues.astype(np.float64), addition, diag_reg, name)
+
+
+def least_diag_reg(eigenvalues: Float64Array, mean: float) -> float:
+    """Find a regularisation, relative to the mean diagonal, that makes a matrix positive definite.
+
+    Parameters
+    ----------
+    eigenvalues : array of float64, shape (N,)
+        Of the matrix without regularisation.
+    mean : float
+        Mean of its diagonal.
+
+    Returns
+    -------
+    float
+        One digit, rounded up: twice what lifts the smallest eigenvalue above the rounding
+        of the factorisation, 4 N eps times the largest eigenvalue.
+    """
+    rounding = 4 * len(eigenvalues) * np.finfo(np.float64).eps * float(eigenvalues.max())
+    needed = 2 * (max(0.0, -float(eigenvalues.min())) + rounding) / mean
+    unit = 10.0 ** math.floor(math.log10(needed))
+    return float(f"{math.ceil(needed / unit) * unit:.0e}")
+
+
+def not_definite(
+    eigenvalues: Float64Array, addition: float, diag_reg: float, name: str
+) -> NotPositiveDefiniteError:
+    """Word the error about a matrix that is not positive definite.
+
+    Parameters
+    ----------
+    eigenvalues : array of float64, shape (N,)
+        Of the matrix with its regularisation, in any order.
+    addition : float
+        What was added to the diagonal.
+    diag_reg : float
+        The same, relative to the mean diagonal.
+    name : str
+        What the message calls the kernel.
+
+    Returns
+    -------
+    NotPositiveDefiniteError
+        To be raised; it names smallest eigenvalue, condition number and a `diag_reg` that will do.
+    """
+    smallest, largest = float(eigenvalues.min()), float(eigenvalues.max())
+    least = float(np.abs(eigenvalues).min())
+    condition = largest / least if least > 0 else math.inf
+    # The trace is the sum of the eigenvalues.
+    mean = float(eigenvalues.mean()) - addition
+    enough = least_diag_reg(eigenvalues - addition, mean)
+    given = f"with diag_reg={diag_reg:g} " if diag_reg else ""
+    return NotPositiveDefiniteError(
+        f"{name}: {given}is not positive definite: smallest eigenvalue {smallest:.3g}, largest "
+        f"{largest:.3g}, condition number {condition:.2g}; diag_reg={enough:g} will do (equal "
+        "images, and rounding in float32, make kernels singular)",
+        smallest_eigenvalue=smallest,
+        condition=condition,
+        diag_reg=enough,
+    )

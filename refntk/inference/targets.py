@@ -1,0 +1,98 @@
+"""What is fitted: numbers, or classes as numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from refntk.errors import InputError
+
+__all__ = ["as_targets", "class_targets"]
+
+
+def as_targets(y: npt.ArrayLike, count: int, name: str = "y") -> npt.NDArray[np.float64]:
+    """Check the targets of the training images.
+
+    Parameters
+    ----------
+    y : array of numbers, shape (N,) or (N, targets)
+    count : int
+        N, the number of training images.
+    name : str
+        What messages call it.
+
+    Returns
+    -------
+    array of float64, the same shape
+
+    Raises
+    ------
+    InputError
+        Not numbers, not finite, of another length, or with other axes.
+    """
+    given = np.asarray(y)
+    if given.dtype.kind not in "iufb":
+        raise InputError(
+            f"{name}: expected numbers, not {given.dtype}; class_targets makes numbers of classes"
+        )
+    if given.ndim not in (1, 2) or len(given) != count or not given.size:
+        raise InputError(
+            f"{name}: expected {count} rows, one a training image, and one or more targets, "
+            f"not shape {given.shape}"
+        )
+    targets = given.astype(np.float64)
+    if not np.isfinite(targets).all():
+        row = int(np.argwhere(~np.isfinite(targets))[0][0])
+        raise InputError(f"{name}: row {row} is NaN or infinite")
+    return targets
+
+
+def class_targets(labels: npt.ArrayLike, classes: int) -> npt.NDArray[np.float64]:
+    """Write classes as targets of a regression: one-hot, minus 1/c.
+
+    Parameters
+    ----------
+    labels : array of int, shape (N,)
+        Class of each image, 0 to `classes` - 1.
+    classes : int
+        Number c of classes.
+
+    Returns
+    -------
+    array of float64, shape (N, classes)
+        1 - 1/c in the column of the class, -1/c elsewhere: each row sums to 0.
+
+    Raises
+    ------
+    InputError
+        The labels are not whole numbers in that range, or all are the same class.
+
+    Notes
+    -----
+    The targets of P. Misof, P. Kessel, J. E. Gerken, "Equivariant Neural Tangent Kernels",
+    arXiv:2406.06504, section 5.2.
+
+    Examples
+    --------
+    >>> class_targets([0, 1], 2).tolist()
+    [[0.5, -0.5], [-0.5, 0.5]]
+    """
+    given = np.asarray(labels)
+    if given.ndim != 1 or given.dtype.kind not in "iu" or not given.size:
+        raise InputError(
+            f"labels: expected whole numbers, one an image, not {given.dtype} of shape "
+            f"{given.shape}"
+        )
+    if given.min() < 0 or given.max() >= classes:
+        raise InputError(
+            f"labels: from {given.min()} to {given.max()}, but there are {classes} classes, "
+            f"0 to {classes - 1}"
+        )
+    if given.min() == given.max():
+        raise InputError(
+            f"labels: all {len(given)} images are of class {given[0]}; telling classes apart needs "
+            "two at least"
+        )
+    targets = np.full((len(given), classes), -1 / classes)
+    targets[np.arange(len(given)), given] += 1
+    return targets
