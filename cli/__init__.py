@@ -6,6 +6,7 @@ import click
 
 from refntk.cli.bench import bench
 from refntk.cli.compute import compute
+from refntk.cli.data import data
 from refntk.cli.env import env
 from refntk.cli.info import info
 from refntk.cli.networks import networks
@@ -36,5 +37,5 @@ def main() -> None:
     """
 
 
-for _command in (compute, info, plot, networks, bench, env):
+for _command in (compute, info, plot, networks, data, bench, env):
     main.add_command(_command)

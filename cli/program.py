@@ -12,7 +12,7 @@ import click
 
 from refntk.errors import RefntkError
 
-__all__ = ["BadUse", "Command", "Fault", "Interrupted", "Program"]
+__all__ = ["BadUse", "Command", "Fault", "Interrupted", "Program", "typed"]
 
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _ARGUMENTS = "refntk.arguments"
@@ -69,8 +69,7 @@ def _failure(error: BaseException, ctx: click.Context) -> click.ClickException:
     if isinstance(error, RefntkError):
         return BadUse(str(error))
     if isinstance(error, KeyboardInterrupt):
-        again = shlex.join(["refntk", *ctx.meta.get(_ARGUMENTS, ())])
-        return Interrupted(f"interrupted; nothing was kept. To start again: {again}")
+        return Interrupted(f"interrupted; nothing was kept. To start again: {typed(ctx)}")
     if isinstance(error, MemoryError):
         return Fault("not enough memory; try a smaller --limit, --size or --tile")
     reason = " ".join(str(error).split())
@@ -78,6 +77,22 @@ def _failure(error: BaseException, ctx: click.Context) -> click.ClickException:
         f"unexpected {type(error).__name__}: {reason}. This is a fault of refntk: please repeat "
         "the command with --debug and report what it prints, with the output of `refntk env`"
     )
+
+
+def typed(ctx: click.Context) -> str:
+    """Give the command line as it was typed, to be repeated.
+
+    Parameters
+    ----------
+    ctx : click.Context
+        Of any command below the `Program`.
+
+    Returns
+    -------
+    str
+        One line for a shell.
+    """
+    return shlex.join(["refntk", *ctx.meta.get(_ARGUMENTS, ())])
 
 
 class Program(click.Group):
@@ -89,7 +104,7 @@ class Program(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep the arguments as they were typed, then parse them."""
-        ctx.meta[_ARGUMENTS] = tuple(args)
+        ctx.meta.setdefault(_ARGUMENTS, tuple(args))  # a group inside a group sees only the rest
         with _one_line():
             return super().parse_args(ctx, args)
 

@@ -1,4 +1,4 @@
-"""The progress bar: pairs done, rate and time left, on stderr and only where that is a terminal."""
+"""The progress bar: work done, rate and time left, on stderr and only where that is a terminal."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ class ProgressBar:
     Parameters
     ----------
     total : int
-        Number of pairs of images to compute.
+        Number of units of work, such as pairs of images to compute.
     quiet : bool
         Show nothing, whatever stderr is.
+    unit : str, default "pairs"
+        What is counted. ``bytes`` are shown with a unit of their size, such as MB.
     """
 
-    def __init__(self, total: int, *, quiet: bool) -> None:
+    def __init__(self, total: int, *, quiet: bool, unit: str = "pairs") -> None:
         self._total = total
+        self._unit = unit
         self._stream = sys.stderr
         self._shown = not quiet and self._stream.isatty()
         self._done = 0
@@ -50,15 +53,15 @@ class ProgressBar:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
 
-    def update(self, pairs: int) -> None:
-        """Report pairs that have just been finished.
+    def update(self, amount: int) -> None:
+        """Report work that has just been finished.
 
         Parameters
         ----------
-        pairs : int
-            How many, since the last report.
+        amount : int
+            How much, since the last report.
         """
-        self._done += pairs
+        self._done += amount
         now = time.monotonic()
         if self._first is None:
             self._first = (now, self._done)
@@ -77,22 +80,38 @@ class ProgressBar:
         Returns
         -------
         str
-            Bar, percentage, pairs and, once two reports have come, rate and time left.
+            Bar, percentage, work done and, once two reports have come, rate and time left.
         """
         filled = _WIDTH * self._done // self._total
         parts = [
             f"[{'#' * filled}{' ' * (_WIDTH - filled)}]",
             f"{100 * self._done // self._total:3d} %",
-            f"{self._done}/{self._total} pairs",
+            self._amounts(),
         ]
         if self._first is not None and self._done > self._first[1] and now > self._first[0]:
             rate = (self._done - self._first[1]) / (now - self._first[0])
-            parts += [f"{rate:.3g} pairs/s", f"{_clock((self._total - self._done) / rate)} left"]
+            parts += [self._speed(rate), f"{_clock((self._total - self._done) / rate)} left"]
         return "  ".join(parts)
+
+    def _amounts(self) -> str:
+        if self._unit != "bytes":
+            return f"{self._done}/{self._total} {self._unit}"
+        return f"{_size(self._done)}/{_size(self._total)}"
+
+    def _speed(self, rate: float) -> str:
+        if self._unit != "bytes":
+            return f"{rate:.3g} {self._unit}/s"
+        return f"{_size(round(rate))}/s"
 
     def _write(self) -> None:
         self._stream.write("\r" + self.line(time.monotonic()) + "\x1b[K")
         self._stream.flush()
+
+
+def _size(nbytes: int) -> str:
+    from refntk.data.limits import size_text  # NumPy comes with it, too heavy for `refntk -h`
+
+    return size_text(nbytes)
 
 
 def _clock(seconds: float) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from refntk.errors import (
+        DownloadError,
         InputError,
         MethodError,
         MissingBackendError,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Conv",
     "Dense",
+    "DownloadError",
     "Flatten",
     "GlobalAvgPool",
     "GroupConv",

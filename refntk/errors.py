@@ -12,6 +12,7 @@ import reprlib
 from collections.abc import Iterable
 
 __all__ = [
+    "DownloadError",
     "InputError",
     "MethodError",
     "MissingBackendError",
@@ -116,6 +117,10 @@ class MissingBackendError(RefntkError, ImportError):
 
 class MissingPackageError(RefntkError, ImportError):
     """What was asked for needs a package that refntk does without otherwise."""
+
+
+class DownloadError(RefntkError, OSError):
+    """A public data set cannot be fetched or unpacked."""
 
 
 class StoreError(RefntkError, OSError):

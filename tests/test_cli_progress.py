@@ -108,3 +108,12 @@ def test_no_terminal_shows_nothing(clock, stderr):
     with ProgressBar(2, quiet=False) as bar:
         bar.update(2)
     assert stream.getvalue() == ""
+
+
+def test_bytes_get_a_unit_of_their_size(clock):
+    bar = ProgressBar(205_600_000, quiet=False, unit="bytes")
+    bar.update(1_000_000)
+    clock(2.0)
+    bar.update(50_400_000)
+    line = bar.line(2.0)
+    assert line.endswith("25 %  51.4 MB/205.6 MB  25.2 MB/s  0:06 left")

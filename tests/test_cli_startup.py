@@ -14,6 +14,8 @@ HEAVY = {
     "matplotlib",
     "numba",
     "numpy",
+    "pooch",
+    "requests",
     "scipy",
 }
 
@@ -42,6 +44,8 @@ def test_importing_the_command_line_imports_nothing_heavy():
         ["info", "-h"],
         ["plot", "-h"],
         ["networks", "-h"],
+        ["data", "-h"],
+        ["data", "fetch", "-h"],
         ["bench", "-h"],
         ["env", "-h"],
     ],

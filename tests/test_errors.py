@@ -21,6 +21,7 @@ from refntk.errors import NetworkError, RefntkError, nearest, unknown
         ("UnknownBackendError", ValueError),
         ("MissingBackendError", ImportError),
         ("StoreError", OSError),
+        ("DownloadError", OSError),
     ],
 )
 def test_every_error_has_the_base_class_and_a_builtin_one(
