@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from refntk.certified import Certified, certify
     from refntk.errors import (
         DownloadError,
         InputError,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Certified",
     "Conv",
     "Dense",
     "DownloadError",
@@ -64,12 +66,14 @@ __all__ = [
     "StoreError",
     "UnknownBackendError",
     "__version__",
+    "certify",
     "kernel",
     "preset",
     "presets",
 ]
 
 _HOMES = {
+    "refntk.certified": ["Certified", "certify"],
     "refntk.errors": [name for name in __all__ if name.endswith("Error")],
     "refntk.evaluate": ["Kernel", "kernel"],
     "refntk.network": ["Network", "preset", "presets"],
