@@ -17,6 +17,7 @@ from typing import Any
 
 from refntk.errors import NetworkError, ShapeError, nearest, unknown
 from refntk.layers import LAYERS, Layer, Signal
+from refntk.table import html_table, text_table
 
 __all__ = ["Network", "load_network", "preset", "presets"]
 
@@ -93,6 +94,49 @@ class Network:
                 f"expected the shape (H, W) or (H, W, C) of an image, not {tuple(shape)}"
             )
         return _signals(self.layers, Signal(shape=(int(shape[0]), int(shape[1]))))
+
+    def __str__(self) -> str:
+        """Lay out the network as a table, one row a layer."""
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        """Show the same table in a notebook."""
+        return html_table(self._title(), self.layers, _signals(self.layers, Signal()))
+
+    def summary(self, shape: Sequence[int] | None = None) -> str:
+        """Lay out the network as a table, with the shapes that images of one size get inside it.
+
+        Parameters
+        ----------
+        shape : (H, W) or (H, W, C), optional
+            Shape of one image. None: the output of a layer on a grid is called ``grid``.
+
+        Returns
+        -------
+        str
+            One line a layer: its number from 0, its name, its arguments, its output.
+
+        Raises
+        ------
+        ShapeError
+            A layer cannot take its input.
+
+        Examples
+        --------
+        >>> from refntk.layers import Conv, GlobalAvgPool
+        >>> print(Network([Conv((3, 3), padding="VALID"), GlobalAvgPool()]).summary((8, 8)))
+        Network of 2 layers, NTK parametrisation
+           layer          parameters                                                      output
+        0  Conv           filter_shape 3x3, strides 1x1, padding VALID, W_std 1, b_std 0  6x6
+        1  GlobalAvgPool                                                                  vector
+        """
+        signals = _signals(self.layers, Signal()) if shape is None else self.signals(shape)
+        return text_table(self._title(), self.layers, signals)
+
+    def _title(self) -> str:
+        name = "" if self.name is None else f" {self.name}"
+        count = f"{len(self.layers)} layer{'s' if len(self.layers) > 1 else ''}"
+        return f"Network{name} of {count}, {self.parameterization.upper()} parametrisation"
 
     @cached_property
     def hash(self) -> str:
