@@ -21,7 +21,7 @@ from array_api_compat import array_namespace, device
 from refntk.groups import PointGroup, point_group
 from refntk.layers import Conv, Dense, GroupConv, Lift, Window, offsets, windows
 
-__all__ = ["conv", "dense", "group_conv", "lift"]
+__all__ = ["conv", "dense", "group_conv", "lift", "turned_places"]
 
 Array: TypeAlias = Any
 Kernels: TypeAlias = tuple[Array, Array | None]
@@ -84,7 +84,7 @@ def lift(nngp: Array, ntk: Array | None, layer: Lift) -> Kernels:
         \Theta' &= K' + \text{the same sum, weight and all, over } \Theta
     """
     group = point_group(layer.group)
-    frame, places = _turned_places(layer, group, nngp.shape[-2:])
+    frame, places = turned_places(layer, group, nngp.shape[-2:])
 
     def average(kernel: Array) -> Array:
         padded = _pad(kernel, frame)
@@ -122,7 +122,7 @@ def group_conv(nngp: Array, ntk: Array | None, layer: GroupConv, group: PointGro
             K_{(t + r s,\, r q),\,(t' + r' s,\, r' q)} \\
         \Theta' &= K' + \text{the same double sum, weight and all, over } \Theta
     """
-    frame, places = _turned_places(layer, group, nngp.shape[-2:])
+    frame, places = turned_places(layer, group, nngp.shape[-2:])
     product = group.cayley.tolist()
 
     def average(kernel: Array) -> Array:
@@ -232,7 +232,7 @@ def _read(padded: Array, frame: Frame, place: Place, place2: Place) -> Array:
     return padded[(..., *slices)]
 
 
-def _turned_places(
+def turned_places(
     layer: Lift | GroupConv, group: PointGroup, shape: tuple[int, int]
 ) -> tuple[Frame, list[list[Place]]]:
     """Find the window that holds a filter in all its orientations, and the filter's places in it.
