@@ -1,4 +1,4 @@
-"""From a kernel to answers: regression, in float64, with scipy's LAPACK.
+"""From a kernel to answers: regression, training dynamics, posteriors; float64, scipy's LAPACK.
 
 Everything here takes kernel matrices, of `refntk.kernel` or from a kernel file, and targets.
 Nothing is repaired in silence: what is not positive definite is an error that names the remedy.
@@ -6,7 +6,9 @@ Nothing is repaired in silence: what is not positive definite is an error that n
 
 from __future__ import annotations
 
+from refntk.inference.flow import GradientFlow
+from refntk.inference.gaussian import GaussianProcess
 from refntk.inference.regression import KernelRegression
 from refntk.inference.targets import class_targets
 
-__all__ = ["KernelRegression", "class_targets"]
+__all__ = ["GaussianProcess", "GradientFlow", "KernelRegression", "class_targets"]
