@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from refntk.certified import Certified, certify
     from refntk.errors import (
+        ClusterError,
         DownloadError,
         InputError,
         MethodError,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Certified",
+    "ClusterError",
     "Conv",
     "Dense",
     "DownloadError",

@@ -12,6 +12,7 @@ import reprlib
 from collections.abc import Iterable
 
 __all__ = [
+    "ClusterError",
     "DownloadError",
     "InputError",
     "MethodError",
@@ -121,6 +122,10 @@ class MissingPackageError(RefntkError, ImportError):
 
 class DownloadError(RefntkError, OSError):
     """A public data set cannot be fetched or unpacked."""
+
+
+class ClusterError(RefntkError, RuntimeError):
+    """Workers on other machines, or their scheduler, cannot be reached or fail."""
 
 
 class StoreError(RefntkError, OSError):

@@ -187,7 +187,7 @@ class Job:
     ) -> None:
         self.get = _words("kernel", (get,) if isinstance(get, str) else tuple(get), KERNELS)
         (self.dtype,) = _words("dtype", (str(dtype),), DTYPES)
-        self._backend: Backend = get_backend(backend)
+        self.backend = backend
         self._images = [as_images(x1, "X1")]
         if x2 is not None:
             self._images.append(as_images(x2, "X2"))
@@ -197,11 +197,20 @@ class Job:
         self.net = net
         self.shape = len(self._images[0]), len(self._images[-1])
         self.symmetric = x2 is None
-        self.backend = backend
         self.method = self._plan.method
         self.threads = _positive("threads", threads) or default_threads()
         self.tile = _positive("tile", tile) or _tile(self._plan)
         self._variances = [np.full(len(images), np.nan) for images in self._images]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs, which finds the backend by its name."""
+        return {
+            name: value for name, value in vars(self).items() if name not in ("_backend", "tiles")
+        }
+
+    @cached_property
+    def _backend(self) -> Backend:
+        return get_backend(self.backend)
 
     @property
     def pairs(self) -> int:

@@ -22,6 +22,7 @@ from refntk.errors import NetworkError, RefntkError, nearest, unknown
         ("MissingBackendError", ImportError),
         ("StoreError", OSError),
         ("DownloadError", OSError),
+        ("ClusterError", RuntimeError),
     ],
 )
 def test_every_error_has_the_base_class_and_a_builtin_one(
