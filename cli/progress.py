@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from types import TracebackType
 
 __all__ = ["ProgressBar"]
 
 _WIDTH = 24
 _SECONDS_BETWEEN_LINES = 0.1
+_MARKS = 100
 
 
 class ProgressBar:
@@ -17,7 +19,8 @@ class ProgressBar:
 
     Used as a context manager; leaving it removes the line, so that what is printed next stands
     alone. The rate counts from the first report onwards: what comes before is compilation, which
-    the remaining pairs do not pay.
+    the remaining pairs do not pay. It is that of the later half of the time since, so that it soon
+    tells of workers that came or went, and work that is reported in bursts does not make it jump.
 
     Parameters
     ----------
@@ -35,7 +38,9 @@ class ProgressBar:
         self._stream = sys.stderr
         self._shown = not quiet and self._stream.isatty()
         self._done = 0
-        self._first: tuple[float, int] | None = None
+        self._begin = 0.0
+        # Moments and what was done by then; all but the oldest are of the later half of the time.
+        self._marks: deque[tuple[float, int]] = deque()
         self._last_line = 0.0
 
     def __enter__(self) -> ProgressBar:
@@ -63,11 +68,20 @@ class ProgressBar:
         """
         self._done += amount
         now = time.monotonic()
-        if self._first is None:
-            self._first = (now, self._done)
+        self._mark(now)
         if self._shown and now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
             self._write()
+
+    def _mark(self, now: float) -> None:
+        if not self._marks:
+            self._begin = now
+        if not self._marks or now - self._marks[-1][0] > (now - self._begin) / _MARKS:
+            self._marks.append((now, self._done))
+        else:  # so soon after the last one that it counts as the same moment
+            self._marks[-1] = (self._marks[-1][0], self._done)
+        while len(self._marks) > 1 and self._marks[1][0] <= (self._begin + now) / 2:
+            self._marks.popleft()
 
     def line(self, now: float) -> str:
         """Compose the text of the line.
@@ -88,8 +102,9 @@ class ProgressBar:
             f"{100 * self._done // self._total:3d} %",
             self._amounts(),
         ]
-        if self._first is not None and self._done > self._first[1] and now > self._first[0]:
-            rate = (self._done - self._first[1]) / (now - self._first[0])
+        moment, before = self._marks[0] if self._marks else (now, self._done)
+        if self._done > before and now > moment:
+            rate = (self._done - before) / (now - moment)
             parts += [self._speed(rate), f"{_clock((self._total - self._done) / rate)} left"]
         return "  ".join(parts)
 

@@ -60,6 +60,26 @@ def test_rate_and_time_left_count_from_the_first_report(clock):
     assert line == f"[{'#' * 6}{' ' * 18}]   25 %  250/1000 pairs  15 pairs/s  0:50 left"
 
 
+def test_time_left_follows_the_rate_of_the_later_half(clock):
+    bar = ProgressBar(10_000, quiet=False)
+    bar.update(0)
+    for second in range(1, 101):  # one worker, and from 50 s on three of them
+        clock(float(second))
+        bar.update(1 if second <= 50 else 3)
+    assert bar.line(100.0).endswith("200/10000 pairs  3 pairs/s  54:27 left")
+
+
+def test_bursts_do_not_make_the_rate_jump(clock):
+    bar = ProgressBar(1000, quiet=False)
+    bar.update(0)  # four workers begin, and finish a tile each at about the same time
+    for burst in range(1, 6):
+        for worker in range(4):
+            clock(10.0 * burst + 0.01 * worker)
+            bar.update(1)
+        rate = float(bar.line(10.0 * burst + 0.03).split("  ")[-2].split()[0])
+        assert 0.3 < rate < 0.6
+
+
 @pytest.mark.parametrize(
     ("pairs", "left"), [(1, "0:01"), (59, "0:59"), (60, "1:00"), (3599, "59:59"), (7384, "2:03:04")]
 )
