@@ -190,7 +190,8 @@ class FiniteNetwork:
         NetworkError
             The network has no readout.
         """
-        outputs = self._vectors(features[-1]).astype(np.float64)
+        self.require_readout()
+        outputs = features[-1].astype(np.float64)
         return np.asarray(outputs @ outputs.T / outputs.shape[1])
 
     def ntk(
@@ -225,7 +226,7 @@ class FiniteNetwork:
         No Jacobian of the network is formed: at most the derivatives of one output of N images in
         the parameters of one layer.
         """
-        self._vectors(features[-1])
+        self.require_readout()
         count = len(features[0])
         kernel: npt.NDArray[np.float64] = np.zeros((count, count))
         if self._last is None:
@@ -261,12 +262,12 @@ class FiniteNetwork:
                 covector = layer.pull_back(parameters[index], x, covector)
         return kernel
 
-    def _vectors(self, outputs: FloatArray) -> FloatArray:
+    def require_readout(self) -> None:
+        """Raise `NetworkError` unless the network ends behind a readout, as its kernels must."""
         if self._ends_in != "vector":
             raise NetworkError(
                 "the network ends without a readout: add GroupPool, GlobalAvgPool or Flatten"
             )
-        return outputs
 
 
 def _places(signal: Signal) -> int:
