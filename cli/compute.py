@@ -7,6 +7,7 @@ import click
 from refntk.cli import options
 from refntk.cli.program import Command
 from refntk.cli.progress import ProgressBar
+from refntk.cli.signals import interruptible
 
 __all__ = ["compute"]
 
@@ -33,7 +34,11 @@ Examples:
   refntk compute gcnn-paper sample:histology -o histology.h5
   refntk compute gcnn-paper tiles/ -o tiles.h5 --limit 900 --size 32 --dtype float32
   refntk compute mine.toml data.npz::test_images data.npz::train_images -o k.h5 --get ntk
-  refntk info histology.h5""",
+  refntk compute gcnn-paper tiles/ -o tiles.h5 --limit 900 --size 32 --dtype float32 --resume
+  refntk info histology.h5
+
+Ctrl-C, a kill or a power cut costs the tiles of the last seconds: the same command with
+--resume continues. A batch script can give --resume from the start.""",
 )
 @click.argument("network")
 @click.argument("x1")
@@ -43,7 +48,13 @@ Examples:
     "--output",
     required=True,
     metavar="OUT.h5",
-    help="The HDF5 file to write. It appears when it is complete.",
+    help="The HDF5 file to write. It appears when it is complete; until then, what is done is kept "
+    "in OUT.h5.part.",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Continue what was interrupted, if anything was; the result is bitwise the same.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace OUT.h5 if it exists.")
 @click.option(
@@ -94,6 +105,7 @@ def compute(
     x1: str,
     x2: str | None,
     output: str,
+    resume: bool,
     overwrite: bool,
     get: tuple[str, ...],
     limit: int | None,
@@ -146,11 +158,17 @@ def compute(
         x2=inputs.info2,
         preprocessing=inputs.preprocessing,
     )
-    with (
-        KernelWriter(output, description, overwrite=overwrite) as writer,
-        ProgressBar(job.pairs, quiet=quiet) as bar,
-    ):
-        for part in job.tiles:
-            writer.write(part.rows, part.cols, job.block(part, bar.update))
+    with KernelWriter(output, description, resume=resume, overwrite=overwrite) as writer:
+        if writer.stale is not None:
+            stale = f"its lock was left behind by {writer.stale}, which is gone"
+            click.echo(f"{output}: {stale}", err=True)
+        missing = writer.missing()
+        with (
+            interruptible(lambda: writer.kept_text),
+            ProgressBar(sum(part.pairs for part in missing), quiet=quiet) as bar,
+        ):
+            for part in missing:
+                writer.write(part, job.block(part, bar.update))
+            writer.finish()
     written = ", ".join(f"{name} {job.shape} {job.dtype}" for name in job.get)
     click.echo(f"{output}: {written}")

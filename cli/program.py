@@ -31,7 +31,7 @@ class BadUse(click.ClickException):
 
 
 class Interrupted(click.ClickException):
-    """The end of a command that was interrupted from the keyboard."""
+    """The end of a command that was interrupted, from the keyboard or by SIGTERM."""
 
     exit_code = 130
 
@@ -79,20 +79,23 @@ def _failure(error: BaseException, ctx: click.Context) -> click.ClickException:
     )
 
 
-def typed(ctx: click.Context) -> str:
+def typed(ctx: click.Context, *more: str) -> str:
     """Give the command line as it was typed, to be repeated.
 
     Parameters
     ----------
     ctx : click.Context
         Of any command below the `Program`.
+    *more : str
+        Options to add where they are not there.
 
     Returns
     -------
     str
         One line for a shell.
     """
-    return shlex.join(["refntk", *ctx.meta.get(_ARGUMENTS, ())])
+    arguments = ctx.meta.get(_ARGUMENTS, ())
+    return shlex.join(["refntk", *arguments, *(word for word in more if word not in arguments)])
 
 
 class Program(click.Group):

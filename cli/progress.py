@@ -36,7 +36,7 @@ class ProgressBar:
         self._total = total
         self._unit = unit
         self._stream = sys.stderr
-        self._shown = not quiet and self._stream.isatty()
+        self._shown = total > 0 and not quiet and self._stream.isatty()
         self._done = 0
         self._begin = 0.0
         # Moments and what was done by then; all but the oldest are of the later half of the time.

@@ -2,7 +2,7 @@
 
 HDF5 cannot close a file that it cannot write: it fails again, keeps the file open and complains
 once more at exit. A full disk is therefore hidden from it here, and the failure kept for
-`refntk.data.kernel_writer` to see.
+`refntk.data.assembly` to see.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ class DiskFile:
 
     Attributes
     ----------
-    error : OSError or None
-        The first failure. What was written from then on is worthless.
+    error : OSError, KeyboardInterrupt or None
+        The first failure, or an interrupt that came while HDF5 was waiting, which would drop it.
+        What was written from then on is worthless.
 
     Raises
     ------
@@ -36,7 +37,7 @@ class DiskFile:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("x+b", buffering=0)
-        self.error: OSError | None = None
+        self.error: OSError | KeyboardInterrupt | None = None
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move to a position; return it."""
@@ -78,9 +79,14 @@ class DiskFile:
         with self._kept():
             self._file.close()
 
+    def check(self) -> None:
+        """Raise the first failure, if there was one."""
+        if self.error is not None:
+            raise self.error
+
     @contextlib.contextmanager
     def _kept(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except (OSError, KeyboardInterrupt) as error:
             self.error = self.error or error

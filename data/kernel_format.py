@@ -6,6 +6,7 @@ docs/file-format.md describes the same for people; `refntk.data.kernel_writer` a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -24,11 +25,13 @@ __all__ = [
     "FORMAT",
     "KERNELS",
     "KernelDescription",
+    "check_seal",
     "read_attributes",
     "read_input",
     "read_values",
     "write_attributes",
     "write_input",
+    "write_seal",
 ]
 
 FORMAT = "refntk-kernel/1"
@@ -81,7 +84,8 @@ class KernelDescription:
     Raises
     ------
     StoreError
-        No kernel, or an unknown one; a dtype that is not a floating one; a tile below 1.
+        No kernel, or an unknown one; a dtype that is not a floating one; a tile below 1; a text
+        that is longer than an HDF5 attribute.
     """
 
     network: str
@@ -103,6 +107,8 @@ class KernelDescription:
             raise StoreError(f"dtype {self.dtype!r}: expected 'float64' or 'float32'")
         if self.tile < 1:
             raise StoreError(f"tile {self.tile}: expected a positive number of images")
+        _check_text("network", self.network.encode())
+        _check_text("preprocessing", json.dumps(dict(self.preprocessing)).encode())
 
     @property
     def symmetric(self) -> bool:
@@ -126,6 +132,15 @@ class KernelDescription:
         return len(self.kernels) * math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
+def _check_text(name: str, data: bytes) -> None:
+    """Refuse a text that HDF5 cannot keep, before hours of computing rather than after."""
+    if len(data) > _MAX_TEXT:
+        raise StoreError(
+            f"attribute {name!r} of {len(data)} bytes: an HDF5 file takes at most {_MAX_TEXT}; "
+            "make it shorter"
+        )
+
+
 def _write_text(attributes: h5py.AttributeManager, name: str, text: str) -> None:
     """Write an attribute of fixed-length UTF-8.
 
@@ -133,11 +148,7 @@ def _write_text(attributes: h5py.AttributeManager, name: str, text: str) -> None
     loop for ever when it is read.
     """
     data = text.encode()
-    if len(data) > _MAX_TEXT:
-        raise StoreError(
-            f"attribute {name!r} of {len(data)} bytes: an HDF5 file takes at most {_MAX_TEXT}; "
-            "make it shorter"
-        )
+    _check_text(name, data)
     # A length of zero does not exist in HDF5.
     kind = h5py.string_dtype("utf-8", max(1, len(data)))
     attributes.create(name, np.array(data, kind), dtype=kind)
@@ -312,3 +323,59 @@ def read_input(group: h5py.Group) -> InputInfo:
         class_names=texts["class_names"],
         names=texts["names"],
     )
+
+
+def _sealed(file: h5py.File) -> str:
+    """SHA-256 of all that a file says about its kernels, as docs/file-format.md defines it."""
+    total = hashlib.sha256()
+
+    def add(name: str, value: NDArray[Any]) -> None:
+        total.update(f"{name} {value.dtype.str} {value.shape}\n".encode())
+        total.update(np.ascontiguousarray(value).data)
+
+    for key in sorted(ATTRIBUTES):
+        add(f"@{key}", np.asarray(file.attrs[key]))
+    add("tiles", read_values(file, "tiles"))
+    for group in ("digests", "x1", "x2"):
+        for key in sorted(file[group].attrs):
+            add(f"{group}@{key}", np.asarray(file[group].attrs[key]))
+        for key in sorted(file[group]):
+            add(f"{group}/{key}", read_values(file[group], key))
+    return total.hexdigest()
+
+
+def write_seal(file: h5py.File) -> None:
+    """Seal a file that is complete: any change to what it says is noticed from then on.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open for writing.
+    """
+    _write_text(file.attrs, "seal", _sealed(file))
+
+
+def check_seal(file: h5py.File, path: object) -> None:
+    """Compare a file with its seal; files of the first version have none.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open for reading.
+    path : object
+        The file, for messages.
+
+    Raises
+    ------
+    StoreError
+        It was changed or damaged after it was sealed.
+    LookupError, TypeError, ValueError
+        It is damaged.
+    """
+    if "seal" not in file.attrs and "digests" not in file:
+        return
+    if _read_text(file.attrs, "seal") != _sealed(file):
+        raise StoreError(
+            f"{path}: does not match its seal; it was changed or damaged after it was written: "
+            "compute the kernel again"
+        )

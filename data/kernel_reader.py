@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refntk.data.imageset import InputInfo
-from refntk.data.kernel_format import KERNELS, read_attributes, read_input, read_values
+from refntk.data.kernel_format import (
+    KERNELS,
+    KernelDescription,
+    check_seal,
+    read_attributes,
+    read_input,
+    read_values,
+)
+from refntk.data.kernel_record import KernelRecord
 from refntk.data.limits import one_line
 from refntk.errors import RefntkError, StoreError, unknown
 
@@ -63,6 +71,7 @@ class KernelFile:
         self.x2: InputInfo = read_input(file["x2"])
         self.tiles: NDArray[np.uint8] = read_values(file, "tiles")
         self._check()
+        check_seal(file, path)
 
     def _check(self) -> None:
         """Compare what is there with what the attributes say."""
@@ -84,6 +93,19 @@ class KernelFile:
     def complete(self) -> bool:
         """Whether every tile was computed."""
         return bool(self.tiles.all())
+
+    @property
+    def record(self) -> KernelRecord:
+        """What was computed, as a writer that would continue it compares it."""
+        about = self.attributes
+        same = ("network", "network_hash", "dtype", "backend", "method", "tile", "preprocessing")
+        description = KernelDescription(
+            kernels=self.names,
+            x1=self.x1,
+            x2=None if about["symmetric"] else self.x2,
+            **{name: about[name] for name in same},
+        )
+        return KernelRecord(description, about["refntk_version"], about["created"], run="")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,25 +1,28 @@
-"""Write a kernel file tile by tile, under a temporary name until it is complete and on the disk."""
+"""Write a kernel tile by tile, so that whatever stops the process costs a tile and no more."""
 
 from __future__ import annotations
 
 import contextlib
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from refntk.data.disk import DiskFile
-from refntk.data.kernel_format import FORMAT, KernelDescription, write_attributes, write_input
+from refntk.data.assembly import assemble
+from refntk.data.journal import Journal
+from refntk.data.kernel_format import KernelDescription
+from refntk.data.kernel_reader import open_kernel
+from refntk.data.kernel_record import KernelRecord, differences
 from refntk.data.limits import one_line, size_text
+from refntk.data.lock import Holder, Lock
 from refntk.errors import RefntkError, StoreError
+from refntk.evaluate import Tile, cut
 
 __all__ = ["KernelWriter"]
 
@@ -27,8 +30,9 @@ __all__ = ["KernelWriter"]
 class KernelWriter:
     """Write a kernel file tile by tile; a context manager.
 
-    The file grows under a temporary name beside the target, ``.NAME.partial-XXXXXXXX``. Leaving the
-    context puts it on the disk and renames it; leaving by an exception removes it.
+    Finished tiles go into a journal beside the target, ``NAME.part``; `finish` makes the kernel
+    file from it and removes it. Leaving the context without that, by an exception or not, keeps the
+    tiles for a later writer with `resume`. As long as the writer is open it holds ``NAME.lock``.
 
     Parameters
     ----------
@@ -36,41 +40,79 @@ class KernelWriter:
         The file to write.
     description : KernelDescription
         Shape, tiles, inputs and provenance of the kernel.
+    resume : bool
+        Continue what was begun before, if anything was. A finished file of the same description is
+        complete: nothing is missing.
     overwrite : bool
-        Replace an existing file, at the end and not before.
+        Replace an existing file, at the end and not before; without `resume`, drop what was begun.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    description : KernelDescription
+    complete : bool
+        Whether the kernel file is there and is the one described.
+    stale : Holder or None
+        Who held the lock before and died with it.
 
     Raises
     ------
     StoreError
-        The file exists and `overwrite` is false; its folder is missing or cannot be written to; the
-        disk has less room than the kernels need. Later, from `write` or at the end: the disk is
-        full or fails; tiles are missing.
+        The file exists, or a journal, and neither `overwrite` nor `resume` is true; what exists
+        differs in network, images, dtype, tile, preprocessing or version, which is named; another
+        process writes it; the folder is missing or cannot be written to; the disk has less room
+        than the kernels need. Later, from `write` or `finish`: the disk is full or fails.
 
     Examples
     --------
-    >>> with KernelWriter("out.h5", description) as writer:  # doctest: +SKIP
-    ...     for tile in job.tiles:
-    ...         writer.write(tile.rows, tile.cols, job.block(tile))
+    >>> with KernelWriter("out.h5", description, resume=True) as writer:  # doctest: +SKIP
+    ...     for tile in writer.missing():
+    ...         writer.write(tile, job.block(tile))
+    ...     writer.finish()
     """
 
     def __init__(
-        self, path: str | Path, description: KernelDescription, *, overwrite: bool = False
+        self,
+        path: str | Path,
+        description: KernelDescription,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
     ) -> None:
         self.path = Path(path)
         self.description = description
+        self.complete = False
         self._overwrite = overwrite
+        self._journal: Journal | None = None
         self._check_target()
-        self._partial = self.path.with_name(f".{self.path.name}.partial-{secrets.token_hex(4)}")
+        self._lock = Lock(self._beside(".lock"), self.path)
         try:
-            self._disk = DiskFile(self._partial)
-        except OSError as error:
-            raise StoreError(
-                f"{self.path}: cannot be written ({one_line(error)}); choose a folder that you may "
-                "write to"
-            ) from error
-        with self._all_or_nothing():
-            self._file = h5py.File(self._partial, "w", driver="fileobj", fileobj=self._disk)
-            self._create()
+            with self._worded():
+                self._begin(resume)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def stale(self) -> Holder | None:
+        """Who held the lock before and is gone."""
+        return self._lock.stale
+
+    @property
+    def kept(self) -> int:
+        """Number of tiles that are done; a mirrored tile does not count on its own."""
+        return 0 if self._journal is None else int(np.count_nonzero(self._journal.done))
+
+    @property
+    def kept_text(self) -> str:
+        """What is kept so far, in words; empty where nothing is."""
+        if not self.kept:
+            return ""
+        tiles = "1 tile is" if self.kept == 1 else f"{self.kept} tiles are"
+        return f"{tiles} kept in {self._beside('.part')}"
+
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(self.path.name + suffix)
 
     def _check_target(self) -> None:
         """Find out before hours of computing what would prevent writing at their end."""
@@ -80,176 +122,220 @@ class KernelWriter:
                 raise StoreError(f"{self.path}: the folder {folder} does not exist; create it")
             if self.path.is_dir():
                 raise StoreError(f"{self.path}: is a folder; give the name of a file")
-            if self.path.exists() and not self._overwrite:
-                raise StoreError(
-                    f"{self.path}: exists already; choose another name or allow it to be replaced "
-                    "(--overwrite)"
-                )
-            free = shutil.disk_usage(folder).free
         except RefntkError:
             raise
         except (OSError, ValueError) as error:
             raise StoreError(f"{self.path}: not usable as an output ({one_line(error)})") from error
-        if self.description.nbytes > free:
-            raise StoreError(
-                f"{self.path}: the kernels need {size_text(self.description.nbytes)}, the disk has "
-                f"{size_text(free)} left; free some space or choose another place"
-            )
 
-    def _create(self) -> None:
-        """Lay out the empty file."""
-        about = self.description
-        write_attributes(
-            self._file,
-            {
-                "format": FORMAT,
-                "refntk_version": version("refntk"),
-                "network": about.network,
-                "network_hash": about.network_hash,
-                "dtype": about.dtype,
-                "backend": about.backend,
-                "method": about.method,
-                "tile": about.tile,
-                "symmetric": about.symmetric,
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                "preprocessing": dict(about.preprocessing),
-            },
+    def _begin(self, resume: bool) -> None:
+        """Continue a journal, recognise a finished file, or begin anew."""
+        place = self._beside(".part")
+        here = KernelRecord(
+            self.description,
+            version("refntk"),
+            datetime.now(UTC).isoformat(timespec="seconds"),
+            secrets.token_hex(16),
         )
-        for name in about.kernels:
-            self._file.create_dataset(
-                name,
-                shape=about.shape,
-                dtype=about.dtype,
-                chunks=tuple(min(about.tile, count) for count in about.shape),
-                fillvalue=np.nan,
-                fletcher32=True,
+        if self.path.exists() and (resume or not self._overwrite):
+            self._meet_finished(here, resume, place.exists())
+            if self.complete:
+                place.unlink(missing_ok=True)
+                return
+        if place.exists() and resume:
+            self._journal = Journal.open(place)
+            self._refuse_others(place, self._journal.record)
+        elif place.exists() and not self._overwrite:
+            raise StoreError(
+                f"{self.path}: an unfinished computation of it is in {place}; continue it with "
+                "--resume, or begin anew with --overwrite"
             )
-        self._file.create_dataset("tiles", data=np.zeros(about.tiles, np.uint8))
-        write_input(self._file.create_group("x1"), about.x1)
-        if about.x2 is None:
-            # A hard link: who reads /x2 finds it, and nothing is stored twice.
-            self._file["x2"] = self._file["x1"]
-        else:
-            write_input(self._file.create_group("x2"), about.x2)
+        self._check_room(place)
+        if self._journal is None:
+            self._journal = Journal.create(place, here)
 
-    def write(self, rows: slice, cols: slice, blocks: Mapping[str, NDArray[Any]]) -> None:
-        """Write one tile and, of a symmetric kernel, its mirror image.
+    def _meet_finished(self, here: KernelRecord, resume: bool, begun: bool) -> None:
+        """Decide what an existing file of the target's name means."""
+        if not resume:
+            raise StoreError(
+                f"{self.path}: exists already; choose another name or allow it to be replaced "
+                "(--overwrite)"
+            )
+        if self._overwrite and begun:
+            return
+        with open_kernel(self.path) as kernel:
+            there = kernel.record
+        self._refuse_others(self.path, there)
+        self.complete = True
+
+    def _refuse_others(self, place: Path, there: KernelRecord) -> None:
+        """Refuse to continue what would not become the kernel that is asked for."""
+        found = differences(there.description, self.description)
+        if there.refntk_version != version("refntk"):
+            found.append(f"refntk: {there.refntk_version} there, {version('refntk')} here")
+        if found:
+            raise StoreError(
+                f"{place}: cannot be continued, it is of another kernel ({'; '.join(found)}); "
+                "repeat the command that began it, choose another name, or begin anew with "
+                "--overwrite"
+            )
+
+    def _check_room(self, place: Path) -> None:
+        """Refuse a disk that has no room for the journal and the file."""
+        about = self.description
+        journal = about.nbytes // 2 if about.symmetric else about.nbytes
+        there = place.stat().st_size if self._journal is not None else 0
+        needed = about.nbytes + max(0, journal - there)
+        free = shutil.disk_usage(self.path.parent).free
+        if needed > free:
+            raise StoreError(
+                f"{self.path}: the kernels need {size_text(needed)} while they are computed, the "
+                f"disk has {size_text(free)} left; free some space or choose another place"
+            )
+
+    def missing(self) -> list[Tile]:
+        """List the tiles that are not done, in the order in which they are best computed.
+
+        Returns
+        -------
+        list of Tile
+            Of a symmetric kernel those on the diagonal and above it: `write` takes care of the
+            mirror images.
+        """
+        if self._journal is None:
+            return []
+        about, done = self.description, self._journal.done
+        tiles = cut(about.shape, about.tile, about.symmetric)
+        return [tile for tile in tiles if not done[self._number(tile)]]
+
+    def write(self, tile: Tile, blocks: Mapping[str, NDArray[Any]]) -> None:
+        """Write one tile. It is on the disk some seconds later at the latest.
 
         Parameters
         ----------
-        rows, cols : slice
-            The images of the tile: ``start`` a multiple of the tile side, ``stop`` at the next
-            multiple or the end.
-        blocks : mapping of str to array, shape (rows, cols)
+        tile : Tile
+            One of `missing`, in any order; also one that is done, which is replaced.
+        blocks : mapping of str to array, shape of the tile
             One for each kernel of the description, in its dtype.
 
         Raises
         ------
         StoreError
-            The slices are no tile; blocks missing, superfluous, of another shape or dtype; the disk
-            is full or fails, and then the temporary file is gone.
+            No tile of this kernel; blocks missing, superfluous, of another shape or dtype; the disk
+            is full or fails, and then the tile does not count.
         """
-        at = self._position(rows, 0), self._position(cols, 1)
-        self._check_blocks(rows, cols, blocks)
-        mirrored = self.description.symmetric and at[0] != at[1]
-        with self._all_or_nothing():
-            for name, block in blocks.items():
-                self._file[name][rows, cols] = block
-                if mirrored:
-                    self._file[name][cols, rows] = block.T
-            # The data are on their way to the disk before the tile counts as complete.
-            self._file.flush()
-            self._file["tiles"][at] = 1
-            if mirrored:
-                self._file["tiles"][at[::-1]] = 1
+        at = self._number(tile)
+        self._check_blocks(tile, blocks)
+        with self._worded():
+            self._open_journal().append(*at, blocks)
 
-    def _position(self, run: slice, axis: int) -> int:
-        """Return the number of a tile along one axis."""
-        tile, count = self.description.tile, self.description.shape[axis]
-        start, stop, step = run.indices(count)
-        if start % tile or stop != min(start + tile, count) or start >= stop or step != 1:
+    def finish(self, progress: Callable[[], None] = lambda: None) -> None:
+        """Make the kernel file from the tiles; nothing happens where it is complete.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called now and then; may raise to give up.
+
+        Raises
+        ------
+        StoreError
+            Tiles are missing or damaged; the disk is full or fails; a file of this name appeared
+            meanwhile. The tiles are kept.
+        """
+        if self.complete:
+            return
+        journal, left = self._open_journal(), self.missing()
+        if left:
             raise StoreError(
-                f"{self.path}: {run} is no tile of axis {axis}, which has {count} images in tiles "
-                f"of {tile}"
+                f"{self.path}: {len(left)} of {len(left) + self.kept} tiles are missing; continue "
+                "with --resume"
             )
-        return start // tile
+        if self.path.exists() and not self._overwrite:
+            raise StoreError(
+                f"{self.path}: appeared while the kernel was computed and was left alone; "
+                "--resume --overwrite replaces it by the kernel"
+            )
+        with self._worded():
+            journal.sync()
+            assemble(self.path, self._beside(".new"), journal.record, journal, progress)
+        self.complete = True
+        # From here on nothing can be lost: what cannot be removed is recognised by --resume.
+        with contextlib.suppress(OSError):
+            journal.remove()
 
-    def _check_blocks(
-        self, rows: slice, cols: slice, blocks: Mapping[str, NDArray[Any]]
-    ) -> None:
-        """Refuse what HDF5 would broadcast or cast without a word."""
+    def close(self) -> None:
+        """Put the tiles on the disk and let go; a journal without tiles is removed."""
+        journal, self._journal = self._journal, None
+        try:
+            if journal is not None and not self.complete:
+                if journal.done.any():
+                    with contextlib.suppress(OSError):
+                        journal.sync()
+                    journal.close()
+                else:
+                    with contextlib.suppress(OSError):
+                        journal.remove()
+        finally:
+            self._lock.release()
+
+    def _open_journal(self) -> Journal:
+        if self._journal is None:
+            raise StoreError(f"{self.path}: is finished or closed; nothing more can be written")
+        return self._journal
+
+    def _number(self, tile: Tile) -> tuple[int, int]:
+        """Return the number of a tile, down and across."""
+        about = self.description
+        row, col = (
+            self._position(run, count)
+            for run, count in zip((tile.rows, tile.cols), about.shape, strict=True)
+        )
+        if about.symmetric and row > col:
+            raise StoreError(
+                f"{self.path}: {tile} is below the diagonal; write its mirror image instead"
+            )
+        return row, col
+
+    def _position(self, run: slice, count: int) -> int:
+        """Return the number of a tile along one axis."""
+        side = self.description.tile
+        start, stop, step = run.indices(count)
+        if start % side or stop != min(start + side, count) or start >= stop or step != 1:
+            raise StoreError(
+                f"{self.path}: {run} is no tile of an axis of {count} images in tiles of {side}"
+            )
+        return start // side
+
+    def _check_blocks(self, tile: Tile, blocks: Mapping[str, NDArray[Any]]) -> None:
+        """Refuse what would be cast or broadcast without a word."""
         wanted = self.description.kernels
         if set(blocks) != set(wanted):
             raise StoreError(f"{self.path}: blocks of {sorted(blocks)}, expected {sorted(wanted)}")
-        shape = tuple(
-            len(range(*run.indices(count)))
-            for run, count in zip((rows, cols), self.description.shape, strict=True)
-        )
         for name, block in blocks.items():
-            if block.shape != shape or block.dtype != np.dtype(self.description.dtype):
+            if block.shape != tile.shape or block.dtype != np.dtype(self.description.dtype):
                 raise StoreError(
                     f"{self.path}: block of {name} has shape {block.shape} and dtype "
-                    f"{block.dtype}, expected {shape} and {self.description.dtype}"
+                    f"{block.dtype}, expected {tile.shape} and {self.description.dtype}"
                 )
 
     @contextlib.contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        """Remove the temporary file on any failure, also on one that `DiskFile` kept to itself."""
+    def _worded(self) -> Iterator[None]:
+        """Word the failure of a disk."""
         try:
             yield
-            if self._disk.error is not None:
-                raise self._disk.error
-        except BaseException as error:
-            self.abort()
-            if isinstance(error, RefntkError) or not isinstance(error, Exception):
+        except OSError as error:
+            if isinstance(error, RefntkError):
                 raise
-            cause = self._disk.error or error
             raise StoreError(
-                f"{self.path}: writing failed ({one_line(cause)}); nothing was kept: free some "
-                "space or choose another place"
+                f"{self.path}: writing failed ({one_line(error)}); "
+                + (self.kept_text or "nothing was kept")
+                + ": free some space or mend the disk, and continue with --resume"
             ) from error
-
-    def abort(self) -> None:
-        """Close and remove the temporary file; nothing happens if it is gone already."""
-        # What cannot be closed or removed must not hide the error that led here.
-        with contextlib.suppress(Exception):
-            self._file.close()
-        self._disk.close()
-        with contextlib.suppress(OSError):
-            self._partial.unlink(missing_ok=True)
-
-    def _commit(self) -> None:
-        """Close the file, wait for the disk, and give the file its name."""
-        with self._all_or_nothing():
-            done = self._file["tiles"][...]
-            if not done.all():
-                raise StoreError(
-                    f"{self.path}: only {np.count_nonzero(done)} of {done.size} tiles were "
-                    "written; nothing was kept"
-                )
-            self._file.close()
-            self._disk.sync()
-            self._disk.close()
-        if self.path.exists() and not self._overwrite:
-            raise StoreError(
-                f"{self.path}: appeared while the kernel was computed and was left alone; the "
-                f"finished kernel is {self._partial}: rename it"
-            )
-        with self._all_or_nothing():
-            self._partial.replace(self.path)
 
     def __enter__(self) -> Self:
         """Return the writer."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Commit, or abort after an exception."""
-        if kind is None:
-            self._commit()
-        else:
-            self.abort()
+    def __exit__(self, *exception: object) -> None:
+        """Close the writer."""
+        self.close()

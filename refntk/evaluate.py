@@ -21,7 +21,7 @@ from refntk.network import Network
 from refntk.recursion import relu
 from refntk.reduction import Plan, make_plan
 
-__all__ = ["DTYPES", "KERNELS", "Job", "Kernel", "Tile", "default_threads", "kernel"]
+__all__ = ["DTYPES", "KERNELS", "Job", "Kernel", "Tile", "cut", "default_threads", "kernel"]
 
 KERNELS: tuple[str, ...] = ("nngp", "ntk")
 DTYPES: tuple[str, ...] = ("float64", "float32")
@@ -57,6 +57,12 @@ class Tile(NamedTuple):
     def shape(self) -> tuple[int, int]:
         """Number of rows and of columns."""
         return self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs of images."""
+        rows, cols = self.shape
+        return rows * cols
 
 
 def kernel(
@@ -215,18 +221,12 @@ class Job:
     @property
     def pairs(self) -> int:
         """Number of pairs of images that are computed, the mirrored half left out."""
-        return sum(rows * cols for rows, cols in (tile.shape for tile in self.tiles))
+        return sum(tile.pairs for tile in self.tiles)
 
     @cached_property
     def tiles(self) -> list[Tile]:
         """All tiles; for a symmetric result those on the diagonal, and then those above it."""
-        rows, cols = (
-            [slice(k, min(k + self.tile, n)) for k in range(0, n, self.tile)] for n in self.shape
-        )
-        if not self.symmetric:
-            return [Tile(r, c) for r in rows for c in cols]
-        above = [Tile(r, c) for k, r in enumerate(rows) for c in cols[k + 1 :]]
-        return [Tile(r, r) for r in rows] + above
+        return cut(self.shape, self.tile, self.symmetric)
 
     def block(
         self, tile: Tile, progress: Callable[[int], None] = lambda pairs: None
@@ -323,6 +323,36 @@ def _apply_head(
             nngp, ntk = relu(nngp, ntk, var1, var2, same)
             var1, var2 = var1 / 2, var2 / 2
     return nngp, ntk
+
+
+def cut(shape: tuple[int, int], side: int, symmetric: bool) -> list[Tile]:
+    """Cut a kernel matrix into tiles.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        (N1, N2), of the matrix.
+    side : int
+        Rows and columns are cut into runs of this length, the last ones shorter.
+    symmetric : bool
+        Whether the part below the diagonal mirrors the part above it, and is left out.
+
+    Returns
+    -------
+    list of Tile
+        In the order in which they are computed: of a symmetric matrix first those on the diagonal,
+        which teach the variance of each image.
+
+    Examples
+    --------
+    >>> [(tile.rows.start, tile.cols.start) for tile in cut((5, 5), 3, symmetric=True)]
+    [(0, 0), (3, 3), (0, 3)]
+    """
+    rows, cols = ([slice(k, min(k + side, n)) for k in range(0, n, side)] for n in shape)
+    if not symmetric:
+        return [Tile(r, c) for r in rows for c in cols]
+    above = [Tile(r, c) for k, r in enumerate(rows) for c in cols[k + 1 :]]
+    return [Tile(r, r) for r in rows] + above
 
 
 def default_threads() -> int:

@@ -379,7 +379,7 @@ def denied(*arguments):
 
 
 def test_an_output_folder_that_is_not_writable(monkeypatch, x1, out):
-    monkeypatch.setattr("refntk.data.kernel_writer.DiskFile", denied)
+    monkeypatch.setattr("os.open", denied)
     refused(run("gcnn-paper", x1, "-o", out), out, str(out), "Permission denied")
 
 
@@ -390,7 +390,13 @@ def test_a_full_disk(monkeypatch, x1, out):
         self.error = OSError(28, "No space left on device")
 
     monkeypatch.setattr(DiskFile, "sync", sync)
-    refused(run("gcnn-paper", x1, "-o", out), out, str(out), "No space left on device")
+    result = run("gcnn-paper", x1, "-o", out)
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"Error: {out}: writing failed (No space left on device); 1 tile is kept in {out}.part: "
+        "free some space or mend the disk, and continue with --resume\n"
+    )
+    assert [path.name for path in out.parent.iterdir()] == ["k.h5.part"]
 
 
 def test_the_output_is_checked_before_anything_is_computed(monkeypatch, x1, out):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
+import os
 import shutil
 from datetime import datetime
 from importlib.metadata import version
@@ -19,6 +19,7 @@ from refntk.data.imageset import describe_images
 from refntk.data.kernel_format import ATTRIBUTES
 from refntk.data.store import KernelDescription, KernelWriter, open_kernel
 from refntk.errors import StoreError
+from refntk.evaluate import Tile, cut
 
 NETWORK = 'name = "é"\nparameterization = "ntk"\n'
 
@@ -61,17 +62,21 @@ def matrices(description, rng):
     return out
 
 
-def tiles(description):
-    """Rows and columns of the tiles to write: the upper triangle where the rest is its mirror."""
-    (n1, n2), side = description.shape, description.tile
-    for row, column in itertools.product(range(0, n1, side), range(0, n2, side)):
-        if not description.symmetric or row <= column:
-            yield slice(row, min(row + side, n1)), slice(column, min(column + side, n2))
-
-
 def write_all(writer, kernels):
-    for rows, cols in tiles(writer.description):
-        writer.write(rows, cols, {name: kernel[rows, cols] for name, kernel in kernels.items()})
+    for tile in writer.missing():
+        writer.write(tile, block(kernels, tile))
+
+
+def block(kernels, tile):
+    """The part of each kernel that belongs to a tile."""
+    return {name: kernel[tile.rows, tile.cols] for name, kernel in kernels.items()}
+
+
+def store(path, description, kernels, **options):
+    """Write a whole kernel file."""
+    with KernelWriter(path, description, **options) as writer:
+        write_all(writer, kernels)
+        writer.finish()
 
 
 @pytest.fixture
@@ -96,9 +101,7 @@ def left(out):
 def test_kernels_come_back_bit_by_bit(out, rng, dtype, kernels, n2, tile):
     description = describe(10, n2, dtype=dtype, kernels=kernels, tile=tile)
     expected = matrices(description, rng)
-    with KernelWriter(out, description) as writer:
-        write_all(writer, expected)
-        assert left(out) != ["k.h5"]
+    store(out, description, expected)
     assert left(out) == ["k.h5"]
     with open_kernel(out) as kernel:
         assert kernel.complete
@@ -113,8 +116,7 @@ def test_kernels_come_back_bit_by_bit(out, rng, dtype, kernels, n2, tile):
 
 def test_inputs_and_attributes_come_back(out, rng):
     description = describe(10, 7)
-    with KernelWriter(out, description) as writer:
-        write_all(writer, matrices(description, rng))
+    store(out, description, matrices(description, rng))
     with open_kernel(str(out)) as kernel:
         for info, expected in ((kernel.x1, description.x1), (kernel.x2, description.x2)):
             assert info.source == expected.source
@@ -147,10 +149,9 @@ def test_inputs_and_attributes_come_back(out, rng):
 def test_the_file_is_as_documented(out, rng):
     description = describe(10)
     expected = matrices(description, rng)
-    with KernelWriter(out, description) as writer:
-        write_all(writer, expected)
+    store(out, description, expected)
     with h5py.File(out) as file:
-        assert sorted(file) == ["nngp", "ntk", "tiles", "x1", "x2"]
+        assert sorted(file) == ["digests", "nngp", "ntk", "tiles", "x1", "x2"]
         assert file.attrs["format"] == b"refntk-kernel/1"
         assert file.attrs["network"].decode() == NETWORK
         assert json.loads(file.attrs["preprocessing"].decode()) == description.preprocessing
@@ -170,30 +171,34 @@ def test_the_file_is_as_documented(out, rng):
         pixels = np.random.default_rng(0).integers(0, 256, (20, 2, 3, 1), dtype=np.uint8)
         digest = hashlib.sha256(pixels[3].astype("<u1").tobytes()).hexdigest()
         assert file["x1/sha256"][3].decode() == digest
+        for name in ("nngp", "ntk"):
+            for row, col in np.ndindex(3, 3):
+                values = file[name][4 * row : 4 * row + 4, 4 * col : 4 * col + 4]
+                digest = hashlib.sha256(values.tobytes()).digest()
+                assert file["digests"][name][row, col].tobytes() == digest
 
 
-def test_a_tile_and_its_mirror_are_marked_when_written(out, rng):
-    description = describe(10)
-    kernels = matrices(description, rng)
-    rows, cols = slice(0, 4), slice(8, 10)
-    writer = KernelWriter(out, description)
-    writer.write(rows, cols, {name: kernel[rows, cols] for name, kernel in kernels.items()})
-    (partial,) = out.parent.iterdir()
-    with open_kernel(partial) as kernel:
-        assert not kernel.complete
-        assert kernel.tiles.tolist() == [[0, 0, 1], [0, 0, 0], [1, 0, 0]]
-        assert "2 of 9 tiles" in kernel.summary()
-        assert kernel.ntk is not None
-        np.testing.assert_array_equal(kernel.ntk[cols, rows], kernels["ntk"][cols, rows])
-        assert np.isnan(kernel.ntk[4:8, 4:8]).all()
-    writer.abort()
-    assert left(out) == []
+def test_the_seal_is_as_documented(out, rng):
+    description = describe(10, 7)
+    store(out, description, matrices(description, rng))
+    with h5py.File(out) as file:
+        seal = file.attrs["seal"].decode()
+        listing = [(f"@{name}", file.attrs[name]) for name in sorted(file.attrs) if name != "seal"]
+        listing.append(("tiles", file["tiles"][...]))
+        for group in ("digests", "x1", "x2"):
+            attributes = file[group].attrs
+            listing += [(f"{group}@{name}", attributes[name]) for name in sorted(attributes)]
+            listing += [(f"{group}/{name}", file[group][name][...]) for name in sorted(file[group])]
+    total = hashlib.sha256()
+    for name, value in listing:
+        value = np.asarray(value)
+        total.update(f"{name} {value.dtype.str} {value.shape}\n".encode() + value.tobytes())
+    assert seal == total.hexdigest()
 
 
 def test_the_summary_says_what_a_person_asks(out, rng):
     description = describe(10, 7, kernels=("ntk",))
-    with KernelWriter(out, description) as writer:
-        write_all(writer, matrices(description, rng))
+    store(out, description, matrices(description, rng))
     with open_kernel(out) as kernel:
         lines = kernel.summary().splitlines()
     assert lines[:5] == [
@@ -208,8 +213,7 @@ def test_the_summary_says_what_a_person_asks(out, rng):
 
 def test_the_summary_of_a_symmetric_kernel(out, rng):
     description = describe(10, preprocessing={})
-    with KernelWriter(out, description) as writer:
-        write_all(writer, matrices(description, rng))
+    store(out, description, matrices(description, rng))
     with open_kernel(out) as kernel:
         assert "x2          x1 again\nprepared    not recorded\n" in kernel.summary()
 
@@ -231,6 +235,8 @@ def test_overwrite_replaces_at_the_end_and_not_before(out, rng):
     with KernelWriter(out, description, overwrite=True) as writer:
         write_all(writer, matrices(description, rng))
         assert out.read_text() == "precious"
+        writer.finish()
+    assert left(out) == ["k.h5"]
     with open_kernel(out) as kernel:
         assert kernel.complete
 
@@ -243,12 +249,15 @@ def test_a_file_that_appears_meanwhile_is_left_alone(out, rng):
         with KernelWriter(out, description) as writer:
             write_all(writer, kernels)
             out.write_text("precious")
+            writer.finish()
 
-    with pytest.raises(StoreError, match="appeared while .* the finished kernel is .*: rename it"):
+    with pytest.raises(StoreError, match="appeared while .* --resume --overwrite replaces it"):
         run()
     assert out.read_text() == "precious"
-    (kept,) = (path for path in out.parent.iterdir() if path != out)
-    with open_kernel(kept) as kernel:
+    with KernelWriter(out, description, resume=True, overwrite=True) as writer:
+        assert writer.missing() == []
+        writer.finish()
+    with open_kernel(out) as kernel:
         np.testing.assert_array_equal(kernel.ntk[...], kernels["ntk"])
 
 
@@ -274,26 +283,26 @@ def test_a_name_that_cannot_be_a_file(tmp_path):
 
 
 def test_a_folder_that_may_not_be_written_to(out, monkeypatch):
-    def refuse(path, mode, buffering):
+    def refuse(path, *arguments):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("pathlib.Path.open", refuse)
+    monkeypatch.setattr("os.open", refuse)
     with pytest.raises(StoreError, match=r"cannot be written \(Permission denied\); choose"):
         KernelWriter(out, describe())
 
 
 def test_a_disk_too_small_is_seen_before_anything_is_computed(out, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-    with pytest.raises(StoreError, match=r"need 1\.6 kB, the disk has 1\.0 kB left; free some"):
+    with pytest.raises(StoreError, match=r"need 2\.4 kB .* has 1\.0 kB left; free some"):
         KernelWriter(out, describe())
     assert left(out) == []
 
 
 class SmallDisk:
-    """A file on a disk that is full after some bytes, or that fails in another way."""
+    """A file on a disk that is full after some bytes."""
 
-    def __init__(self, file, room, failing=()):
-        self.file, self.room, self.failing = file, room, failing
+    def __init__(self, file, room):
+        self.file, self.room = file, room
 
     def __getattr__(self, name):
         return getattr(self.file, name)
@@ -306,7 +315,7 @@ class SmallDisk:
 
 
 def small_disk(monkeypatch, room):
-    """Make every file that the store writes lie on a small disk."""
+    """Make every kernel file lie on a small disk; the journal lies elsewhere."""
     start = DiskFile.__init__
 
     def begin(self, path):
@@ -317,28 +326,33 @@ def small_disk(monkeypatch, room):
 
 
 @pytest.mark.parametrize("room", [0, 100, 1000, 3000, 5000, 6000, 7000, 8000])
-def test_a_full_disk_leaves_nothing_behind(out, rng, monkeypatch, capfd, room):
+def test_a_disk_that_is_full_at_the_end_keeps_the_tiles(out, rng, monkeypatch, capfd, room):
     description = describe(20, tile=5)
     kernels = matrices(description, rng)
-    small_disk(monkeypatch, room)
-
-    def run():
-        with KernelWriter(out, description) as writer:
-            write_all(writer, kernels)
-
-    with pytest.raises(StoreError, match=r"writing failed \(No space left on device\); noth"):
-        run()
-    assert left(out) == []
+    with monkeypatch.context() as patch:
+        small_disk(patch, room)
+        message = r"writing failed \(No space left on device\); 10 tiles are kept in .*k\.h5\.part"
+        with pytest.raises(StoreError, match=message):
+            store(out, description, kernels)
+    assert left(out) == ["k.h5.part"]
     # HDF5 would complain on stderr about a file that it cannot close.
     assert capfd.readouterr() == ("", "")
+    with KernelWriter(out, description, resume=True) as writer:
+        assert writer.missing() == []
+        writer.finish()
+    with open_kernel(out) as kernel:
+        np.testing.assert_array_equal(kernel.ntk[...], kernels["ntk"])
 
 
 def test_partial_writes_of_the_system_are_completed(out, rng, monkeypatch):
     description = describe()
     kernels = matrices(description, rng)
     small_disk(monkeypatch, 10**6)
-    with KernelWriter(out, description) as writer:
-        write_all(writer, kernels)
+    pwrite = os.pwrite
+    monkeypatch.setattr(
+        "os.pwrite", lambda fd, data, offset: pwrite(fd, data[: max(1, len(data) // 2)], offset)
+    )
+    store(out, description, kernels)
     with open_kernel(out) as kernel:
         np.testing.assert_array_equal(kernel.nngp[...], kernels["nngp"])
 
@@ -351,21 +365,19 @@ def test_a_disk_that_fails_at_the_end(out, rng, monkeypatch, name):
     def fail(*args):
         raise OSError(5, "Input/output error")
 
-    def run():
-        with KernelWriter(out, description) as writer:
-            write_all(writer, kernels)
-            if name == "fsync":
-                monkeypatch.setattr("os.fsync", fail)
-            else:
-                monkeypatch.setattr(DiskFile, "truncate", failing_truncate)
-
     def failing_truncate(self, size):
         self.error = OSError(5, "Input/output error")
         return size
 
-    with pytest.raises(StoreError, match=r"writing failed \(Input/output error\)"):
-        run()
-    assert left(out) == []
+    with KernelWriter(out, description) as writer:
+        write_all(writer, kernels)
+        if name == "fsync":
+            monkeypatch.setattr("os.fsync", fail)
+        else:
+            monkeypatch.setattr(DiskFile, "truncate", failing_truncate)
+        with pytest.raises(StoreError, match=r"writing failed \(Input/output error\); 6 tiles are"):
+            writer.finish()
+    assert left(out) == ["k.h5.part"]
 
 
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
@@ -379,31 +391,36 @@ def test_an_exception_inside_leaves_nothing_behind(out, kind):
     assert left(out) == []
 
 
-def test_an_interrupt_while_writing_leaves_nothing_behind(out, rng, monkeypatch):
+def interrupt(*arguments, **words):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [(h5py.File, "create_dataset"), (SmallDisk, "write")], ids=["above", "below"]
+)
+def test_an_interrupt_at_the_end_keeps_the_tiles(out, rng, monkeypatch, owner, name):
+    """Also where HDF5 calls the disk and would drop what is raised there."""
     description = describe()
-    writer = KernelWriter(out, description)
-
-    def interrupt(self):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(h5py.File, "flush", interrupt)
+    small_disk(monkeypatch, 10**6)
+    monkeypatch.setattr(owner, name, interrupt)
     with pytest.raises(KeyboardInterrupt):
-        write_all(writer, matrices(description, rng))
-    assert left(out) == []
+        store(out, description, matrices(description, rng))
+    assert left(out) == ["k.h5.part"]
 
 
 def test_missing_tiles_are_noticed(out, rng):
     description = describe()
     kernels = matrices(description, rng)
-    block = {name: kernel[:4, :4] for name, kernel in kernels.items()}
+    first = cut((10, 10), 4, symmetric=True)[0]
 
     def run():
         with KernelWriter(out, description) as writer:
-            writer.write(slice(0, 4), slice(0, 4), block)
+            writer.write(first, block(kernels, first))
+            writer.finish()
 
-    with pytest.raises(StoreError, match="only 1 of 9 tiles were written; nothing was kept"):
+    with pytest.raises(StoreError, match="5 of 6 tiles are missing; continue with --resume"):
         run()
-    assert left(out) == []
+    assert left(out) == ["k.h5.part"]
 
 
 @pytest.mark.parametrize(
@@ -418,10 +435,18 @@ def test_missing_tiles_are_noticed(out, rng):
 )
 def test_slices_that_are_no_tile(out, rows, cols):
     with (
-        pytest.raises(StoreError, match="is no tile of axis [01], which has 10 images in tiles of"),
+        pytest.raises(StoreError, match="is no tile of an axis of 10 images in tiles of 4"),
         KernelWriter(out, describe()) as writer,
     ):
-        writer.write(rows, cols, {})
+        writer.write(Tile(rows, cols), {})
+
+
+def test_a_tile_below_the_diagonal(out):
+    with (
+        pytest.raises(StoreError, match="is below the diagonal; write its mirror image instead"),
+        KernelWriter(out, describe()) as writer,
+    ):
+        writer.write(Tile(slice(4, 8), slice(0, 4)), {})
 
 
 @pytest.mark.parametrize(
@@ -440,7 +465,7 @@ def test_slices_that_are_no_tile(out, rows, cols):
 )
 def test_blocks_that_do_not_fit(out, blocks, message):
     with pytest.raises(StoreError, match=message), KernelWriter(out, describe()) as writer:
-        writer.write(slice(0, 4), slice(0, 4), blocks)
+        writer.write(Tile(slice(0, 4), slice(0, 4)), blocks)
     assert left(out) == []
 
 
@@ -458,10 +483,9 @@ def test_descriptions_that_cannot_be(changes, message):
         describe(**changes)
 
 
-def test_a_network_longer_than_an_attribute(out):
+def test_a_network_longer_than_an_attribute():
     with pytest.raises(StoreError, match="attribute 'network' of 70000 bytes: .* at most 64000"):
-        KernelWriter(out, describe(network="#" * 70_000))
-    assert left(out) == []
+        describe(network="#" * 70_000)
 
 
 # --- files that cannot be read
@@ -471,8 +495,7 @@ def test_a_network_longer_than_an_attribute(out):
 def stored(out, rng):
     """A complete kernel file."""
     description = describe(10)
-    with KernelWriter(out, description) as writer:
-        write_all(writer, matrices(description, rng))
+    store(out, description, matrices(description, rng))
     return out
 
 

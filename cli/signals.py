@@ -1,0 +1,88 @@
+"""An end from outside, Ctrl-C or a scheduler's SIGTERM: keep what is done and leave soon."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+
+from refntk.cli.program import Interrupted, typed
+
+__all__ = ["interruptible"]
+
+_PATIENCE = 8.0
+"""Seconds until a process that cannot be interrupted is ended: schedulers kill after 10 or more."""
+
+
+@contextmanager
+def interruptible(kept: Callable[[], str]) -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into `Interrupted`, with the command that continues.
+
+    Python runs handlers between its own instructions only. Where a library computes for longer, or
+    the disk does not answer, the process is ended after some seconds: nothing is lost, because
+    tiles are safe from the moment at which they are written.
+
+    Parameters
+    ----------
+    kept : callable
+        Says what is done and kept, such as ``"3 tiles are kept in k.h5.part"``; ``""`` for nothing.
+
+    Raises
+    ------
+    Interrupted
+        One of the signals came.
+    """
+    context = click.get_current_context()
+    again = typed(context, "--resume")
+
+    def message() -> str:
+        done = kept()
+        if not done:
+            return f"interrupted; nothing was kept. To start again: {typed(context)}"
+        return f"interrupted; {done}. To continue: {again}"
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    left = threading.Event()
+    fallback = f"interrupted; what was finished is kept. To continue: {again}"
+    watch = threading.Thread(target=_watch, args=(reading, left, fallback), daemon=True)
+    previous = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    handlers = {
+        number: signal.signal(number, _raise) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    watch.start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(message()) from None
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(previous)
+        left.set()
+        os.close(writing)
+        watch.join()
+        os.close(reading)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _watch(reading: int, left: threading.Event, message: str) -> None:
+    """End the process where it does not end by itself after a signal."""
+    asked = (signal.SIGINT, signal.SIGTERM)
+    while number := os.read(reading, 1):
+        if number[0] in asked:
+            if not left.wait(_PATIENCE):
+                click.echo(f"Error: {message}", err=True)
+                os._exit(Interrupted.exit_code)
+            return

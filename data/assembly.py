@@ -1,0 +1,167 @@
+"""From tiles to the finished kernel file: written under another name, put on the disk, renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from refntk.data.disk import DiskFile
+from refntk.data.journal import sync_folder
+from refntk.data.kernel_format import FORMAT, write_attributes, write_input, write_seal
+from refntk.data.kernel_record import KernelRecord
+from refntk.errors import RefntkError
+
+__all__ = ["TileSource", "assemble"]
+
+_DIGEST_BYTES = 32
+
+
+class TileSource(Protocol):
+    """Where `assemble` gets tiles from: a journal, for one."""
+
+    def read(self, row: int, col: int) -> Mapping[str, NDArray[Any]]:
+        """Blocks of the tile with this number, checked; of a symmetric kernel with row <= col."""
+
+
+def assemble(
+    path: Path,
+    partial: Path,
+    record: KernelRecord,
+    source: TileSource,
+    progress: Callable[[], None] = lambda: None,
+) -> None:
+    """Write a finished kernel file, and give it its name when it is on the disk.
+
+    One row of tiles is in memory at a time.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file to write or to replace.
+    partial : pathlib.Path
+        Its name while it is written, in the same folder; what has this name is removed, and nothing
+        is left of it after an exception.
+    record : KernelRecord
+    source : TileSource
+        All tiles of the kernel.
+    progress : callable, optional
+        Called after each row of tiles; may raise to give up.
+
+    Raises
+    ------
+    OSError
+        The disk is full or fails.
+    StoreError
+        A tile is damaged, or a text is longer than an HDF5 attribute.
+    """
+    partial.unlink(missing_ok=True)
+    disk = DiskFile(partial)
+    try:
+        with _file_on(disk, partial) as file:
+            _lay_out(file, record)
+            _fill(file, record, source, disk, progress)
+            write_seal(file)
+        disk.sync()
+        disk.close()
+        disk.check()
+        partial.replace(path)
+    except BaseException:
+        disk.close()
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _file_on(disk: DiskFile, path: Path) -> Any:
+    """Open an HDF5 file on a disk that keeps its failures to itself, and tell them at the end."""
+    file = h5py.File(path, "w", driver="fileobj", fileobj=disk)
+    try:
+        yield file
+    except BaseException as error:
+        with contextlib.suppress(Exception):
+            file.close()
+        # The first failure of the disk is the cause of what HDF5 complains about.
+        if isinstance(error, Exception) and not isinstance(error, RefntkError):
+            disk.check()
+        raise
+    file.close()
+    disk.check()
+
+
+def _lay_out(file: h5py.File, record: KernelRecord) -> None:
+    """Create everything but the values of the kernels."""
+    about = record.description
+    write_attributes(
+        file,
+        {
+            "format": FORMAT,
+            "refntk_version": record.refntk_version,
+            "network": about.network,
+            "network_hash": about.network_hash,
+            "dtype": about.dtype,
+            "backend": about.backend,
+            "method": about.method,
+            "tile": about.tile,
+            "symmetric": about.symmetric,
+            "created": record.created,
+            "preprocessing": dict(about.preprocessing),
+        },
+    )
+    for name in about.kernels:
+        file.create_dataset(
+            name,
+            shape=about.shape,
+            dtype=about.dtype,
+            chunks=tuple(min(about.tile, count) for count in about.shape),
+            fillvalue=np.nan,
+            fletcher32=True,
+        )
+    file["tiles"] = np.ones(about.tiles, np.uint8)
+    write_input(file.create_group("x1"), about.x1)
+    if about.x2 is None:
+        # A hard link: who reads /x2 finds it, and nothing is stored twice.
+        file["x2"] = file["x1"]
+    else:
+        write_input(file.create_group("x2"), about.x2)
+
+
+def _fill(
+    file: h5py.File,
+    record: KernelRecord,
+    source: TileSource,
+    disk: DiskFile,
+    progress: Callable[[], None],
+) -> None:
+    """Write the kernels, one row of tiles at a time, and the digest of each tile."""
+    about = record.description
+    down, across = about.tiles
+    (rows, cols), side = about.shape, about.tile
+    digests = {
+        name: np.zeros((down, across, _DIGEST_BYTES), np.uint8) for name in about.kernels
+    }
+    for row in range(down):
+        top, bottom = row * side, min((row + 1) * side, rows)
+        bands = {name: np.empty((bottom - top, cols), about.dtype) for name in about.kernels}
+        for col in range(across):
+            mirrored = about.symmetric and col < row
+            blocks = source.read(col, row) if mirrored else source.read(row, col)
+            for name, stored in blocks.items():
+                block = np.ascontiguousarray(stored.T if mirrored else stored)
+                bands[name][:, col * side : (col + 1) * side] = block
+                digest = hashlib.sha256(block.data).digest()
+                digests[name][row, col] = np.frombuffer(digest, np.uint8)
+        for name, band in bands.items():
+            file[name][top:bottom] = band
+        disk.check()
+        progress()
+    for name, values in digests.items():
+        file[f"digests/{name}"] = values

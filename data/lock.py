@@ -1,0 +1,151 @@
+"""One process at a time: a lock beside the output that says who holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from refntk.data.limits import one_line
+from refntk.errors import StoreError
+
+__all__ = ["Holder", "Lock"]
+
+# What a network file system answers that has no locks.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+class Holder(NamedTuple):
+    """Who holds a lock: name of the machine, process number, and since when (ISO 8601, UTC)."""
+
+    host: str
+    pid: int
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host} since {self.since}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process may still run; always true of another machine."""
+        if self.host != socket.gethostname():
+            return True
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except (OSError, OverflowError):
+            return True
+        return True
+
+
+class Lock:
+    """A file that one process holds while it writes an output.
+
+    The operating system's lock (`flock`) decides: it ends with the process, however that ends. The
+    text in the file, a `Holder` as JSON, is for people. Where the file system has no locks, the
+    text decides instead, and a process that is gone is recognised on its own machine only.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file. It is created, and removed by `release`.
+    output : pathlib.Path
+        What is locked, for messages.
+
+    Attributes
+    ----------
+    stale : Holder or None
+        Who left the lock behind and is gone, where somebody did.
+
+    Raises
+    ------
+    StoreError
+        Another process holds it: who, and since when; or the folder cannot be written to.
+    """
+
+    def __init__(self, path: Path, output: Path) -> None:
+        self.path = path
+        self.stale: Holder | None = None
+        try:
+            self._fd = self._take(output)
+        except OSError as error:
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(
+                f"{output}: cannot be written ({one_line(error)}); choose a folder that you may "
+                "write to"
+            ) from error
+
+    def _take(self, output: Path) -> int:
+        """Open and lock the file, again where its holder removed it in between."""
+        while True:
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                with contextlib.suppress(FileNotFoundError):
+                    self._claim(fd, output)
+                    if os.path.samestat(os.fstat(fd), os.stat(self.path)):
+                        self._sign(fd)
+                        return fd
+            except BaseException:
+                os.close(fd)
+                raise
+            os.close(fd)
+
+    def _claim(self, fd: int, output: Path) -> None:
+        """Lock the open file, or refuse."""
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = False
+        except OSError as error:
+            without = error.errno in _NO_LOCKS
+            if not without and error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise
+            held = not without
+        holder = _read(fd)
+        if held or (holder is not None and self._unlocked_but_held(fd, holder)):
+            who = "another process" if holder is None else str(holder)
+            raise StoreError(
+                f"{output}: is being written by {who}; wait for it, or choose another name"
+            )
+        self.stale = holder
+
+    def _unlocked_but_held(self, fd: int, holder: Holder) -> bool:
+        """Whether only the text protects the output, and its writer may be alive."""
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return holder.alive
+        return False
+
+    def _sign(self, fd: int) -> None:
+        """Write who holds it."""
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        holder = Holder(socket.gethostname(), os.getpid(), since)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, json.dumps(holder._asdict()).encode(), 0)
+
+    def release(self) -> None:
+        """Remove the file and let go; doing it again does nothing."""
+        if self._fd < 0:
+            return
+        # Removed before it is let go: who waits for it finds that its file is gone, and tries anew.
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+        os.close(self._fd)
+        self._fd = -1
+
+
+def _read(fd: int) -> Holder | None:
+    """Who signed the file; None where nobody did or the text is damaged."""
+    try:
+        text: Any = json.loads(os.pread(fd, 4096, 0))
+        return Holder(str(text["host"]), int(text["pid"]), str(text["since"]))
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
