@@ -21,6 +21,7 @@ Y. Cho, L. K. Saul, "Kernel Methods for Deep Learning", NeurIPS 2009.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -45,6 +46,7 @@ from refntk.linear import conv, dense, group_conv, lift
 from refntk.network import Network
 
 __all__ = [
+    "Alter",
     "State",
     "diagonal",
     "flatten",
@@ -57,6 +59,8 @@ __all__ = [
 
 Array: TypeAlias = Any
 Kernels: TypeAlias = tuple[Array, Array | None]
+Alter: TypeAlias = Callable[[int, Kernels], Kernels]
+"""Changes what a layer gave: its index in the network, and the kernels."""
 
 # The axes with which a function of the index of x, (..., [n,] [H, W]), or of the index of x',
 # broadcasts on a kernel.
@@ -93,7 +97,13 @@ class State:
     var2: Array
 
 
-def propagate(net: Network, x1: Array, x2: Array | None = None, ntk: bool = True) -> State:
+def propagate(
+    net: Network,
+    x1: Array,
+    x2: Array | None = None,
+    ntk: bool = True,
+    alter: Alter | None = None,
+) -> State:
     """Take the kernels between two sets of images through all layers of a network.
 
     Parameters
@@ -105,6 +115,9 @@ def propagate(net: Network, x1: Array, x2: Array | None = None, ntk: bool = True
         None means x1; the entries between an image and itself at equal indices are then exact.
     ntk : bool, default True
         Whether the tangent kernel is wanted.
+    alter : callable, optional
+        Changes the kernels after each layer, those of an image with itself included, to what
+        another convention or a known mistake gives. There the tangent kernel is None.
 
     Returns
     -------
@@ -128,8 +141,8 @@ def propagate(net: Network, x1: Array, x2: Array | None = None, ntk: bool = True
     xp = array_namespace(x1, other)
     shape = (int(x1.shape[1]), int(x1.shape[2]))
     below = (Signal(shape=shape), *net.signals(shape))
-    var1 = _variances(net, below, x1)
-    var2 = var1 if x2 is None else _variances(net, below, x2)
+    var1 = _variances(net, below, x1, alter)
+    var2 = var1 if x2 is None else _variances(net, below, x2, alter)
     if x2 is None:
         same_image = xp.eye(x1.shape[0], dtype=x1.dtype, device=device(x1)) == 1
     else:
@@ -138,9 +151,12 @@ def propagate(net: Network, x1: Array, x2: Array | None = None, ntk: bool = True
 
     nngp = image_kernel(x1[:, None, ...], other[None, ...])
     theta = xp.zeros_like(nngp) if ntk else None
-    for layer, signal, v1, v2 in zip(net.layers, below[:-1], var1[:-1], var2[:-1], strict=True):
+    steps = zip(net.layers, below[:-1], var1[:-1], var2[:-1], strict=True)
+    for index, (layer, signal, v1, v2) in enumerate(steps):
         pair = v1[:, None, ...], v2[None, ...]
         nngp, theta = _step(layer, signal, nngp, theta, pair, same_image)
+        if alter is not None:
+            nngp, theta = alter(index, (nngp, theta))
     return State(nngp, theta, var1[-1], var2[-1])
 
 
@@ -296,15 +312,20 @@ def _check_images(x1: Array, x2: Array) -> None:
         )
 
 
-def _variances(net: Network, below: tuple[Signal, ...], x: Array) -> list[Array]:
+def _variances(
+    net: Network, below: tuple[Signal, ...], x: Array, alter: Alter | None
+) -> list[Array]:
     """Variances of the features below each layer, and after the last one."""
     xp = array_namespace(x)
     same_image = xp.ones(x.shape[:1], dtype=xp.bool, device=device(x))
     nngp = image_kernel(x, x)
     variances = [diagonal(nngp, "grid")]
-    for layer, signal, after in zip(net.layers, below[:-1], below[1:], strict=True):
+    steps = zip(net.layers, below[:-1], below[1:], strict=True)
+    for index, (layer, signal, after) in enumerate(steps):
         var = variances[-1]
         nngp, _ = _step(layer, signal, nngp, None, (var, var), same_image)
+        if alter is not None:
+            nngp, _ = alter(index, (nngp, None))
         variances.append(diagonal(nngp, after.kind))
     return variances
 
