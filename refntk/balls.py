@@ -45,7 +45,7 @@ from refntk.layers import (
 )
 from refntk.network import Network
 
-__all__ = ["PRECISION", "enclosures"]
+__all__ = ["PRECISION", "enclosures", "entry_enclosures"]
 
 PRECISION = 400
 """Bits of the midpoints: 120 digits, of which even the NTK at rho = 1 keeps 60 in a first layer."""
@@ -88,6 +88,39 @@ def enclosures(
     with ctx.workprec(PRECISION):
         nngp, theta = _between(net, x1, x2, ntk)
         return _rounded(nngp), _rounded(theta) if ntk else (None, None)
+
+
+def entry_enclosures(
+    net: Network, x1: npt.NDArray[np.floating[Any]], x2: npt.NDArray[np.floating[Any]] | None
+) -> tuple[Enclosure, Enclosure]:
+    """Enclose all entries of the kernels of a network that ends before a readout.
+
+    Parameters
+    ----------
+    net, x1, x2
+        As for `enclosures`, but without the readout.
+
+    Returns
+    -------
+    nngp, ntk : pairs of float64 arrays, shape (N1, N2, H, W, H, W), (N1, N2, n, n, H, W, H, W)
+        Values and radii; axes as in `refntk.recursion`.
+    """
+    end = net.signals(x1.shape[1:])[-1]
+    with ctx.workprec(PRECISION):
+        first = [_balls(image) for image in x1]
+        second = first if x2 is None else [_balls(image) for image in x2]
+        pairs = [
+            [_body(net.layers, x, y, True, x2 is None and i == j) for j, y in enumerate(second)]
+            for i, x in enumerate(first)
+        ]
+        nngp, theta = (np.array([[pair[k] for pair in row] for row in pairs]) for k in (0, 1))
+        assert end.shape is not None  # of a grid or a group
+        index = (nngp.shape[-1] // (end.shape[0] * end.shape[1]), *end.shape)
+        kernels = (kernel.reshape(*kernel.shape[:2], *index, *index) for kernel in (nngp, theta))
+        nngp, theta = (kernel.transpose(0, 1, 2, 5, 3, 4, 6, 7) for kernel in kernels)
+        if end.kind == "grid":
+            nngp, theta = nngp[:, :, 0, 0], theta[:, :, 0, 0]
+        return _rounded(nngp), _rounded(theta)
 
 
 def _rounded(balls: Balls) -> Enclosure:
@@ -142,8 +175,11 @@ def _between(
 
 def _body(
     layers: tuple[Layer, ...], x: Balls, x2: Balls, ntk: bool, same: bool
-) -> tuple[arb, arb]:
-    """Kernels of one pair of images, (H, W, C) each, at the readout; the NTK is 0 if not wanted."""
+) -> tuple[Any, Any]:
+    """Kernels of one pair of images, (H, W, C) each; the NTK is 0 if not wanted.
+
+    Balls after a readout, which is then the last layer; matrices of them without one.
+    """
     channels = x.shape[-1]
     one, two = x.reshape(-1, channels), x2.reshape(-1, channels)
     nngp = one.dot(two.T) / channels
@@ -163,7 +199,9 @@ def _body(
             var1, var2 = var1 / 2, var2 / 2
         elif isinstance(layer, Flatten):
             return nngp.diagonal().sum() / len(nngp), theta.diagonal().sum() / len(theta)
-    return nngp.sum() / nngp.size, theta.sum() / theta.size
+        else:
+            return nngp.sum() / nngp.size, theta.sum() / theta.size
+    return nngp, theta
 
 
 def _maps(

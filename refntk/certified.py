@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,9 +21,10 @@ import numpy.typing as npt
 from refntk.errors import InputError, missing_package
 from refntk.evaluate import KERNELS, Job
 from refntk.images import as_images
+from refntk.layers import Flatten
 from refntk.network import Network
 
-__all__ = ["Certified", "certify", "literal"]
+__all__ = ["Certified", "certify", "certify_entries", "literal"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +34,9 @@ class Certified:
     Attributes
     ----------
     nngp, ntk : float64 array, shape (N1, N2), or None
-        The kernels, rounded to the nearest double; None where one was not asked for.
-    nngp_radius, ntk_radius : float64 array, shape (N1, N2), or None
+        The kernels, rounded to the nearest double; None where one was not asked for. Before a
+        readout there are more axes.
+    nngp_radius, ntk_radius : float64 array of the same shape, or None
         The exact kernel of the exact pixels is within this distance, rounding to double included.
     """
 
@@ -89,13 +93,40 @@ def certify(
     ((1, 1), True)
     """
     names, first, second = _arguments(network, x1, x2, get)
-    try:
-        from refntk.balls import enclosures
-    except ImportError as error:
-        raise missing_package("error radii need python-flint", "oracle") from error
-    nngp, ntk = enclosures(network, first, second, "ntk" in names)
+    nngp, ntk = _balls().enclosures(network, first, second, "ntk" in names)
     values, radii = nngp if "nngp" in names else (None, None)
     return Certified(nngp=values, ntk=ntk[0], nngp_radius=radii, ntk_radius=ntk[1])
+
+
+def certify_entries(
+    network: Network, x1: npt.ArrayLike, x2: npt.ArrayLike | None = None
+) -> Certified:
+    """Compute all entries of the kernels of a network that ends before a readout.
+
+    Parameters
+    ----------
+    network : Network
+        One that ends on the grid or on the group.
+    x1, x2
+        As for `certify`.
+
+    Returns
+    -------
+    Certified
+        Arrays of shape (N1, N2, H, W, H, W) on the grid, (N1, N2, n, n, H, W, H, W) on the group;
+        `refntk.recursion` says what the axes mean.
+
+    Raises
+    ------
+    InputError, ShapeError, MissingPackageError
+        As for `certify`.
+    NetworkError
+        The network ends behind a readout.
+    """
+    readout = Network([*network.layers, Flatten()])
+    _, first, second = _arguments(readout, x1, x2, KERNELS)
+    nngp, ntk = _balls().entry_enclosures(network, first, second)
+    return Certified(nngp=nngp[0], ntk=ntk[0], nngp_radius=nngp[1], ntk_radius=ntk[1])
 
 
 def literal(
@@ -145,6 +176,13 @@ def literal(
         kernels = {"nngp": state.nngp, "ntk": state.ntk}
         # The array of mpf numbers inside; what is public converts to double.
         return {name: kernels[name]._data for name in names}
+
+
+def _balls() -> ModuleType:
+    try:
+        return import_module("refntk.balls")
+    except ImportError as error:
+        raise missing_package("error radii need python-flint", "oracle") from error
 
 
 def _arguments(

@@ -13,11 +13,12 @@ from mpmath import mp
 
 import refntk
 from refntk import balls
-from refntk.certified import Certified, certify, literal
+from refntk.certified import Certified, certify, certify_entries, literal
 from refntk.errors import InputError, MissingPackageError, NetworkError, ShapeError
 from refntk.groups import GROUPS
 from refntk.layers import Conv, Dense, Flatten, GlobalAvgPool, GroupConv, GroupPool, Lift, Relu
 from refntk.network import Network
+from refntk.recursion import propagate
 
 Close = Callable[..., None]
 
@@ -178,6 +179,27 @@ def test_one_kernel_and_symmetry(rng: np.random.Generator) -> None:
         assert getattr(alone, other) is None
         assert getattr(alone, f"{other}_radius") is None
         assert list(literal(net, x[:1], get=name, digits=20)) == [name]
+
+
+@pytest.mark.parametrize("name", ["grid", "C2", "C4 valid"])
+@pytest.mark.parametrize("cross", [False, True])
+def test_entries_before_a_readout(
+    name: str, cross: bool, rng: np.random.Generator, assert_close: Close
+) -> None:
+    grid = [Conv((2, 3), b_std=0.2), Relu(), Conv((3, 3), (2, 1))]
+    net = Network(grid if name == "grid" else NETWORKS[name][:3])
+    x1 = rng.normal(size=(2, 3, 3, 2))
+    x2 = rng.normal(size=(3, 3, 3, 2)) if cross else None
+    found = certify_entries(net, x1, x2)
+    plain = propagate(net, x1, x2)
+    assert_close(found.nngp, plain.nngp, floor=1e-2)
+    assert_close(found.ntk, plain.ntk, floor=1e-2)
+    assert_tight(found)
+
+
+def test_entries_need_a_network_without_readout() -> None:
+    with pytest.raises(NetworkError, match=r"^layer 7 \(Flatten\): needs a grid"):
+        certify_entries(Network(NETWORKS["C2"][:-1]), np.ones((1, 3, 3, 1)))
 
 
 def test_integer_images_are_scaled(rng: np.random.Generator) -> None:
