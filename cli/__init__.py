@@ -10,6 +10,7 @@ from refntk.cli.data import data
 from refntk.cli.env import env
 from refntk.cli.info import info
 from refntk.cli.networks import networks
+from refntk.cli.oracle import oracle
 from refntk.cli.plot import plot
 from refntk.cli.program import Program
 
@@ -37,5 +38,5 @@ def main() -> None:
     """
 
 
-for _command in (compute, info, plot, networks, data, bench, env):
+for _command in (compute, info, plot, networks, data, oracle, bench, env):
     main.add_command(_command)

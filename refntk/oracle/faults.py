@@ -1,0 +1,302 @@
+"""Known mistakes and other conventions, recognised by the answers that they give.
+
+Each is put into the literal recursion, and what comes out is compared with the answer in question.
+A mistake that explains an answer to the digits of the comparison is hardly there by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from refntk.groups import point_group
+from refntk.layers import (
+    Conv,
+    Dense,
+    Flatten,
+    GlobalAvgPool,
+    GroupConv,
+    GroupPool,
+    Lift,
+    Relu,
+    Signal,
+)
+from refntk.oracle.cases import Case
+from refntk.oracle.truth import Answer, Solved, deviation
+from refntk.recursion import Alter, Kernels, propagate
+
+__all__ = ["FAULTS", "Fault", "altered", "standard_answer", "turned_answer"]
+
+_CLOSE = {"float64": 1e-6, "float32": 1e-3}
+"""Relative error up to which an answer is taken for what a mistake gives, by its precision."""
+
+_FLOAT32_FROM = 1e-9
+"""Relative error below which nobody would blame float32."""
+
+_WIDEST = 10**8
+
+FloatArray = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A known pattern of wrong answers.
+
+    Attributes
+    ----------
+    name : str
+        What the table calls it.
+    remedy : str
+        What is wrong and what to do, in one line.
+    explains : callable
+        Whether it gives this answer to a case, which is wrong.
+    """
+
+    name: str
+    remedy: str
+    explains: Callable[[Solved, Answer], bool]
+
+
+def altered(case: Case, alter: Alter) -> dict[str, FloatArray]:
+    """Answer a case by the literal recursion with a change after each layer.
+
+    Parameters
+    ----------
+    case : Case
+    alter : callable
+        See `refntk.recursion.propagate`.
+
+    Returns
+    -------
+    dict of float64 array
+        ``nngp`` and ``ntk``.
+    """
+    state = propagate(case.network, case.x1, case.x2, alter=alter)
+    return {"nngp": state.nngp, "ntk": state.ntk}
+
+
+def standard_answer(case: Case, width: int) -> dict[str, FloatArray]:
+    r"""Answer a case in the standard parametrisation, with all hidden layers of one width.
+
+    Parameters
+    ----------
+    case : Case
+    width : int
+        Channels of every layer below the last one.
+
+    Returns
+    -------
+    dict of float64 array
+        ``nngp``, which is the same, and ``ntk``.
+
+    Notes
+    -----
+    Weights have the deviation W_std / sqrt(F) at fan-in F, and are not scaled in the forward pass:
+
+    .. math::
+        \Theta' = F A(K) + [b] + \sigma_w^2 A(\Theta), \qquad K' = \sigma_w^2 A(K) + \sigma_b^2
+
+    with [b] = 1 where the layer has a bias.
+    """
+    layers = case.network.layers
+    below = (Signal(shape=case.x1.shape[1:3]), *case.network.signals(case.x1.shape[1:]))
+    first = _first_linear(case)
+
+    def alter(index: int, kernels: Kernels) -> Kernels:
+        layer, (nngp, ntk) = layers[index], kernels
+        if ntk is None or not isinstance(layer, Conv | Lift | GroupConv | Dense):
+            return kernels
+        fan_in = case.x1.shape[-1] if index == first else width
+        if isinstance(layer, Dense):
+            flattened = below[index - 1] if isinstance(layers[index - 1], Flatten) else None
+            fan_in *= 1 if flattened is None else _places(flattened)
+        else:
+            fan_in *= layer.filter_shape[0] * layer.filter_shape[1]
+        if isinstance(layer, GroupConv):
+            fan_in *= point_group(str(below[index].group)).order
+        bias = layer.b_std**2
+        weights = (nngp - bias) * (fan_in / layer.W_std**2 - 1) if layer.W_std else 0
+        return nngp, ntk + weights + (1 - bias if bias else 0)
+
+    return altered(case, alter)
+
+
+def turned_answer(solved: Solved) -> dict[str, FloatArray] | None:
+    """Answer a case before the readout with every group element in the place of its inverse.
+
+    Parameters
+    ----------
+    solved : Solved
+
+    Returns
+    -------
+    dict of float64 array, or None
+        None where there is no axis of group elements.
+    """
+    network, shape = solved.case.network, solved.case.x1.shape[1:]
+    last = network.signals(shape)[-1]
+    if last.kind != "group":
+        return None
+    inverse = point_group(str(last.group)).inverse
+    values = {name: truth.value for name, truth in solved.truth.items()}
+    return {name: value[:, :, inverse][:, :, :, inverse] for name, value in values.items()}
+
+
+def _twice(case: Case) -> dict[str, FloatArray]:
+    """Start from a tangent kernel of the images that is not zero but their kernel."""
+    first = _first_linear(case)
+    bias = getattr(case.network.layers[first], "b_std", 0.0) ** 2
+
+    def alter(index: int, kernels: Kernels) -> Kernels:
+        nngp, ntk = kernels
+        return (nngp, ntk + nngp - bias) if index == first and ntk is not None else kernels
+
+    return altered(case, alter)
+
+
+def _gain(case: Case) -> dict[str, FloatArray]:
+    """Double every kernel after a Relu."""
+
+    def alter(index: int, kernels: Kernels) -> Kernels:
+        return _scaled(kernels, 2) if isinstance(case.network.layers[index], Relu) else kernels
+
+    return altered(case, alter)
+
+
+def _summed(case: Case) -> dict[str, FloatArray]:
+    """Pool by the sum over all positions and group elements."""
+    below = (Signal(shape=case.x1.shape[1:3]), *case.network.signals(case.x1.shape[1:]))
+
+    def alter(index: int, kernels: Kernels) -> Kernels:
+        if isinstance(case.network.layers[index], GroupPool | GlobalAvgPool):
+            return _scaled(kernels, _places(below[index]) ** 2)
+        return kernels
+
+    return altered(case, alter)
+
+
+def _undivided(case: Case) -> dict[str, FloatArray]:
+    """Leave the number of rotations out of the fan-in of group convolutions."""
+    layers = case.network.layers
+    order = next((point_group(x.group).order for x in layers if isinstance(x, Lift)), 1)
+
+    def alter(index: int, kernels: Kernels) -> Kernels:
+        layer, (nngp, ntk) = layers[index], kernels
+        if not isinstance(layer, GroupConv):
+            return kernels
+        bias = layer.b_std**2
+        scaled = _scaled((nngp - bias, None if ntk is None else ntk - bias), order)
+        return scaled[0] + bias, None if scaled[1] is None else scaled[1] + bias
+
+    return altered(case, alter)
+
+
+def _scaled(kernels: Kernels, factor: float) -> Kernels:
+    nngp, ntk = kernels
+    return factor * nngp, None if ntk is None else factor * ntk
+
+
+def _first_linear(case: Case) -> int:
+    layers = case.network.layers
+    return next(k for k, x in enumerate(layers) if isinstance(x, Conv | Lift | GroupConv | Dense))
+
+
+def _places(signal: Signal) -> int:
+    """Count the indices of features on the grid or on the group."""
+    assert signal.shape is not None  # below a readout
+    order = 1 if signal.group is None else point_group(signal.group).order
+    return order * signal.shape[0] * signal.shape[1]
+
+
+def _matches(answer: Answer, predicted: Mapping[str, FloatArray], solved: Solved) -> bool:
+    """Tell whether an answer is what a mistake gives, and the mistake matters in this case."""
+    close, far = True, False
+    for name, given in answer.items():
+        limit = max(_CLOSE[str(given.dtype)], solved.truth[name].tolerance[str(given.dtype)])
+        close = close and deviation(given, predicted[name]) <= limit
+        far = far or deviation(predicted[name], solved.truth[name].value) > 10 * limit
+    return close and far
+
+
+def _by(wrong: Callable[[Case], Mapping[str, FloatArray]]) -> Callable[[Solved, Answer], bool]:
+    return lambda solved, answer: _matches(answer, wrong(solved.case), solved)
+
+
+def _standard(solved: Solved, answer: Answer) -> bool:
+    """Find the width that explains an NTK: it is linear in the width, and the width is whole."""
+    if "ntk" not in answer:
+        return False
+    one, two = (standard_answer(solved.case, width)["ntk"] for width in (1, 2))
+    slope, rest = two - one, answer["ntk"].astype(np.float64) - (2 * one - two)
+    size = float(np.sum(slope * slope))
+    width = 1 if size == 0 else float(np.sum(slope * rest)) / size
+    if not 0.5 < width < _WIDEST:
+        return False
+    return _matches(answer, standard_answer(solved.case, round(width)), solved)
+
+
+def _turned(solved: Solved, answer: Answer) -> bool:
+    predicted = turned_answer(solved)
+    return predicted is not None and _matches(answer, predicted, solved)
+
+
+def _single(solved: Solved, answer: Answer) -> bool:
+    """Tell whether numbers that claim double precision have the errors of single precision."""
+    if any(given.dtype != np.float64 for given in answer.values()):
+        return False
+    errors = {
+        name: deviation(given, solved.truth[name].value, solved.truth[name].radius)
+        for name, given in answer.items()
+    }
+    within = all(error <= solved.truth[name].tolerance["float32"] for name, error in errors.items())
+    return within and max(errors.values()) > _FLOAT32_FROM
+
+
+FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "first-layer NTK twice",
+        "the NTK starts from the kernel of the images; below the first layer it is zero, so that "
+        "after it NTK = NNGP",
+        _by(_twice),
+    ),
+    Fault(
+        "Relu gain of 2",
+        "each Relu doubles the kernels; in the NTK parametrisation there is no gain, a He gain is "
+        "W_std = sqrt(2)",
+        _by(_gain),
+    ),
+    Fault(
+        "sum for mean pooling",
+        "pooling adds up; GroupPool and GlobalAvgPool are means over positions and group elements",
+        _by(_summed),
+    ),
+    Fault(
+        "standard parametrisation",
+        "the NTK is that of unscaled weights, and grows with the width; use the NTK "
+        "parametrisation, in which the forward pass divides by the root of the fan-in",
+        _standard,
+    ),
+    Fault(
+        "filters not divided by rotations",
+        "group convolutions are too large by the order of the group; their fan-in counts the "
+        "group elements of a filter too",
+        _by(_undivided),
+    ),
+    Fault(
+        "rotations run backwards",
+        "entries before pooling are right with each group element in the place of its inverse; the "
+        "quarter turn is (y, x) -> (-x, y)",
+        _turned,
+    ),
+    Fault(
+        "float32 where float64 is claimed",
+        "the numbers are right to single precision only; in JAX, switch jax_enable_x64 on before "
+        "anything else, and look for dtypes that are written out",
+        _single,
+    ),
+)
+"""All known patterns; the precision comes last, because it explains what nothing else does."""

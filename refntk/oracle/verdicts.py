@@ -1,0 +1,173 @@
+"""Judge the answers of another implementation to the cases of the oracle."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from refntk.evaluate import DTYPES, KERNELS
+from refntk.oracle.faults import FAULTS
+from refntk.oracle.truth import Solved, deviation
+
+__all__ = ["Verdict", "judge", "report", "settle"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be said about the answer to one case.
+
+    Attributes
+    ----------
+    case : str
+        Its name.
+    errors : dict
+        Largest relative error of each kernel that could be judged.
+    units : dict
+        The same in units of the tolerance: right up to 1.
+    obstacles : tuple of str
+        Why something could not be judged, each in one line.
+    suspects : tuple of str
+        Names of the known mistakes that give this answer.
+    """
+
+    case: str
+    errors: Mapping[str, float] = field(default_factory=dict)
+    units: Mapping[str, float] = field(default_factory=dict)
+    obstacles: tuple[str, ...] = ()
+    suspects: tuple[str, ...] = ()
+
+    @property
+    def wrong(self) -> bool:
+        """Whether a kernel that was judged is wrong."""
+        return any(not value <= 1 for value in self.units.values())
+
+
+def judge(solved: Solved, answer: Mapping[str, npt.NDArray[Any] | str]) -> Verdict:
+    """Compare an answer with the truth, and look for a known mistake where it is wrong.
+
+    Parameters
+    ----------
+    solved : Solved
+    answer : mapping of arrays
+        ``nngp`` and ``ntk``; the precision of an array is the one that is claimed. What is missing,
+        of another shape or not finite becomes an obstacle, and so do words in place of an array.
+
+    Returns
+    -------
+    Verdict
+    """
+    usable: dict[str, npt.NDArray[Any]] = {}
+    obstacles = [] if answer else [f"{solved.case.name}: has no answer"]
+    for name in KERNELS if answer else ():
+        given = answer.get(name, "is missing")
+        if not isinstance(given, str):
+            usable[name] = given
+            given = _obstacle(given, solved.truth[name].value.shape)
+        if given:
+            usable.pop(name, None)
+            obstacles.append(f"{solved.case.name}: {name} {given}")
+    errors, units = {}, {}
+    for name, given in usable.items():
+        truth = solved.truth[name]
+        errors[name] = deviation(given, truth.value, truth.radius)
+        units[name] = errors[name] / truth.tolerance[str(given.dtype)]
+    verdict = Verdict(solved.case.name, errors, units, tuple(obstacles))
+    if verdict.wrong:
+        suspects = tuple(fault.name for fault in FAULTS if fault.explains(solved, usable))
+        return replace(verdict, suspects=suspects)
+    return verdict
+
+
+def settle(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Leave each wrong case the one suspect that explains the most cases.
+
+    Parameters
+    ----------
+    verdicts : sequence of Verdict
+
+    Returns
+    -------
+    list of Verdict
+        With one suspect at most.
+    """
+    settled = {verdict.case: replace(verdict, suspects=()) for verdict in verdicts}
+    open_cases = [verdict for verdict in verdicts if verdict.suspects]
+    while open_cases:
+        counts = Counter(name for verdict in open_cases for name in verdict.suspects)
+        # Of equal counts the first in the order of the known mistakes.
+        name = max((fault.name for fault in FAULTS), key=lambda fault: counts[fault])
+        for verdict in open_cases:
+            if name in verdict.suspects:
+                settled[verdict.case] = replace(verdict, suspects=(name,))
+        open_cases = [verdict for verdict in open_cases if name not in verdict.suspects]
+    return list(settled.values())
+
+
+def report(verdicts: Iterable[Verdict]) -> list[str]:
+    """Write verdicts as a table with a summary.
+
+    Parameters
+    ----------
+    verdicts : iterable of Verdict
+        As `settle` gives them.
+
+    Returns
+    -------
+    list of str
+        Lines: for each case its errors in units of the tolerance and the verdict; then the counts,
+        the largest relative errors, and one line a diagnosis.
+    """
+    rows = list(verdicts)
+    width = max(len("case"), *(len(row.case) for row in rows))
+    columns = f"{'nngp':>8}  {'ntk':>8}"
+    lines = [f"{'case':<{width}}  {columns}  verdict (errors in units of the tolerance)"]
+    for row in rows:
+        cells = "  ".join(f"{_cell(row.units.get(name)):>8}" for name in KERNELS)
+        lines.append(f"{row.case:<{width}}  {cells}  {_words(row)}")
+    wrong = [row for row in rows if row.wrong]
+    unjudged = [row for row in rows if row.obstacles]
+    right = [row for row in rows if not row.wrong and not row.obstacles]
+    lines += ["", f"{len(right)} right, {len(wrong)} wrong, {len(unjudged)} not judged in full"]
+    for name in KERNELS:
+        errors = [(row.errors[name], row.case) for row in right]
+        if errors:
+            largest, case = max(errors)
+            lines.append(f"largest relative error of a right {name}: {largest:.1e} ({case})")
+    for fault in FAULTS:
+        count = sum(fault.name in row.suspects for row in wrong)
+        if count:
+            share = f"{count} of {len(wrong)} wrong cases"
+            lines.append(f"diagnosis: {fault.name}, in {share}: {fault.remedy}")
+    unknown = sum(not row.suspects for row in wrong)
+    if unknown:
+        lines.append(f"no known mistake explains {unknown} of {len(wrong)} wrong cases")
+    return lines
+
+
+def _obstacle(given: npt.NDArray[Any], shape: tuple[int, ...]) -> str:
+    """Say why an array cannot be judged; nothing if it can."""
+    if given.shape != shape:
+        return f"has the shape {given.shape}, expected {shape}"
+    if str(given.dtype) not in DTYPES:
+        return f"has the dtype {given.dtype}, expected float64 or float32"
+    bad = int(np.count_nonzero(~np.isfinite(given)))
+    if bad:
+        return f"has NaN or infinity in {bad} of {given.size} entries"
+    return ""
+
+
+def _cell(units: float | None) -> str:
+    return "-" if units is None else f"{units:.2g}"
+
+
+def _words(row: Verdict) -> str:
+    words = []
+    if row.wrong:
+        words.append(f"wrong: {', '.join(row.suspects) or 'no known mistake'}")
+    words += [obstacle.removeprefix(f"{row.case}: ") for obstacle in row.obstacles]
+    return "; ".join(words) or "right"
