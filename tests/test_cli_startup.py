@@ -44,6 +44,8 @@ def test_importing_the_command_line_imports_nothing_heavy():
         ["info", "-h"],
         ["plot", "-h"],
         ["networks", "-h"],
+        ["verify", "-h"],
+        ["verify", "augmentation", "-h"],
         ["data", "-h"],
         ["data", "fetch", "-h"],
         ["bench", "-h"],
