@@ -13,6 +13,7 @@ from refntk.cli.networks import networks
 from refntk.cli.oracle import oracle
 from refntk.cli.plot import plot
 from refntk.cli.program import Program
+from refntk.cli.spectral import spectral
 from refntk.cli.verify import verify
 
 __all__ = ["main"]
@@ -39,5 +40,5 @@ def main() -> None:
     """
 
 
-for _command in (compute, info, plot, networks, data, oracle, verify, bench, env):
+for _command in (compute, info, plot, networks, data, spectral, oracle, verify, bench, env):
     main.add_command(_command)

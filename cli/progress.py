@@ -83,6 +83,17 @@ class ProgressBar:
         while len(self._marks) > 1 and self._marks[1][0] <= (self._begin + now) / 2:
             self._marks.popleft()
 
+    def reach(self, done: int, total: int) -> None:
+        """Report all the work that is finished so far, where the whole is known only now.
+
+        Parameters
+        ----------
+        done, total : int
+            In units of work.
+        """
+        self._total = total
+        self.update(done - self._done)
+
     def line(self, now: float) -> str:
         """Compose the text of the line.
 

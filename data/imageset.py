@@ -92,6 +92,11 @@ class InputInfo:
         """Number of images."""
         return len(self.indices)
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 over those of the images, in their order: tells sets of images apart."""
+        return hashlib.sha256(b"".join(self.sha256.tolist())).hexdigest()
+
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:

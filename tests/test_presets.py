@@ -32,6 +32,8 @@ EXPECTED: dict[str, list[Layer]] = {
     "mlp-5": [Flatten(), *HIDDEN * 5, Dense()],
     "cnn-fc": [CIRCULAR, Relu(), Flatten(), Dense()],
     "cnn-gap": [CIRCULAR, Relu(), GlobalAvgPool(), Dense()],
+    "gcnn-c4": [Lift((3, 3), "C4", "CIRCULAR"), Relu(), GroupPool(), Dense()],
+    "gcnn-d4": [Lift((3, 3), "D4", "CIRCULAR"), Relu(), GroupPool(), Dense()],
 }
 
 

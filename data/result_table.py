@@ -1,0 +1,188 @@
+"""Tables of results as CSV that grow row by row and go on where they broke off."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from refntk.errors import StoreError
+
+__all__ = ["Table", "read_table"]
+
+_MARK = "# refntk-table/1 "
+
+Row = dict[str, Any]
+
+
+class Table:
+    """A CSV file under construction; each row is on disk when `append` returns.
+
+    The first line is a comment with the settings that made the table, as JSON, the second names the
+    columns. Floats are written so that they read back to the same bits.
+
+    Parameters
+    ----------
+    path : str or path
+    settings : mapping
+        What the rows depend on, of types that JSON has.
+    resume : bool
+        Go on with the file if it is there: `rows` then holds what was finished.
+    overwrite : bool
+        Replace the file if it is there.
+
+    Attributes
+    ----------
+    rows : list of dict
+        All rows, those that were read first.
+
+    Raises
+    ------
+    StoreError
+        The file exists and neither `resume` nor `overwrite` is given, it is no such table or was
+        made with other settings (the message names the first that differs), or it cannot be
+        written.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        settings: Mapping[str, Any],
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.rows: list[Row] = []
+        self._settings = json.loads(json.dumps(dict(settings)))
+        self._columns: list[str] | None = None
+        exists = self.path.exists()
+        if exists and not (resume or overwrite):
+            raise StoreError(
+                f"{path}: exists; use --resume to go on with it, --overwrite to replace"
+            )
+        keep = 0
+        if exists and resume:
+            stored, self._columns, self.rows, keep = _parse(self.path)
+            _same(self.path, stored, self._settings)
+        try:
+            self._file = open(self.path, "r+b" if keep else "wb")  # noqa: SIM115
+            self._file.truncate(keep)  # a row that was torn in the middle is written again
+            self._file.seek(keep)
+            if not keep:
+                self._write(_MARK + json.dumps(self._settings) + "\n")
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+    def append(self, row: Row) -> None:
+        """Add a row.
+
+        Parameters
+        ----------
+        row : dict
+            Values by column, str, int or float; the same columns each time.
+
+        Raises
+        ------
+        StoreError
+            The disk is full, or the file cannot be written.
+        """
+        lines = io.StringIO()
+        writer = csv.writer(lines, lineterminator="\n")
+        if self._columns is None:
+            self._columns = list(row)
+            writer.writerow(self._columns)
+        writer.writerow([row[name] for name in self._columns])
+        try:
+            self._write(lines.getvalue())
+        except OSError as error:
+            raise StoreError(
+                f"{self.path}: cannot be written: {error.strerror or error}; "
+                "the rows before are safe"
+            ) from error
+        self.rows.append(row)
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def _write(self, text: str) -> None:
+        self._file.write(text.encode())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+def read_table(path: str | Path) -> tuple[dict[str, Any], list[Row]]:
+    """Read a table that `Table` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    settings : dict
+    rows : list of dict
+        Numbers as int or float, everything else as str; a last row that is torn is left out.
+
+    Raises
+    ------
+    StoreError
+        There is no such file, or it is no such table.
+    """
+    settings, _, rows, _ = _parse(Path(path))
+    return settings, rows
+
+
+def _parse(path: Path) -> tuple[dict[str, Any], list[str] | None, list[Row], int]:
+    """Return settings, columns, rows, and the length in bytes up to the last whole row."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from error
+    whole = content[: content.rfind(b"\n") + 1]
+    try:
+        first, *lines = whole.decode().splitlines()
+        if not first.startswith(_MARK):
+            raise ValueError
+        settings = json.loads(first[len(_MARK) :])
+    except ValueError:
+        raise StoreError(
+            f"{path}: is not a table of refntk, which begins with {_MARK.strip()!r}"
+        ) from None
+    table = list(csv.reader(lines))
+    for k, cells in enumerate(table):
+        if len(cells) != len(table[0]):
+            raise StoreError(f"{path}: line {k + 2} has {len(cells)} cells, not {len(table[0])}")
+    rows = [dict(zip(table[0], map(_value, cells), strict=True)) for cells in table[1:]]
+    return settings, table[0] if table else None, rows, len(whole)
+
+
+def _value(cell: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(cell)
+        except ValueError:
+            continue
+    return cell
+
+
+def _same(path: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    for name in [*wanted, *stored]:
+        if stored.get(name) != wanted.get(name):
+            raise StoreError(
+                f"{path}: was made with {name} = {stored.get(name)!r}, not {wanted.get(name)!r}: "
+                "repeat that command, or choose another file"
+            )

@@ -1,0 +1,228 @@
+"""Predicted and exact errors of one kernel on orbits, side by side and with one nugget.
+
+The quantities of A. Perin, S. Deny, "On the Ability of Deep Networks to Learn Symmetries from Data:
+A Neural Kernel Theory", arXiv:2412.11521. The nugget is `diag_reg` times the mean of the diagonal.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from refntk.errors import InputError
+from refntk.harmonic import cyclic, group_average, pose_errors
+from refntk.leave_out import accuracy_one_against_rest, leave_out_errors, missing_errors
+from refntk.spectral import (
+    causes,
+    circulant_spectrum,
+    circularize,
+    interleave,
+    interleaved_row,
+    missing_errors_spectral,
+    spectral_error,
+)
+
+__all__ = ["classes_measures", "pair_measures", "seeds_measures", "toy_measures"]
+
+FloatArray = npt.NDArray[np.float64]
+Row = dict[str, Any]
+
+
+def pair_measures(kernel: FloatArray, diag_reg: float, exact: int | None = None) -> Row:
+    """Predicted and exact error of completing two orbits, and the two causes.
+
+    Parameters
+    ----------
+    kernel : array of float, shape (2, N, 2, N)
+    diag_reg : float
+        Nugget relative to the mean of the diagonal, in all of them.
+    exact : int, optional
+        Number of elements of the subgroup that permutes pixels, a divisor of N: see
+        `refntk.orbits.CyclicAction`. Default N.
+
+    Returns
+    -------
+    dict
+        ``exact``, the mean of ε over leaving out each point; ``accuracy``, the share with ε < 1;
+        ``spectral``, eq. 7 from the circulant average; ``by_orbit``, the mean over the two orbits
+        of `refntk.harmonic.pose_errors`, which averages over poses but not over the orbits;
+        ``deviation``, how far the kernel is from circulant; ``separation`` and ``density``, the
+        mean of the diagonal times λ_N⁻¹ and ⟨λ⁻¹⟩; ``coset`` and ``spectral_coset``, exact and
+        spectral error (eq. 59-61) where a pose is left out together with its images under the
+        subgroup, the only test for a network that is blind to the subgroup, NaN where nothing of
+        the orbit would be left.
+    """
+    poses = kernel.shape[1]
+    kernel = kernel / (np.einsum("aiai->", kernel) / (2 * poses))
+    mixed = interleave(kernel)
+    targets = 1.0 - 2.0 * (np.arange(len(mixed)) % 2)
+    errors = leave_out_errors(mixed, targets, diag_reg) * targets
+    row, deviation = circularize(mixed)
+    spectrum = circulant_spectrum(row)
+    separation, density = causes(spectrum, diag_reg)
+    kappa, _ = group_average(kernel, cyclic(poses))
+    return {
+        "exact": float(errors.mean()),
+        "accuracy": float(np.mean(errors < 1)),
+        "spectral": spectral_error(spectrum, diag_reg),
+        "by_orbit": float(pose_errors(kappa, [1, -1], cyclic(poses), diag_reg).mean()),
+        "deviation": deviation,
+        "separation": separation,
+        "density": density,
+    } | _coset_measures(mixed, spectrum, diag_reg, exact or poses)
+
+
+def _coset_measures(mixed: FloatArray, spectrum: FloatArray, diag_reg: float, exact: int) -> Row:
+    """Errors where a pose is left out together with its images under the exact subgroup."""
+    poses = len(mixed) // 2
+    if exact == poses or diag_reg == 0:
+        return {"coset": float("nan"), "spectral_coset": float("nan")}
+    targets = 1.0 - 2.0 * (np.arange(len(mixed)) % 2)
+    step = 2 * (poses // exact)
+    sets = [np.arange(first, len(mixed), step) for first in range(step)]
+    errors = [missing_errors(mixed, targets, out.tolist(), diag_reg) * targets[out] for out in sets]
+    first = sets[0]
+    spectral = missing_errors_spectral(spectrum, first.tolist(), diag_reg) * targets[first]
+    return {"coset": float(np.mean(errors)), "spectral_coset": float(spectral.mean())}
+
+
+def seeds_measures(kernel: FloatArray, per_class: int, diag_reg: float) -> Row:
+    """Predicted and exact error with several seeds in each of two classes.
+
+    Parameters
+    ----------
+    kernel : array of float, shape (2 M, N, 2 M, N)
+        The M orbits of the first class before those of the second.
+    per_class : int
+        M.
+    diag_reg : float
+
+    Returns
+    -------
+    dict
+        ``exact``, mean of ε over leaving out one pose of one seed, with all other poses of all
+        seeds known; ``accuracy``, the share with ε < 1; ``spectral``, the mean of the spectral
+        errors of all pairs; ``spectral_accuracy``, the share of seeds whose mean over the other
+        class is below 1; ``by_orbit`` and ``by_orbit_accuracy``, the same from
+        `refntk.harmonic.pose_errors` of all orbits at once.
+    """
+    poses = kernel.shape[1]
+    size = 2 * per_class * poses
+    flat = kernel.reshape(size, size)
+    targets = np.where(np.arange(size) < size // 2, 1.0, -1.0)
+    nugget = diag_reg * float(np.trace(flat)) / size
+    errors = leave_out_errors(flat, targets, nugget) * targets
+    kappa, _ = group_average(kernel, cyclic(poses))
+    both = np.arange(2 * per_class)
+    pairs = _pairwise_errors(kappa, both[:per_class], both[per_class:], nugget)
+    means = np.concatenate([pairs.mean(axis=1), pairs.mean(axis=0)])
+    by_orbit = pose_errors(kappa, targets[::poses], cyclic(poses), nugget)
+    return {
+        "exact": float(errors.mean()),
+        "accuracy": float(np.mean(errors < 1)),
+        "spectral": float(pairs.mean()),
+        "spectral_accuracy": float(np.mean(means < 1)),
+        "by_orbit": float(by_orbit.mean()),
+        "by_orbit_accuracy": float(np.mean(by_orbit < 1)),
+    }
+
+
+def classes_measures(kernel: FloatArray, labels: npt.ArrayLike, diag_reg: float) -> Row:
+    """Predicted and exact accuracy of many classes, one against the rest.
+
+    Parameters
+    ----------
+    kernel : array of float, shape (S, N, S, N)
+    labels : array of int, shape (S,)
+        Class of each seed.
+    diag_reg : float
+
+    Returns
+    -------
+    dict
+        ``accuracy``, of leaving out one pose of one seed; ``spectral_accuracy``, the share of seeds
+        whose mean spectral error against each other class is below 1; ``spectral``, the mean over
+        seeds of the largest of these means; ``by_orbit_accuracy``, one class against the rest with
+        `refntk.harmonic.pose_errors` of all orbits at once.
+    """
+    labels = np.asarray(labels)
+    seeds, poses = kernel.shape[:2]
+    flat = kernel.reshape(seeds * poses, seeds * poses)
+    nugget = diag_reg * float(np.trace(flat)) / len(flat)
+    kappa, _ = group_average(kernel, cyclic(poses))
+    worst = np.zeros(seeds)
+    for c in np.unique(labels):
+        own, other = np.flatnonzero(labels == c), np.flatnonzero(labels != c)
+        means = _pairwise_errors(kappa, other, own, nugget).mean(axis=1)
+        worst[other] = np.maximum(worst[other], means)
+    classes, index = np.unique(labels, return_inverse=True)
+    targets = 2.0 * (np.arange(len(classes))[:, None] == index) - 1
+    predictions = [(1 - pose_errors(kappa, y, cyclic(poses), nugget)) * y for y in targets]
+    return {
+        "accuracy": accuracy_one_against_rest(flat, np.repeat(labels, poses), nugget=nugget),
+        "spectral": float(worst.mean()),
+        "spectral_accuracy": float(np.mean(worst < 1)),
+        "by_orbit_accuracy": float(np.mean(np.argmax(predictions, axis=0) == index)),
+    }
+
+
+def toy_measures(poses: int, separation: float, scale: float, diag_reg: float) -> Row:
+    """Two circles of points under a Gaussian kernel: the theory's toy.
+
+    Parameters
+    ----------
+    poses : int
+        N, points on each circle; one is turned against the other by half a step.
+    separation : float
+        Distance of the planes of the two circles, of radius 1.
+    scale : float
+        L of the kernel exp(-L² |x - x'|²).
+    diag_reg : float
+
+    Returns
+    -------
+    dict
+        ``exact``, ``spectral``, ``separation_part`` and ``density_part`` of the ratio.
+
+    Raises
+    ------
+    InputError
+        N is below 2, or the kernel is singular and there is no nugget.
+
+    Examples
+    --------
+    >>> row = toy_measures(6, separation=1.0, scale=0.85, diag_reg=0.0)
+    >>> round(row["exact"], 8), round(row["spectral"], 8)
+    (0.39760077, 0.39760077)
+    """
+    if poses < 2:
+        raise InputError(f"N = {poses} points on a circle: expected at least 2")
+    k = np.arange(2 * poses)
+    angle = np.pi * k / poses
+    points = np.stack([np.cos(angle), np.sin(angle), separation / 2 * (1.0 - 2 * (k % 2))])
+    square = ((points[:, :, None] - points[:, None]) ** 2).sum(axis=0)
+    kernel = np.exp(-(scale**2) * square)
+    targets = 1.0 - 2.0 * (k % 2)
+    errors = leave_out_errors(kernel, targets, diag_reg) * targets
+    spectrum = circulant_spectrum(circularize(kernel)[0])
+    top, mean = causes(spectrum, diag_reg)
+    return {
+        "exact": float(errors.mean()),
+        "spectral": top / mean,
+        "separation_part": top,
+        "density_part": mean,
+    }
+
+
+def _pairwise_errors(
+    kappa: FloatArray, first: npt.ArrayLike, second: npt.ArrayLike, nugget: float
+) -> FloatArray:
+    """Spectral errors between each of some orbits and each of others, by their invariant kernel."""
+    a, b = np.asarray(first), np.asarray(second)
+    own = np.einsum("aau->au", kappa)
+    rows = interleaved_row(own[a][:, None], kappa[np.ix_(a, b)], own[b][None, :])
+    return np.array(
+        [[spectral_error(one, nugget) for one in line] for line in circulant_spectrum(rows)]
+    )

@@ -1,0 +1,82 @@
+"""Pictures of the spectral theory."""
+
+import numpy as np
+import pytest
+
+from refntk.errors import InputError
+from refntk.plot import save_figure
+from refntk.plot.spectral import plot_advice, plot_pairs, plot_poses, plot_toy
+from refntk.spectral_study import toy_rows
+
+PAIRS = [
+    {
+        "network": name, "poses": 8, "class_a": a, "class_b": b, "exact": e, "spectral": 0.9 * e,
+        "by_orbit": e, "separation": 3 * e, "density": 3.0,
+    }
+    for name, scale in (("plain", 1.0), ("equivariant", 0.0))
+    for a, b, e in ((0, 1, 0.5 * scale), (0, 2, 2.0 * scale), (1, 2, 0.1 * scale))
+]  # fmt: skip
+POSES = [
+    {
+        "network": name, "poses": n, "exact": 1 / n, "spectral": 1.5 / n, "by_orbit": 1 / n,
+        "accuracy": 1 - 1 / n, "spectral_accuracy": 1 - 1 / n, "by_orbit_accuracy": 1 - 1 / n,
+    }
+    for name in ("a", "b")
+    for n in (8, 2, 4)
+]  # fmt: skip
+
+
+def test_the_toy(tmp_path):
+    rows = toy_rows(1e-5)
+    figure = plot_toy(rows)
+    for axes, panel in zip(figure.axes, ("points", "separation"), strict=True):
+        some = [row for row in rows if row["panel"] == panel]
+        np.testing.assert_array_equal(axes.lines[0].get_xdata(), [row["x"] for row in some])
+        np.testing.assert_array_equal(axes.lines[1].get_ydata(), [row["exact"] for row in some])
+        assert axes.get_xlabel()
+        assert axes.get_ylabel()
+    save_figure(figure, tmp_path / "toy.svg")
+
+
+def test_pairs_have_a_point_each(tmp_path):
+    figure = plot_pairs(PAIRS)
+    left, middle, right = figure.axes
+    for k, some in enumerate((PAIRS[:3], PAIRS[3:])):
+        exact = [max(row["exact"], 1e-12) for row in some]
+        np.testing.assert_array_equal(left.lines[k].get_ydata(), exact)
+        np.testing.assert_array_equal(middle.lines[k].get_xdata(), exact)
+        assert len(right.lines[k].get_xdata()) == 3
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["plain", "equivariant"]
+    save_figure(figure, tmp_path / "pairs.svg")
+
+
+@pytest.mark.parametrize("errors", [True, False])
+def test_curves_run_over_the_poses_in_order(tmp_path, errors):
+    rows = [dict(row) for row in POSES]
+    if not errors:
+        for row in rows:
+            del row["exact"], row["by_orbit"]
+    figure = plot_poses(rows)
+    assert list(figure.axes[1].lines[0].get_xdata()) == [2, 4, 8]
+    assert list(figure.axes[1].lines[0].get_ydata()) == [0.5, 0.75, 0.875]
+    save_figure(figure, tmp_path / "poses.png")
+
+
+def test_advice_is_a_matrix_a_network(tmp_path):
+    figure = plot_advice(PAIRS, ["x", "y", "zebra"])
+    matrix = figure.axes[0].images[0].get_array()
+    np.testing.assert_allclose(matrix[0, 1], np.log10(0.45))
+    np.testing.assert_array_equal(np.ma.filled(matrix, 9), np.ma.filled(matrix.T, 9))
+    assert [axes.get_title() for axes in figure.axes[:2]] == [
+        "plain, 8 poses",
+        "equivariant, 8 poses",
+    ]
+    save_figure(figure, tmp_path / "advice.pdf")
+
+
+@pytest.mark.parametrize(
+    "draw", [plot_toy, plot_pairs, plot_poses, lambda rows: plot_advice(rows, [])]
+)
+def test_nothing_to_draw(draw):
+    with pytest.raises(InputError, match="rows: there is nothing to draw"):
+        draw([])
