@@ -9,9 +9,11 @@ from refntk.cli.compute import compute
 from refntk.cli.data import data
 from refntk.cli.env import env
 from refntk.cli.info import info
+from refntk.cli.learning_curve import learning_curve
 from refntk.cli.networks import networks
 from refntk.cli.oracle import oracle
 from refntk.cli.plot import plot
+from refntk.cli.predict import predict
 from refntk.cli.program import Program
 from refntk.cli.spectral import spectral
 from refntk.cli.verify import verify
@@ -40,5 +42,18 @@ def main() -> None:
     """
 
 
-for _command in (compute, info, plot, networks, data, spectral, oracle, verify, bench, env):
+for _command in (
+    compute,
+    info,
+    predict,
+    learning_curve,
+    plot,
+    networks,
+    data,
+    spectral,
+    oracle,
+    verify,
+    bench,
+    env,
+):
     main.add_command(_command)

@@ -9,7 +9,22 @@ import click
 
 from refntk.errors import unknown
 
-__all__ = ["Word", "backend", "dtype", "method", "positive", "threads"]
+__all__ = [
+    "Word",
+    "backend",
+    "cache",
+    "diag_reg",
+    "dtype",
+    "kernel",
+    "limit",
+    "method",
+    "positive",
+    "quiet",
+    "seed",
+    "size",
+    "standardize",
+    "threads",
+]
 
 
 class Word(click.Choice[str]):
@@ -66,3 +81,58 @@ threads: _Decorator = click.option(
     metavar="N",
     help="Processor threads; the result does not depend on it.  [default: all]",
 )
+
+kernel: _Decorator = click.option(
+    "--get",
+    type=Word("kernel", "nngp", "ntk"),
+    default="ntk",
+    show_default=True,
+    metavar="nngp|ntk",
+    help="Kernel to predict with.",
+)
+
+diag_reg: _Decorator = click.option(
+    "--diag-reg",
+    type=click.FloatRange(min=0),
+    metavar="D",
+    default=0.0,
+    show_default=True,
+    help="Add D times the mean of the diagonal to the diagonal of the training kernel.",
+)
+
+limit: _Decorator = click.option(
+    "--limit",
+    type=positive,
+    metavar="N",
+    help="Take at most N images of each set, keeping the proportions of the classes.",
+)
+
+seed: _Decorator = click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="S",
+    default=0,
+    show_default=True,
+    help="Seed of all random choices.",
+)
+
+size: _Decorator = click.option(
+    "--size",
+    type=positive,
+    metavar="PX",
+    help="Shrink the images to PX by PX pixels, averaging over areas.",
+)
+
+standardize: _Decorator = click.option(
+    "--standardize",
+    is_flag=True,
+    help="Give each channel mean 0 and standard deviation 1 over the first set of images.",
+)
+
+cache: _Decorator = click.option(
+    "--cache",
+    metavar="FOLDER",
+    help="Look for kernel files here, and keep new ones.  [default: ~/.cache/refntk/kernels]",
+)
+
+quiet: _Decorator = click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -20,7 +20,9 @@ _PATIENCE = 8.0
 
 
 @contextmanager
-def interruptible(kept: Callable[[], str]) -> Iterator[None]:
+def interruptible(
+    kept: Callable[[], str], *, again: Sequence[str] = ("--resume",)
+) -> Iterator[None]:
     """Turn SIGINT and SIGTERM into `Interrupted`, with the command that continues.
 
     Python runs handlers between its own instructions only. Where a library computes for longer, or
@@ -31,6 +33,8 @@ def interruptible(kept: Callable[[], str]) -> Iterator[None]:
     ----------
     kept : callable
         Says what is done and kept, such as ``"3 tiles are kept in k.h5.part"``; ``""`` for nothing.
+    again : sequence of str
+        Options that the command needs to continue.
 
     Raises
     ------
@@ -38,13 +42,13 @@ def interruptible(kept: Callable[[], str]) -> Iterator[None]:
         One of the signals came.
     """
     context = click.get_current_context()
-    again = typed(context, "--resume")
+    command = typed(context, *again)
 
     def message() -> str:
         done = kept()
         if not done:
             return f"interrupted; nothing was kept. To start again: {typed(context)}"
-        return f"interrupted; {done}. To continue: {again}"
+        return f"interrupted; {done}. To continue: {command}"
 
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -52,7 +56,7 @@ def interruptible(kept: Callable[[], str]) -> Iterator[None]:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     left = threading.Event()
-    fallback = f"interrupted; what was finished is kept. To continue: {again}"
+    fallback = f"interrupted; what was finished is kept. To continue: {command}"
     watch = threading.Thread(target=_watch, args=(reading, left, fallback), daemon=True)
     previous = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     handlers = {

@@ -43,6 +43,8 @@ def test_importing_the_command_line_imports_nothing_heavy():
         ["compute", "-h"],
         ["info", "-h"],
         ["plot", "-h"],
+        ["predict", "-h"],
+        ["learning-curve", "-h"],
         ["networks", "-h"],
         ["verify", "-h"],
         ["verify", "augmentation", "-h"],

@@ -6,9 +6,20 @@ Nothing is repaired in silence: what is not positive definite is an error that n
 
 from __future__ import annotations
 
+from refntk.inference.classify import Classification, classify
+from refntk.inference.curve import LearningCurve, learning_curve
 from refntk.inference.flow import GradientFlow
 from refntk.inference.gaussian import GaussianProcess
 from refntk.inference.regression import KernelRegression
 from refntk.inference.targets import class_targets
 
-__all__ = ["GaussianProcess", "GradientFlow", "KernelRegression", "class_targets"]
+__all__ = [
+    "Classification",
+    "GaussianProcess",
+    "GradientFlow",
+    "KernelRegression",
+    "LearningCurve",
+    "class_targets",
+    "classify",
+    "learning_curve",
+]

@@ -7,8 +7,16 @@ are left alone. matplotlib is imported when a picture is drawn; it comes with th
 
 from __future__ import annotations
 
+from refntk.plot.curve import plot_learning_curve
 from refntk.plot.gram import plot_gram
 from refntk.plot.spectrum import plot_spectrum
 from refntk.plot.style import save_figure
+from refntk.plot.trajectories import plot_trajectories
 
-__all__ = ["plot_gram", "plot_spectrum", "save_figure"]
+__all__ = [
+    "plot_gram",
+    "plot_learning_curve",
+    "plot_spectrum",
+    "plot_trajectories",
+    "save_figure",
+]
