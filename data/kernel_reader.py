@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refntk.data.imageset import InputInfo
+from refntk.data.kernel_array import KernelArray
 from refntk.data.kernel_format import (
     KERNELS,
     KernelDescription,
@@ -54,8 +55,9 @@ class KernelFile:
         The file.
     attributes : dict
         The attributes of the root; ``"preprocessing"`` as a dict.
-    nngp, ntk : h5py.Dataset of float, shape (N1, N2), or None
-        The kernels, read when indexed; None where they were not computed.
+    nngp, ntk : KernelArray of float, shape (N1, N2), or None
+        The kernels, read when indexed and compared with their digests; None where they were not
+        computed.
     x1, x2 : InputInfo
         The images of the rows and of the columns.
     tiles : array of uint8, shape (tiles down, tiles across)
@@ -66,12 +68,19 @@ class KernelFile:
         self._file = file
         self.path = path
         self.attributes = read_attributes(file, path)
-        self.nngp, self.ntk = (file.get(name) for name in KERNELS)
+        self.nngp, self.ntk = (self._array(name) for name in KERNELS)
         self.x1: InputInfo = read_input(file["x1"])
         self.x2: InputInfo = read_input(file["x2"])
         self.tiles: NDArray[np.uint8] = read_values(file, "tiles")
         self._check()
         check_seal(file, path)
+
+    def _array(self, name: str) -> KernelArray | None:
+        """One of the kernels; None where it was not computed."""
+        if name not in self._file:
+            return None
+        digests = read_values(self._file["digests"], name) if "digests" in self._file else None
+        return KernelArray(self.path, self._file[name], digests, self.attributes["tile"])
 
     def _check(self) -> None:
         """Compare what is there with what the attributes say."""
@@ -82,6 +91,7 @@ class KernelFile:
             not kernels
             or any(kernel.shape != shape for kernel in kernels)
             or any(kernel.dtype.name != self.attributes["dtype"] for kernel in kernels)
+            or any(not kernel.fits for kernel in kernels)
             or self.tiles.shape != tuple(-(-count // tile) for count in shape)
         ):
             raise StoreError(

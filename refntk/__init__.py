@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from refntk.data.store import open_kernel
     from refntk.certified import Certified, certify
     from refntk.errors import (
         ClusterError,
@@ -70,6 +71,7 @@ __all__ = [
     "__version__",
     "certify",
     "kernel",
+    "open_kernel",
     "preset",
     "presets",
 ]
@@ -78,6 +80,7 @@ _HOMES = {
     "refntk.certified": ["Certified", "certify"],
     "refntk.errors": [name for name in __all__ if name.endswith("Error")],
     "refntk.evaluate": ["Kernel", "kernel"],
+    "refntk.data.store": ["open_kernel"],
     "refntk.network": ["Network", "preset", "presets"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
