@@ -22,10 +22,10 @@ FloatArray = NDArray[np.floating[Any]]
 class KernelArray:
     """A kernel in an open file, shape (N1, N2): rows are images of x1, columns images of x2.
 
-    ``kernel.ntk[3]``, ``kernel.ntk[:, 100:200]``, ``kernel.ntk[np.ix_(train, test)]`` read what they
-    name and no more than the tiles around it; ``np.asarray(kernel.ntk)`` reads everything. A tile
-    that is read for the first time is compared with its digest in the file. With `chunks`, `shape`,
-    `dtype` and indexing it is what ``dask.array.from_array`` takes.
+    ``kernel.ntk[3]``, ``kernel.ntk[:, 100:200]``, ``kernel.ntk[np.ix_(train, test)]`` read what
+    they name and no more than the tiles around it; ``np.asarray(kernel.ntk)`` reads everything. A
+    tile that is read for the first time is compared with its digest in the file. With `chunks`,
+    `shape`, `dtype` and indexing it is what ``dask.array.from_array`` takes.
 
     Attributes
     ----------

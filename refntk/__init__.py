@@ -13,8 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from refntk.data.store import open_kernel
     from refntk.certified import Certified, certify
+    from refntk.data.store import open_kernel
     from refntk.errors import (
         ClusterError,
         DownloadError,
