@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from refntk.errors import MissingBackendError, UnknownBackendError, unknown
+from refntk.errors import InputError, MissingBackendError, UnknownBackendError, unknown
 from refntk.reduction import Plan
 
 __all__ = ["Backend", "Block", "available_backends", "get_backend"]
@@ -104,14 +104,16 @@ def available_backends() -> tuple[str, ...]:
     return tuple(_MODULES)
 
 
-def get_backend(name: str) -> Backend:
+def get_backend(name: str, device_memory: int | None = None) -> Backend:
     """Return the backend of this name.
 
     Parameters
     ----------
     name : str
-        ``numba`` (fast, on the processor), or the literal recursion: ``numpy``, or ``cupy`` on a
-        graphics processor.
+        ``numba`` (fast, on the processor), ``cupy`` (fast, on a graphics processor), or ``numpy``
+        (the literal recursion).
+    device_memory : int, optional
+        Bytes of a graphics processor's memory to take at most; for ``cupy`` alone.
 
     Returns
     -------
@@ -122,13 +124,20 @@ def get_backend(name: str) -> Backend:
     UnknownBackendError
         No backend has this name.
     MissingBackendError
-        A package that the backend needs cannot be imported.
+        A package that the backend needs cannot be imported, or it finds no device.
+    InputError
+        A bound on device memory for a backend that uses none.
     """
     if name not in _MODULES:
         raise UnknownBackendError(unknown("backend", name, available_backends()))
+    if device_memory is not None and name != "cupy":
+        raise InputError(f"device_memory: the backend {name} takes none; it is for cupy")
     module, install = _MODULES[name]
+    options = {} if device_memory is None else {"device_memory": device_memory}
     try:
-        backend: Backend = import_module(module).load()
+        backend: Backend = import_module(module).load(**options)
+    except MissingBackendError:
+        raise
     except ImportError as error:
         raise MissingBackendError(
             f"the backend {name} cannot be used here ({error}); to install what it needs: {install}"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from refntk.data.store import open_kernel
     from refntk.errors import (
         ClusterError,
+        DeviceError,
         DownloadError,
         InputError,
         MethodError,
@@ -49,6 +50,7 @@ __all__ = [
     "ClusterError",
     "Conv",
     "Dense",
+    "DeviceError",
     "DownloadError",
     "Flatten",
     "GlobalAvgPool",

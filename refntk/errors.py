@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "ClusterError",
+    "DeviceError",
     "DownloadError",
     "InputError",
     "MethodError",
@@ -114,6 +115,10 @@ class UnknownBackendError(RefntkError, ValueError):
 
 class MissingBackendError(RefntkError, ImportError):
     """A backend exists but the package it needs is not installed."""
+
+
+class DeviceError(RefntkError, RuntimeError):
+    """A graphics processor runs out of memory, or fails."""
 
 
 class MissingPackageError(RefntkError, ImportError):

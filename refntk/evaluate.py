@@ -20,6 +20,7 @@ from refntk.linear import dense
 from refntk.network import Network
 from refntk.recursion import relu
 from refntk.reduction import Plan, make_plan
+from refntk.residence import Residence
 
 __all__ = ["DTYPES", "KERNELS", "Job", "Kernel", "Tile", "cut", "default_threads", "kernel"]
 
@@ -76,6 +77,7 @@ def kernel(
     threads: int | None = None,
     *,
     tile: int | None = None,
+    device_memory: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Kernel:
     """Compute the NNGP and the NTK of an infinitely wide network between images.
@@ -86,28 +88,31 @@ def kernel(
         It must end behind a readout: GroupPool, GlobalAvgPool or Flatten.
     x1 : array, shape (N1, H, W, C)
         Images, channels last. Floats are taken as they are, integers divided by the largest value
-        of their type.
+        of their type. NumPy's, or CuPy's with the backend cupy.
     x2 : array, shape (N2, H, W, C), optional
-        None means x1; the result is then exactly symmetric.
+        None means x1; the result is then exactly symmetric. Else on the same device as x1.
     get : {"nngp", "ntk"} or a sequence of them
         Kernels wanted. NNGP alone is cheaper.
     dtype : {"float64", "float32"}
         Precision of the recursion and of the result. Sums over positions are in double precision.
     backend : str
-        ``numba``, or ``numpy`` for the literal recursion.
+        ``numba``, ``cupy`` for a graphics processor, or ``numpy`` for the literal recursion.
     method : {"auto", "slices", "dense", "literal"}
         See `refntk.reduction`; ``auto`` takes the cheapest that applies.
     threads : int, optional
         Default: all processors this process may use.
     tile : int, optional
         Number of images along the side of the square blocks in which the work is done.
+    device_memory : int, optional
+        Bytes of a graphics processor's memory to use at most, with cupy. Default: 2 GiB.
     progress : callable, optional
         Called as ``progress(done, total)`` with numbers of pairs of images.
 
     Returns
     -------
     Kernel
-        ``nngp`` and ``ntk`` of shape (N1, N2). Bitwise the same for any `threads` and `tile`.
+        ``nngp`` and ``ntk`` of shape (N1, N2), of the kind and on the device of x1. Bitwise the
+        same for any `threads` and `tile`.
 
     Raises
     ------
@@ -120,7 +125,9 @@ def kernel(
     MethodError
         The method does not apply to the network, or the backend does not have it.
     UnknownBackendError, MissingBackendError
-        There is no such backend, or a package for it is missing.
+        There is no such backend, or a package or a device for it is missing.
+    DeviceError
+        The graphics processor fails, or has not enough memory for a pair of images.
 
     Notes
     -----
@@ -134,9 +141,11 @@ def kernel(
     >>> k.ntk.shape, bool(k.ntk[0, 1] == k.ntk[1, 0] > 0)
     ((2, 2), True)
     """
+    place = Residence(x1, x2, backend)
     job = Job(
-        net, x1, x2,
+        net, place.take(x1), place.take(x2),
         get=get, dtype=dtype, backend=backend, method=method, threads=threads, tile=tile,
+        device_memory=device_memory,
     )  # fmt: skip
     result = {name: np.empty(job.shape, job.dtype) for name in job.get}
     done = 0
@@ -147,12 +156,13 @@ def kernel(
         if progress is not None:
             progress(done, job.pairs)
 
-    for part in job.tiles:
-        for name, block in job.block(part, report).items():
-            result[name][part.rows, part.cols] = block
-            if job.symmetric and part.rows != part.cols:
-                result[name][part.cols, part.rows] = block.T
-    return Kernel(result.get("nngp"), result.get("ntk"))
+    with place.current():
+        for part in job.tiles:
+            for name, block in job.block(part, report).items():
+                result[name][part.rows, part.cols] = block
+                if job.symmetric and part.rows != part.cols:
+                    result[name][part.cols, part.rows] = block.T
+    return Kernel(place.give(result.get("nngp")), place.give(result.get("ntk")))
 
 
 class Job:
@@ -160,7 +170,7 @@ class Job:
 
     Parameters
     ----------
-    net, x1, x2, get, dtype, backend, method, threads, tile
+    net, x1, x2, get, dtype, backend, method, threads, tile, device_memory
         As for `kernel`, which also lists the errors.
 
     Attributes
@@ -190,10 +200,12 @@ class Job:
         method: str = "auto",
         threads: int | None = None,
         tile: int | None = None,
+        device_memory: int | None = None,
     ) -> None:
         self.get = _words("kernel", (get,) if isinstance(get, str) else tuple(get), KERNELS)
         (self.dtype,) = _words("dtype", (str(dtype),), DTYPES)
         self.backend = backend
+        self._device_memory = _positive("device_memory", device_memory)
         self._images = [as_images(x1, "X1")]
         if x2 is not None:
             self._images.append(as_images(x2, "X2"))
@@ -216,7 +228,7 @@ class Job:
 
     @cached_property
     def _backend(self) -> Backend:
-        return get_backend(self.backend)
+        return get_backend(self.backend, self._device_memory)
 
     @property
     def pairs(self) -> int:

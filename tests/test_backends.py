@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import array_api_strict
@@ -66,54 +65,6 @@ def test_a_backend_whose_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> 
         get_backend("ghost")
     assert isinstance(info.value, ImportError)
     assert isinstance(info.value.__cause__, ImportError)
-
-
-def test_without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cupy", None)
-    message = r'^the backend cupy cannot be used here .*pip install "refntk\[gpu\]"$'
-    with pytest.raises(MissingBackendError, match=message):
-        get_backend("cupy")
-
-
-class NoDriver(Exception):
-    """What CuPy raises where there is no driver."""
-
-
-def fake_cupy(devices: int | None) -> Any:
-    """NumPy in the place of CuPy, with this many graphics processors; None: without a driver."""
-
-    def count() -> int:
-        if devices is None:
-            raise NoDriver("insufficient driver")
-        return devices
-
-    module = ModuleType("cupy")
-    runtime = SimpleNamespace(getDeviceCount=count, CUDARuntimeError=NoDriver)
-    module.__dict__.update(asarray=np.asarray, asnumpy=np.asarray)
-    module.__dict__["cuda"] = SimpleNamespace(runtime=runtime)
-    return module
-
-
-@pytest.mark.parametrize(
-    ("devices", "message"),
-    [(0, "no graphics processor found"), (None, "no usable graphics processor: insufficient")],
-)
-def test_without_a_graphics_processor(
-    devices: int | None, message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "cupy", fake_cupy(devices))
-    with pytest.raises(MissingBackendError, match=message):
-        get_backend("cupy")
-
-
-def test_with_a_graphics_processor(
-    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
-) -> None:
-    monkeypatch.setitem(sys.modules, "cupy", fake_cupy(1))
-    images = rng.normal(size=(2, 3, 3, 1))
-    result = refntk.kernel(NETWORK, images, backend="cupy")
-    right = refntk.kernel(NETWORK, images, backend="numpy")
-    assert np.array_equal(result.ntk, right.ntk)
 
 
 def test_without_numba() -> None:
@@ -191,7 +142,7 @@ def test_any_array_namespace(monkeypatch: pytest.MonkeyPatch, rng: np.random.Gen
     images = rng.normal(size=(3, 3, 4, 2))
     right = refntk.kernel(NETWORK, images, backend="numpy")
     strict = ArrayApiBackend("strict", array_api_strict)
-    monkeypatch.setattr("refntk.evaluate.get_backend", lambda name: strict)
+    monkeypatch.setattr("refntk.evaluate.get_backend", lambda name, memory: strict)
     for tile in (1, 3):
         result = refntk.kernel(NETWORK, images, backend="strict", tile=tile)
         assert np.array_equal(result.nngp, right.nngp)

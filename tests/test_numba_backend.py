@@ -26,8 +26,8 @@ from refntk import (
     Network,
     Relu,
 )
+from refntk.backends.arccos import ANGLE, SEGMENT
 from refntk.backends.numba import backend
-from refntk.backends.numba.arccos import ANGLE, SEGMENT
 from refntk.backends.numba.rows import NONNEGATIVE, SIGNED, row_function
 from refntk.backends.numba.slices import block_sums
 from refntk.evaluate import Job

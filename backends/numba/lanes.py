@@ -18,7 +18,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from refntk.backends.numba.arccos import ANGLE, SEGMENT
+from refntk.backends.arccos import ANGLE, SEGMENT
 
 __all__ = [
     "INLINE",
@@ -270,8 +270,8 @@ def _polynomial(table: dict[int, tuple[float, ...]], summary: str) -> Any:
     return intrinsic(polynomial)
 
 
-angle = _polynomial(ANGLE, "Value of the polynomial of `refntk.backends.numba.arccos.ANGLE`.")
-segment = _polynomial(SEGMENT, "Value of the polynomial of `refntk.backends.numba.arccos.SEGMENT`.")
+angle = _polynomial(ANGLE, "Value of the polynomial of `refntk.backends.arccos.ANGLE`.")
+segment = _polynomial(SEGMENT, "Value of the polynomial of `refntk.backends.arccos.SEGMENT`.")
 
 
 def lanes_of(dtype: np.dtype[Any]) -> int:

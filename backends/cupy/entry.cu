@@ -1,0 +1,91 @@
+// One entry of a slice through one step: what the mappings march.cu and sweep.cu have in common.
+//
+// The distance D = E[(f(t) - f'(t'))^2] is carried, not the covariance K; theory and notation are those of
+// backends/numba/rows.py. S = E[(f(t) + f'(t'))^2] goes along up to the first Relu: there K may be negative, and near
+// K = -s s' it is S that keeps the digits, as D does near K = s s'. It has the edges of D and, but for the bias, which
+// counts four times, its recursion.
+//
+// Every rounding is written down (fused or not), and the compiler is told to fuse nothing: a device and a host do
+// the same arithmetic. The generated lines above this file define the polynomials angle and segment, and the columns of
+// the tables `sizes` and `table`.
+
+#ifndef DYNAMIC_SHARED
+#define DYNAMIC_SHARED(T, name)                                                                                        \
+    extern __shared__ __align__(16) unsigned char name##_bytes[];                                                      \
+    T* name = reinterpret_cast<T*>(name##_bytes)
+#endif
+
+enum Activation { LINEAR, SIGNED, NONNEGATIVE };
+
+__device__ __forceinline__ float fused(float a, float b, float c) { return fmaf(a, b, c); }
+__device__ __forceinline__ double fused(double a, double b, double c) { return fma(a, b, c); }
+__device__ __forceinline__ float square_root(float a) { return sqrtf(a); }
+__device__ __forceinline__ double square_root(double a) { return sqrt(a); }
+
+// Root of a variance after the convolution and before the Relu, and its reciprocal, or 0 where the variance is 0.
+template <class T> struct __align__(2 * sizeof(T)) Root {
+    T root, reciprocal;
+};
+
+template <class T> struct Entry {
+    T distance, kernel, tangent;
+};
+
+// Takes the weighted box sums of D, S and Theta through what follows the convolution. S counts only where SIGNED.
+template <class T, bool NTK>
+__device__ __forceinline__ Entry<T> activate(T distance, T sum, T tangent, Root<T> one, Root<T> two, int activation)
+{
+    const T delta = one.root - two.root, scale = one.root * two.root;
+    const T inverse = T(0.5) * (one.reciprocal * two.reciprocal);
+    const T u = fused(-delta, delta, distance) * inverse;
+    if (activation == LINEAR) {
+        const T kernel = fused(-scale, u, scale);
+        return {distance, kernel, NTK ? tangent + kernel : T(0)};
+    }
+    const bool near = activation == NONNEGATIVE || u <= T(1);
+    T w = near ? u : fused(-delta, delta, sum) * inverse;
+    w = w > T(0) ? w : T(0);
+    const T tau = square_root(w);
+    const T cap = (w * tau) * segment(w);
+    Entry<T> entry;
+    entry.distance = fused(scale, (near ? w : T(1)) - cap, T(0.5) * (delta * delta));
+    entry.kernel = T(0.5) * (scale * ((near ? T(1) - w : T(0)) + cap));
+    entry.tangent = T(0);
+    if (NTK) {
+        const T turn = tau * angle(w);
+        entry.tangent = fused(scale, near ? T(1) - w : w - T(1), tangent) * (near ? T(0.5) - turn : turn);
+    }
+    return entry;
+}
+
+// Squared distance, squared sum and product of two pixels, over the channels.
+template <class T>
+__device__ __forceinline__ void pixel(const T* one, const T* two, int channels, int stride, T& distance, T& sum, T& product)
+{
+    distance = sum = product = T(0);
+    for (int c = 0; c < channels; ++c) {
+        const T a = one[c * stride], b = two[c * stride];
+        distance = fused(a - b, a - b, distance);
+        sum = fused(a + b, a + b, sum);
+        product = fused(a, b, product);
+    }
+}
+
+// Sums of all threads, added up in an order that depends on their number alone; for thread 0. All threads must call it.
+__device__ __forceinline__ void block_sum(double* memory, int thread, int count, double& nngp, double& ntk)
+{
+    memory[2 * thread] = nngp;
+    memory[2 * thread + 1] = ntk;
+    while (count > 1) {
+        const int kept = (count + 1) / 2;
+        __syncthreads();
+        if (thread < count - kept) {
+            memory[2 * thread] += memory[2 * (thread + kept)];
+            memory[2 * thread + 1] += memory[2 * (thread + kept) + 1];
+        }
+        count = kept;
+    }
+    nngp = memory[0];
+    ntk = memory[1];
+    __syncthreads();
+}

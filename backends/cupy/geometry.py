@@ -1,0 +1,267 @@
+"""How a plan is laid out on a device: tables for the kernels, mapping, shape and memory of blocks.
+
+Nothing here depends on how many images there are, so that a kernel of two images does not depend on
+its tile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from refntk.reduction import Plan, Step
+
+__all__ = [
+    "LINEAR",
+    "MARCH_THREADS",
+    "NONNEGATIVE",
+    "SIGNED",
+    "SWEEP_THREADS",
+    "Columns",
+    "Geometry",
+    "Limits",
+    "Sizes",
+    "geometry",
+]
+
+LINEAR, SIGNED, NONNEGATIVE = 0, 1, 2
+"""What follows a convolution: nothing; a Relu; a Relu where K >= 0 is known (after another one)."""
+
+MARCH_THREADS = 512
+SWEEP_THREADS = 256
+"""Threads of a block, at most."""
+
+_STRIP = 8  # rows that a thread takes in turn: a multiple of the window, to read few rows twice
+_SLICES = 16  # classes of displacements that a block takes side by side, at most
+_HELD_THREADS = {4: 768, 8: 640}  # of a multiprocessor, for the registers of `march` in a precision
+_RESERVED = 1024  # bytes of shared memory that the system takes for each block
+_SIDES = (1, 3, 5, 7)  # of the filters for which `march` is compiled
+
+
+class Sizes(NamedTuple):
+    """The integers that a kernel reads, in their order; in CUDA an enumeration in upper case."""
+
+    height: int  # of the images, in positions
+    width: int
+    channels: int
+    steps: int
+    wrap: int  # 1 with circular padding, else 0
+    map_size: int  # elements of the maps of an image
+    field: int  # elements of one field of a slice, its halo included
+    fields: int  # D, Theta, and S where it has no place of its own
+    summed: int  # steps whose input has S
+    slices: int  # side by side in a block
+    strip: int  # rows that a thread takes in turn
+    classes_y: int  # displacements, or classes of them, along y
+    classes_x: int
+    first_y: int  # displacement after the last step
+    first_x: int
+    scale_y: int  # displacement of the images, for a displacement of 1 after the last step
+    scale_x: int
+    order: int  # of the group
+    columns_of_pairs: int = 0  # rotated images x'
+    skip: int = -(2**30)  # pairs with row + skip > column are not wanted
+    diagonal: int = 0  # 1: image x' has the number of its row
+    scratch: int = 0  # 1: slices lie in global memory
+
+
+class Columns(NamedTuple):
+    """Columns of the integer table that has a row for each step; one axis after the other."""
+
+    in_y: int = 0  # positions below and above
+    in_x: int = 1
+    out_y: int = 2
+    out_x: int = 3
+    size_y: int = 4  # of the filter
+    size_x: int = 5
+    stride_y: int = 6
+    stride_x: int = 7
+    low_y: int = 8  # positions by which the first window reaches out of the image
+    low_x: int = 9
+    scale_above_y: int = 10  # displacement above, for a displacement of 1 after the last step
+    scale_above_x: int = 11
+    activation: int = 12
+    variance: int = 13  # places in the maps: variance below
+    root: int = 14  # in turns, the root of the variance after the convolution and its reciprocal
+    after: int = 15  # variance after the step
+
+
+class Limits(NamedTuple):
+    """What a device has: bytes of shared memory for a block and in all, and multiprocessors."""
+
+    block: int
+    multiprocessor: int
+    multiprocessors: int
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A plan as the kernels see it.
+
+    Attributes
+    ----------
+    sizes : Sizes
+    table : int32 array, shape (steps, 16)
+        See `Columns`.
+    weights, biases : float array, shape (steps,)
+        W_std² / |S| and b_std².
+    side : int
+        Of all filters, for the mapping `march`; 0 for the mapping `sweep`.
+    threads : int
+        Of a block.
+    shared : int
+        Bytes of dynamic shared memory of a block.
+    positions : float
+        By how many a sum over entries and rotations is divided.
+    """
+
+    sizes: Sizes
+    table: npt.NDArray[np.int32]
+    weights: npt.NDArray[Any]
+    biases: npt.NDArray[Any]
+    side: int
+    threads: int
+    shared: int
+    positions: float
+
+    @property
+    def parts(self) -> int:
+        """Sums that a pair of images and one rotation has."""
+        return self.sizes.classes_y
+
+
+def geometry(plan: Plan, dtype: np.dtype[Any], limits: Limits) -> Geometry:
+    """Lay out a plan for a device.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of the method slices.
+    dtype : dtype
+        Of the recursion.
+    limits : Limits
+
+    Returns
+    -------
+    Geometry
+        With the mapping `march` where it applies and fits; else `sweep`, whose slices lie in shared
+        memory where they fit, and in global memory where not.
+    """
+    height, width, channels = plan.shape
+    steps = plan.steps
+    last = (steps[-1].y.n_out, steps[-1].x.n_out) if steps else (height, width)
+    wrap = any(step.y.wrap for step in steps)
+    table, map_size = _table(plan)
+    relus = [k for k, step in enumerate(steps) if step.relu]
+    summed = relus[0] + 1 if relus else 1
+    scale = _scale(steps)
+    low = 0 if wrap else 1
+    spans = [2 * n - 1 if low else n for n in last]
+    sizes = Sizes(
+        height, width, channels, len(steps), int(wrap), map_size,
+        field=max([height * width, *(step.y.n_out * step.x.n_out for step in steps)]),
+        fields=3 if summed > 1 else 2, summed=summed, slices=1, strip=1,
+        classes_y=spans[0] if plan.pooled else 1, classes_x=spans[1] if plan.pooled else 1,
+        first_y=low * (1 - last[0]) if plan.pooled else 0,
+        first_x=low * (1 - last[1]) if plan.pooled else 0,
+        scale_y=scale[0], scale_x=scale[1], order=plan.order,
+    )  # fmt: skip
+    weights, biases = (
+        np.array([getattr(step, name) for step in steps], dtype) for name in ("weight", "bias")
+    )
+    count = float(plan.order * (last[0] * last[1]) ** (2 if plan.pooled else 1))
+    side = _side(steps, summed)
+    if side:
+        marched = _march(sizes, side, dtype.itemsize, plan.pooled, limits)
+        if marched is not None:
+            return Geometry(marched[0], table, weights, biases, side, *marched[1:], count)
+    shared = 2 * sizes.fields * sizes.field * dtype.itemsize
+    if shared + 16 * SWEEP_THREADS + _RESERVED > limits.block:
+        sizes, shared = sizes._replace(scratch=1), 0
+    threads = min(SWEEP_THREADS, -(-sizes.field // 32) * 32)
+    return Geometry(sizes, table, weights, biases, 0, threads, shared, count)
+
+
+def _table(plan: Plan) -> tuple[npt.NDArray[np.int32], int]:
+    """Table of the steps, and number of elements of an image's maps."""
+    height, width, _ = plan.shape
+    table = np.zeros((len(plan.steps), len(Columns._fields)), np.int32)
+    column, relu = Columns(), False
+    place, end = 0, _even(height * width)
+    for k, step in enumerate(plan.steps):
+        for a, window in enumerate((step.y, step.x)):
+            table[k, column.in_y + a] = window.n_in
+            table[k, column.out_y + a] = window.n_out
+            table[k, column.size_y + a] = window.size
+            table[k, column.stride_y + a] = window.stride
+            table[k, column.low_y + a] = window.low
+            table[k, column.scale_above_y + a] = _scale(plan.steps[k + 1 :])[a]
+        # Kernels are not negative from the first Relu on.
+        signed = NONNEGATIVE if relu else SIGNED
+        table[k, column.activation] = signed if step.relu else LINEAR
+        relu = relu or step.relu
+        area = step.y.n_out * step.x.n_out
+        table[k, column.variance] = place
+        table[k, column.root] = end
+        place = table[k, column.after] = end + 2 * area
+        end = place + _even(area)  # pairs of numbers lie at multiples of their size
+    return table, int(end)
+
+
+def _even(number: int) -> int:
+    return number + number % 2
+
+
+def _scale(steps: tuple[Step, ...]) -> tuple[int, int]:
+    """Displacement below some steps, for a displacement of 1 above them, along y and x."""
+    y = x = 1
+    for step in steps:
+        y, x = y * step.y.stride, x * step.x.stride
+    return y, x
+
+
+def _side(steps: tuple[Step, ...], summed: int) -> int:
+    """Side of all filters, if `march` can do them; else 0."""
+    if not steps or summed > 1:
+        return 0
+    side = steps[0].y.size
+    windows = [window for step in steps for window in (step.y, step.x)]
+    alike = all(w.size == side and w.stride == 1 and w.n_out == w.n_in for w in windows)
+    return side if alike and side in _SIDES else 0
+
+
+def _march(
+    sizes: Sizes, side: int, itemsize: int, pooled: bool, limits: Limits
+) -> tuple[Sizes, int, int] | None:
+    """Sizes, threads and shared memory of the mapping `march`; None if a slice does not fit."""
+    height, width = sizes.height, sizes.width
+    margin = (2 if sizes.wrap else 4) * (side // 2)
+    field = (height + margin) * (width + margin)
+    halo = margin * (height + margin + width)  # as Frame::halo_cells has it
+    if field > 2**16 or height * width > 2**14 - 1 or width > MARCH_THREADS:
+        return None
+    strips = max(1, min(-(-height // _STRIP), MARCH_THREADS // width))
+    strip = -(-height // strips)
+    crew = -(-height // strip) * width
+    classes = width if pooled else 1
+
+    def memory(slices: int) -> int:
+        return max(slices * (4 * field * itemsize + 4 * halo), 16 * slices * crew)
+
+    def resident(slices: int) -> tuple[int, int]:
+        blocks = limits.multiprocessor // (memory(slices) + _RESERVED)
+        return min(_HELD_THREADS[itemsize], blocks * slices * crew), slices
+
+    most = min(_SLICES, classes, MARCH_THREADS // crew)
+    fitting = [s for s in range(1, most + 1) if memory(s) + _RESERVED <= limits.block]
+    if not fitting:
+        return None
+    slices = max(fitting, key=resident)
+    sizes = sizes._replace(
+        field=field, slices=slices, strip=strip, classes_y=height if pooled else 1,
+        classes_x=classes, first_y=0, first_x=0,
+    )  # fmt: skip
+    return sizes, slices * crew, memory(slices)
