@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
 import click
 
 from refntk.cli.program import Command
@@ -26,7 +24,7 @@ def networks(name: str | None) -> None:
 
     A network is shown as the TOML file that it is, with a note on where it comes from.
     """
-    from refntk.network import preset, presets
+    from refntk.network import preset, preset_text, presets
 
     if name is None:
         width = max(map(len, presets()))
@@ -34,6 +32,4 @@ def networks(name: str | None) -> None:
             layers = " ".join(type(layer).__name__ for layer in preset(known).layers)
             click.echo(f"{known:<{width}}  {layers}")
         return
-    preset(name)
-    text = resources.files("refntk.presets").joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    click.echo(text, nl=False)
+    click.echo(preset_text(name), nl=False)

@@ -19,7 +19,7 @@ from refntk.errors import NetworkError, ShapeError, nearest, unknown
 from refntk.layers import LAYERS, Layer, Signal
 from refntk.table import html_table, text_table
 
-__all__ = ["Network", "load_network", "preset", "presets"]
+__all__ = ["Network", "load_network", "preset", "preset_text", "presets"]
 
 _PARAMETERIZATIONS: tuple[str, ...] = ("ntk",)
 
@@ -239,7 +239,7 @@ def presets() -> tuple[str, ...]:
     -------
     tuple of str
     """
-    files = (entry.name for entry in resources.files("refntk.presets").iterdir())
+    files = (entry.name for entry in resources.files("refntk.preset_files").iterdir())
     return tuple(sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml")))
 
 
@@ -260,10 +260,30 @@ def preset(name: str) -> Network:
     NetworkError
         No preset has this name.
     """
+    return Network.from_toml_string(preset_text(name), source=f"preset {name}")
+
+
+def preset_text(name: str) -> str:
+    """Return the TOML file of the shipped network of this name, with its comments.
+
+    Parameters
+    ----------
+    name : str
+        One of `presets()`.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    NetworkError
+        No preset has this name.
+    """
     if name not in presets():
         raise NetworkError(unknown("preset", name, presets()))
-    text = resources.files("refntk.presets").joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    return Network.from_toml_string(text, source=f"preset {name}")
+    file = resources.files("refntk.preset_files").joinpath(f"{name}.toml")
+    return file.read_text(encoding="utf-8")
 
 
 def load_network(spec: str) -> Network:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import refntk
+
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = configparser.ConfigParser()
 CONFIG.read(ROOT / "setup.cfg")
@@ -83,6 +85,12 @@ def test_the_import_contract_covers_the_whole_core():
     layers = words("importlinter:contract:layers", "layers")
     core = [f"refntk.{name}" for name in layers if f"refntk.{name}" not in FOLDERS]
     assert words("importlinter:contract:core", "source_modules") == core
+
+
+def test_no_module_takes_the_place_of_a_public_name():
+    # Importing refntk.x binds x in refntk, over a function that __getattr__ would have found.
+    modules = {module.split(".")[1] for module in MODULES if module.count(".")}
+    assert not modules & set(refntk.__all__)
 
 
 def test_versions_agree():

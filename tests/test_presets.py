@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
 import pytest
 
 from refntk.errors import NetworkError
@@ -18,7 +16,7 @@ from refntk.layers import (
     Lift,
     Relu,
 )
-from refntk.network import load_network, preset, presets
+from refntk.network import load_network, preset, preset_text, presets
 
 HEAD: list[Layer] = [Dense(), Relu(), Dense()]
 HIDDEN: list[Layer] = [Dense(1.0, 1.0), Relu()]
@@ -52,7 +50,7 @@ def test_layers(name: str) -> None:
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_files_say_where_the_network_comes_from(name: str) -> None:
-    text = resources.files("refntk.presets").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    text = preset_text(name)
     assert text.startswith("# ")
     assert "arXiv:" in text.split("name =")[0]
 
