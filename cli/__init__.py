@@ -6,6 +6,7 @@ import click
 
 from refntk.cli.bench import bench
 from refntk.cli.compute import compute
+from refntk.cli.converge import converge
 from refntk.cli.data import data
 from refntk.cli.env import env
 from refntk.cli.info import info
@@ -48,6 +49,7 @@ for _command in (
     predict,
     learning_curve,
     plot,
+    converge,
     networks,
     data,
     spectral,
