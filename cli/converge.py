@@ -9,27 +9,19 @@ from typing import Any
 import click
 
 from refntk.cli import options
-from refntk.cli.program import Command, Interrupted, typed
+from refntk.cli.program import Command
 from refntk.cli.progress import ProgressBar
+from refntk.cli.signals import interruptible
 
 __all__ = ["converge"]
 
 
-class Widths(click.ParamType):
-    """Whole numbers with commas between them, such as ``4,8,16``; repeated ones count once."""
-
-    name = "widths"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """Return the widths, smallest first."""
-        if isinstance(value, tuple):
-            return value
-        parts = [part.strip() for part in str(value).split(",")]
-        if not all(part.isascii() and part.isdigit() and int(part) for part in parts):
-            self.fail(f"expected positive whole numbers such as 4,8,16, not {value!r}", param, ctx)
-        return tuple(sorted({int(part) for part in parts}))
+def _widths(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    """Read whole numbers with commas between them, repeated ones once, smallest first."""
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isascii() and part.isdigit() and int(part) for part in parts):
+        raise click.BadParameter(f"expected positive whole numbers such as 4,8,16, not {value!r}")
+    return tuple(sorted({int(part) for part in parts}))
 
 
 @click.command(
@@ -56,7 +48,7 @@ nor --threads changes it.""",
 )
 @click.option(
     "--widths",
-    type=Widths(),
+    callback=_widths,
     metavar="N,N,...",
     default="4,8,16,32,64,128,256",
     show_default=True,
@@ -112,9 +104,7 @@ nor --threads changes it.""",
     help="Draws computed at the same time, each by a process of its own.  [default: all]",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")
-@click.pass_context
 def converge(
-    ctx: click.Context,
     network: str,
     x: str,
     output: str,
@@ -145,8 +135,6 @@ def converge(
     from refntk.finite_sampling import Sampler, sample
     from refntk.network import load_network
 
-    if resume and overwrite:
-        raise click.UsageError("--resume and --overwrite exclude each other")
     if plot is not None:
         from refntk.plot.style import check_figure_path
 
@@ -163,24 +151,15 @@ def converge(
     if not file.exact:
         exact = kernel(net, inputs.x1, threads=threads)
         file.keep_exact(exact.nngp, exact.ntk)
-    processes = threads or default_threads()
-    try:
-        with (
-            file,
-            ProgressBar(file.missing, quiet=quiet, unit="draws") as bar,
-            closing(sample(sampler, file.pending(), processes)) as drawn,
-        ):
-            for draw in drawn:
-                file.add(draw)
-                bar.update(1)
-    except KeyboardInterrupt:
-        again = typed(ctx).replace(" --overwrite", "")
-        if not resume:
-            again += " --resume"
-        raise Interrupted(
-            f"interrupted; {file.missing} draws are missing, the others are kept in {output}. "
-            f"To continue: {again}"
-        ) from None
+    with (
+        interruptible(lambda: f"{file.missing} draws are missing, the others are in {output}"),
+        file,
+        ProgressBar(file.missing, quiet=quiet, unit="draws") as bar,
+        closing(sample(sampler, file.pending(), threads or default_threads())) as drawn,
+    ):
+        for draw in drawn:
+            file.add(draw)
+            bar.update(1)
     result = compare(file.exact, file.samples, dtype)
     if plot is not None:
         _draw(result, net.name or Path(network).name, plot)

@@ -31,11 +31,11 @@ from numpy.typing import NDArray
 from refntk.data.imageset import InputInfo
 from refntk.data.kernel_format import (
     KERNELS,
-    _read_text,
-    _write_text,
     read_input,
+    read_text,
     read_values,
     write_input,
+    write_text,
 )
 from refntk.data.limits import one_line
 from refntk.errors import RefntkError, StoreError
@@ -108,7 +108,7 @@ class ConvergenceFile:
     resume : bool
         Add to the file if it is there.
     overwrite : bool
-        Replace it if it is there.
+        Replace it if it is there; with `resume`, only if nothing can be added to it.
 
     Attributes
     ----------
@@ -144,13 +144,15 @@ class ConvergenceFile:
             raise StoreError(f"{self.path}: there is no folder {self.path.parent}; make it first")
         if self.path.is_dir():
             raise StoreError(f"{self.path}: is a folder; give the name of a file")
-        if self.path.exists() and not overwrite:
-            if not resume:
+        if self.path.exists():
+            if not resume and not overwrite:
                 raise StoreError(
                     f"{self.path}: exists already; add to it with --resume, replace it with "
                     "--overwrite or choose another name"
                 )
-            self._load()
+            with suppress(*[StoreError] if overwrite else []):
+                if resume:
+                    self._load()
         for width in self._widths:
             own = self.samples.setdefault(width, Samples(0, experiment.x.count))
             own.extend(draws)
@@ -247,7 +249,7 @@ class ConvergenceFile:
                 ("dtype", about.dtype),
                 ("preprocessing", json.dumps(about.preprocessing)),
             ):
-                _write_text(file.attrs, name, text)
+                write_text(file.attrs, name, text)
             file.attrs["seed"] = about.seed
             write_input(file.create_group("x"), about.x)
             for name, kernel in self.exact.items():
@@ -272,14 +274,14 @@ class ConvergenceFile:
             ) from error
 
     def _read(self, file: h5py.File) -> None:
-        found = _read_text(file.attrs, "format")
+        found = read_text(file.attrs, "format")
         if found != FORMAT:
             raise StoreError(
                 f"{self.path}: has format {found!r}, expected {FORMAT!r}: it was written by "
                 "another command or another version of refntk"
             )
         texts = {
-            name: str(_read_text(file.attrs, name))
+            name: str(read_text(file.attrs, name))
             for name in ("network", "network_hash", "dtype", "preprocessing", "created")
         }
         theirs = Experiment(

@@ -28,10 +28,12 @@ __all__ = [
     "check_seal",
     "read_attributes",
     "read_input",
+    "read_text",
     "read_values",
     "write_attributes",
     "write_input",
     "write_seal",
+    "write_text",
 ]
 
 FORMAT = "refntk-kernel/1"
@@ -141,11 +143,23 @@ def _check_text(name: str, data: bytes) -> None:
         )
 
 
-def _write_text(attributes: h5py.AttributeManager, name: str, text: str) -> None:
+def write_text(attributes: h5py.AttributeManager, name: str, text: str) -> None:
     """Write an attribute of fixed-length UTF-8.
 
     Text of variable length lies in HDF5's global heap, and a flipped bit there makes the library
     loop for ever when it is read.
+
+    Parameters
+    ----------
+    attributes : h5py.AttributeManager
+        Of a file or a group, open for writing.
+    name, text : str
+        Name and value; the text may be empty.
+
+    Raises
+    ------
+    StoreError
+        The text is too long.
     """
     data = text.encode()
     _check_text(name, data)
@@ -154,8 +168,21 @@ def _write_text(attributes: h5py.AttributeManager, name: str, text: str) -> None
     attributes.create(name, np.array(data, kind), dtype=kind)
 
 
-def _read_text(attributes: h5py.AttributeManager, name: str) -> str | None:
-    """Read what `_write_text` wrote; None where there is something else or nothing."""
+def read_text(attributes: h5py.AttributeManager, name: str) -> str | None:
+    """Read what `write_text` wrote.
+
+    Parameters
+    ----------
+    attributes : h5py.AttributeManager
+        Of a file or a group.
+    name : str
+        Name of the attribute.
+
+    Returns
+    -------
+    str or None
+        None where there is something else or nothing.
+    """
     if name not in attributes:
         return None
     stored = attributes.get_id(name)
@@ -184,7 +211,7 @@ def write_attributes(file: h5py.File, attributes: Mapping[str, Any]) -> None:
         if isinstance(value, dict):
             value = json.dumps(value)
         if isinstance(value, str):
-            _write_text(file.attrs, name, value)
+            write_text(file.attrs, name, value)
         else:
             file.attrs[name] = value
 
@@ -209,7 +236,7 @@ def read_attributes(file: h5py.File, path: object) -> dict[str, Any]:
     StoreError
         Not a kernel file, one of an unknown format, or one without all attributes.
     """
-    found = _read_text(file.attrs, "format")
+    found = read_text(file.attrs, "format")
     if found is None:
         raise StoreError(
             f"{path}: an HDF5 file, but not a kernel file of refntk; expected one that "
@@ -222,7 +249,7 @@ def read_attributes(file: h5py.File, path: object) -> dict[str, Any]:
         )
     attributes = {}
     for name, kind in ATTRIBUTES.items():
-        value: Any = _read_text(file.attrs, name)
+        value: Any = read_text(file.attrs, name)
         if kind is dict and value is not None:
             value = json.loads(value)
         elif kind in (int, bool) and name in file.attrs:
@@ -245,8 +272,8 @@ def write_input(group: h5py.Group, info: InputInfo) -> None:
     info : InputInfo
         What is known.
     """
-    _write_text(group.attrs, "source", info.source)
-    _write_text(group.attrs, "dtype", info.dtype)
+    write_text(group.attrs, "source", info.source)
+    write_text(group.attrs, "dtype", info.dtype)
     group.attrs["shape"] = np.array(info.shape, np.int64)
     group["indices"] = info.indices.astype(np.int64)
     group["sha256"] = info.sha256
@@ -309,7 +336,7 @@ def read_input(group: h5py.Group) -> InputInfo:
     for name in texts:
         if name in group:
             texts[name] = tuple(text.decode() for text in read_values(group, name).tolist())
-    source, dtype = (_read_text(group.attrs, name) for name in ("source", "dtype"))
+    source, dtype = (read_text(group.attrs, name) for name in ("source", "dtype"))
     if source is None or dtype is None:
         raise LookupError(f"{group.name} lacks an attribute")
     height, width, channels = (int(side) for side in group.attrs["shape"])
@@ -352,7 +379,7 @@ def write_seal(file: h5py.File) -> None:
     file : h5py.File
         Open for writing.
     """
-    _write_text(file.attrs, "seal", _sealed(file))
+    write_text(file.attrs, "seal", _sealed(file))
 
 
 def check_seal(file: h5py.File, path: object) -> None:
@@ -374,7 +401,7 @@ def check_seal(file: h5py.File, path: object) -> None:
     """
     if "seal" not in file.attrs and "digests" not in file:
         return
-    if _read_text(file.attrs, "seal") != _sealed(file):
+    if read_text(file.attrs, "seal") != _sealed(file):
         raise StoreError(
             f"{path}: does not match its seal; it was changed or damaged after it was written: "
             "compute the kernel again"

@@ -24,7 +24,7 @@ from refntk.errors import InputError
 from refntk.evaluate import KERNELS
 from refntk.finite_sampling import Draw
 
-__all__ = ["Band", "Convergence", "Row", "Samples", "converge"]
+__all__ = ["Band", "Comparison", "Convergence", "Row", "Samples", "converge"]
 
 Matrix = npt.NDArray[np.float64]
 
@@ -106,7 +106,7 @@ class Samples:
 
     def finite(self, name: str) -> Matrix:
         """Return the kernels of the draws that did not overflow, one a row."""
-        return self.values[name][self.state == 1]
+        return np.asarray(self.values[name][self.state == 1])
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,26 @@ class Band:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """What the draws of one width say about one kernel.
+
+    Attributes
+    ----------
+    deviation : Band
+        Relative deviation of the mean over the draws.
+    chance : float
+        The deviation that is expected of a finite number of draws if the expectation is exact: the
+        root of the summed squared standard errors, relative to the exact kernel.
+    sigmas : float
+        Largest deviation of an entry of the mean, in standard errors.
+    """
+
+    deviation: Band
+    chance: float
+    sigmas: float
+
+
+@dataclass(frozen=True)
 class Row:
     """What the draws of one width say.
 
@@ -127,20 +147,13 @@ class Row:
     width : int
     draws : int
         In the means, without those that overflowed.
-    deviation : dict of Band
-        For ``"nngp"`` and ``"ntk"``: relative deviation of the mean.
-    chance : dict of float
-        The deviation that is expected of a finite number of draws if the expectation is exact: the
-        root of the summed squared standard errors, relative to the exact kernel.
-    sigmas : dict of float
-        Largest deviation of an entry of the mean, in standard errors.
+    kernels : dict of Comparison
+        For ``"nngp"`` and ``"ntk"``.
     """
 
     width: int
     draws: int
-    deviation: dict[str, Band]
-    chance: dict[str, float]
-    sigmas: dict[str, float]
+    kernels: dict[str, Comparison]
 
 
 @dataclass(frozen=True)
@@ -182,9 +195,10 @@ class Convergence:
         """
         lines = [("width", "draws", "kernel", "deviation", "95 % band", "by chance", "largest")]
         for row in self.rows:
-            for name, band in row.deviation.items():
-                figures = (f"{row.chance[name]:.3g}", f"{row.sigmas[name]:.1f} s.e.")
-                lines.append((str(row.width), str(row.draws), name, *_words(band, "3g"), *figures))
+            for name, own in row.kernels.items():
+                words = _words(own.deviation, "3g")
+                figures = (f"{own.chance:.3g}", f"{own.sigmas:.1f} s.e.")
+                lines.append((str(row.width), str(row.draws), name, *words, *figures))
         for name, slope in self.slopes.items():
             words = ("", "") if slope is None else _words(slope, "2f")
             lines.append(("slope", "", name, *words, "", ""))
@@ -224,44 +238,49 @@ def converge(
     InputError
         An exact kernel is zero or overflows: there is nothing to compare with.
     """
-    kept = {width: samples[width] for width in sorted(samples)}
-    kept = {width: own for width, own in kept.items() if np.count_nonzero(own.state == 1) > 1}
-    rng, rounding = np.random.default_rng(seed), _ROUNDING[dtype]
-    per_kernel: dict[str, list[tuple[Band, float, float]]] = {}
-    slopes: dict[str, Band | None] = {}
+    order = sorted(samples)
+    kept = {w: samples[w] for w in order if np.count_nonzero(samples[w].state == 1) > 1}
+    rng = np.random.default_rng(seed)
+    compared, slopes = {}, {}
     for name in KERNELS:
-        triangle = np.triu_indices(len(exact[name]))
-        wanted = exact[name][triangle]
-        # An entry beside the diagonal stands for two.
-        weights = np.where(triangle[0] == triangle[1], 1.0, 2.0)
-        scale = float(_norm(wanted, weights))
-        if not 0 < scale < math.inf:
+        values = {width: own.finite(name) for width, own in kept.items()}
+        try:
+            compared[name], slopes[name] = _compare(exact[name], values, rng, _ROUNDING[dtype])
+        except ZeroDivisionError:
             raise InputError(
                 f"the exact {name.upper()} is zero or overflows, so that deviations from it mean "
                 "nothing: use other images or smaller W_std"
-            )
-        columns, resampled = [], []
-        for own in kept.values():
-            values = own.finite(name)
-            resampled.append(_norm(_resampled_means(values, rng) - wanted, weights) / scale)
-            mean, error = values.mean(axis=0), values.std(axis=0, ddof=1) / math.sqrt(len(values))
-            value, chance = (float(_norm(v, weights)) / scale for v in (mean - wanted, error))
-            sigmas = _sigmas(np.abs(mean - wanted), error, rounding * scale)
-            columns.append((_band(value, resampled[-1]), chance, sigmas))
-        per_kernel[name] = columns
-        deviations = [column[0].value for column in columns]
-        slopes[name] = _slope(list(kept), deviations, resampled, rounding)
-    rows = []
-    for index, (width, own) in enumerate(kept.items()):
-        deviation, chance, sigmas = (
-            {name: per_kernel[name][index][part] for name in KERNELS} for part in range(3)
-        )
-        draws = int(np.count_nonzero(own.state == 1))
-        rows.append(Row(width, draws, deviation, chance, sigmas))
-    overflowed = {width: samples[width].overflowed for width in sorted(samples)}
-    return Convergence(
-        tuple(rows), slopes, {width: count for width, count in overflowed.items() if count}
+            ) from None
+    rows = (
+        Row(width, len(own.finite("nngp")), {name: compared[name][width] for name in KERNELS})
+        for width, own in kept.items()
     )
+    overflowed = {width: samples[width].overflowed for width in order if samples[width].overflowed}
+    return Convergence(tuple(rows), slopes, overflowed)
+
+
+def _compare(
+    exact: Matrix, values: Mapping[int, Matrix], rng: np.random.Generator, rounding: float
+) -> tuple[dict[int, Comparison], Band | None]:
+    """Compare one kernel, draws by width, with the exact one; give the slope, too."""
+    triangle = np.triu_indices(len(exact))
+    wanted = exact[triangle]
+    # An entry beside the diagonal stands for two.
+    weights = np.where(triangle[0] == triangle[1], 1.0, 2.0)
+    scale = float(_norm(wanted, weights))
+    if not 0 < scale < math.inf:
+        raise ZeroDivisionError
+    compared, resampled = {}, []
+    for width, draws in values.items():
+        mean, error = draws.mean(axis=0), draws.std(axis=0, ddof=1) / math.sqrt(len(draws))
+        resampled.append(_norm(_resampled_means(draws, rng) - wanted, weights) / scale)
+        compared[width] = Comparison(
+            _band(float(_norm(mean - wanted, weights)) / scale, resampled[-1]),
+            float(_norm(error, weights)) / scale,
+            _sigmas(np.abs(mean - wanted), error, rounding * scale),
+        )
+    deviations = [own.deviation.value for own in compared.values()]
+    return compared, _slope(list(compared), deviations, resampled, rounding)
 
 
 def _sigmas(difference: Matrix, error: Matrix, rounding: float) -> float:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, NamedTuple
@@ -238,7 +239,7 @@ def estimate(
 
 def sample(
     sampler: Sampler, tasks: Iterable[tuple[int, int]], processes: int = 1
-) -> Iterator[Draw]:
+) -> Generator[Draw, None, None]:
     """Compute draws, in worker processes where there are several.
 
     Parameters
@@ -306,7 +307,7 @@ def _workers(sampler: Sampler, count: int) -> Iterator[list[Connection]]:
     processes: list[SpawnProcess] = []
     connections: list[Connection] = []
     try:
-        with _one_thread_each():
+        with _inherited():
             for _ in range(count):
                 here, there = context.Pipe()
                 connections.append(here)
@@ -327,7 +328,6 @@ def _workers(sampler: Sampler, count: int) -> Iterator[list[Connection]]:
 
 def _work(connection: Connection, sampler: Sampler) -> None:
     """Do tasks until the other end is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the parent ends us
     while True:
         try:
             connection.send(sampler.draw(*connection.recv()))
@@ -336,13 +336,21 @@ def _work(connection: Connection, sampler: Sampler) -> None:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let processes started inside use one thread of linear algebra: they fill the processors."""
+def _inherited() -> Iterator[None]:
+    """Set what processes started inside inherit.
+
+    One thread of linear algebra each: together they fill the processors. And deafness to what
+    Ctrl-C and schedulers send to all processes: it is for the parent to keep the results and to end
+    the workers.
+    """
     before: dict[str, Any] = {name: os.environ.get(name) for name in _THREADS_VARIABLES}
     os.environ.update(dict.fromkeys(_THREADS_VARIABLES, "1"))
+    resource_tracker.ensure_running()  # Python's own helper; its start would undo the next line
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]

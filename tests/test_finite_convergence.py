@@ -33,15 +33,15 @@ def test_the_deviation_is_that_of_the_mean(rng, assert_close):
             full = triangle[:, [0, 1, 1, 2]].reshape(-1, 2, 2)
             mean, error = full.mean(axis=0), full.std(axis=0, ddof=1) / np.sqrt(row.draws)
             size = np.linalg.norm(exact)
-            assert_close(row.deviation[name].value, np.linalg.norm(mean - exact) / size)
-            assert_close(row.chance[name], np.linalg.norm(error) / size)
-            assert_close(row.sigmas[name], np.abs((mean - exact) / error).max())
+            assert_close(row.kernels[name].deviation.value, np.linalg.norm(mean - exact) / size)
+            assert_close(row.kernels[name].chance, np.linalg.norm(error) / size)
+            assert_close(row.kernels[name].sigmas, np.abs((mean - exact) / error).max())
 
 
 def test_the_band_is_that_of_repeated_experiments(rng, assert_close):
     experiments = [converge(EXACT, {4: draws(rng, 4, 50, 1.0, 2.0)}) for _ in range(100)]
-    values = [result.rows[0].deviation["nngp"].value for result in experiments]
-    band = experiments[0].rows[0].deviation["nngp"]
+    values = [result.rows[0].kernels["nngp"].deviation.value for result in experiments]
+    band = experiments[0].rows[0].kernels["nngp"].deviation
     # Two independent estimates of one interval, each of some 10 % precision.
     wanted = np.diff(np.percentile(values, (2.5, 97.5)))[0]
     assert_close(band.high - band.low, wanted, 0.4)
@@ -60,7 +60,7 @@ def test_rounding_has_no_slope_and_no_standard_errors(rng):
     samples = {width: draws(rng, width, 5, spread=1e-15) for width in (2, 4)}
     result = converge(EXACT, samples)
     assert result.slopes == {"nngp": None, "ntk": None}
-    assert all(row.sigmas == {"nngp": 0, "ntk": 0} for row in result.rows)
+    assert all(own.sigmas == 0 for row in result.rows for own in row.kernels.values())
     samples = {width: draws(rng, width, 5, bias=1e-7, spread=1e-9) for width in (2, 4)}
     assert converge(EXACT, samples, "float32").slopes == {"nngp": None, "ntk": None}
     assert converge(EXACT, samples).slopes["ntk"] is not None
@@ -77,7 +77,7 @@ def test_draws_that_overflowed_are_left_out_and_reported(rng, assert_close):
     assert row.draws == 10
     kept = np.delete(rest.values["nngp"], (2, 7), axis=0)
     assert np.isnan(rest.values["nngp"][[2, 7]]).all()
-    assert_close(row.sigmas["nngp"], _sigmas(kept, EXACT["nngp"]))
+    assert_close(row.kernels["nngp"].sigmas, _sigmas(kept, EXACT["nngp"]))
     assert result.overflowed == {4: 2, 8: 3}
     assert result.warnings[0].startswith("width 4: 2 draws overflowed and are left out")
 
@@ -123,10 +123,10 @@ def test_the_picture(rng):
     for index, name in enumerate(EXACT):
         curve, chance = axes.lines[2 * index : 2 * index + 2]
         np.testing.assert_array_equal(curve.get_xdata(), [2, 4, 8])
-        values = [row.deviation[name].value for row in result.rows]
+        values = [row.kernels[name].deviation.value for row in result.rows]
         np.testing.assert_array_equal(curve.get_ydata(), values)
         np.testing.assert_array_equal(
-            chance.get_ydata(), [row.chance[name] for row in result.rows]
+            chance.get_ydata(), [row.kernels[name].chance for row in result.rows]
         )
         slope = result.slopes[name]
         assert curve.get_label().startswith(f"{name.upper()}: slope {slope.value:.2f} [")

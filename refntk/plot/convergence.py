@@ -46,7 +46,7 @@ def plot_convergence(convergence: Convergence, title: str | None = None) -> Figu
     figure, (axes,) = new_figure(size=(6.4, 4.4))
     widths = [row.width for row in rows]
     for name, slope in convergence.slopes.items():
-        bands = [row.deviation[name] for row in rows]
+        bands = [row.kernels[name].deviation for row in rows]
         label = name.upper()
         if slope is not None:
             label += f": slope {slope.value:.2f} [{slope.low:.2f}, {slope.high:.2f}]"
@@ -54,7 +54,7 @@ def plot_convergence(convergence: Convergence, title: str | None = None) -> Figu
         colour = line.get_color()
         lows, highs = [band.low for band in bands], [band.high for band in bands]
         axes.fill_between(widths, lows, highs, color=colour, alpha=0.2, linewidth=0)
-        chance = [row.chance[name] for row in rows]
+        chance = [row.kernels[name].chance for row in rows]
         axes.plot(
             widths, chance, color=colour, marker="", linestyle=line.get_linestyle(), linewidth=0.7
         )
