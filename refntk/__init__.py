@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from refntk.data.store import open_kernel
     from refntk.errors import (
         ClusterError,
+        ConvergenceError,
         DeviceError,
         DownloadError,
         InputError,
@@ -49,6 +50,7 @@ __all__ = [
     "Certified",
     "ClusterError",
     "Conv",
+    "ConvergenceError",
     "Dense",
     "DeviceError",
     "DownloadError",

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "ClusterError",
+    "ConvergenceError",
     "DeviceError",
     "DownloadError",
     "InputError",
@@ -103,6 +104,10 @@ class NotPositiveDefiniteError(RefntkError, ValueError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class ConvergenceError(RefntkError, ArithmeticError):
+    """An iteration ended before it was as exact as it was asked to be."""
 
 
 class MethodError(RefntkError, ValueError):

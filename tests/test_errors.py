@@ -16,6 +16,7 @@ from refntk.errors import NetworkError, RefntkError, nearest, unknown
         ("NetworkError", ValueError),
         ("NotPositiveDefiniteError", ValueError),
         ("ShapeError", ValueError),
+        ("ConvergenceError", ArithmeticError),
         ("InputError", ValueError),
         ("MethodError", ValueError),
         ("UnknownBackendError", ValueError),

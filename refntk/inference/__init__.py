@@ -10,6 +10,7 @@ from refntk.inference.classify import Classification, classify
 from refntk.inference.curve import LearningCurve, learning_curve
 from refntk.inference.flow import GradientFlow
 from refntk.inference.gaussian import GaussianProcess
+from refntk.inference.iterative import IterativeRegression
 from refntk.inference.regression import KernelRegression
 from refntk.inference.targets import class_targets
 
@@ -17,6 +18,7 @@ __all__ = [
     "Classification",
     "GaussianProcess",
     "GradientFlow",
+    "IterativeRegression",
     "KernelRegression",
     "LearningCurve",
     "class_targets",

@@ -12,7 +12,7 @@ from scipy.linalg import lapack
 
 from refntk.errors import InputError, NotPositiveDefiniteError
 
-__all__ = ["added", "cholesky", "least_diag_reg", "not_definite", "working_copy"]
+__all__ = ["added", "added_to", "cholesky", "least_diag_reg", "not_definite", "working_copy"]
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -36,12 +36,33 @@ def added(kernel: npt.NDArray[np.floating[Any]], diag_reg: float) -> float:
     InputError
         `diag_reg` is negative or not finite, or the diagonal is not positive.
     """
+    return added_to(float(np.diagonal(kernel).mean(dtype=np.float64)), diag_reg)
+
+
+def added_to(mean: float, diag_reg: float) -> float:
+    """Do the same from the mean of the diagonal.
+
+    Parameters
+    ----------
+    mean : float
+        tr K / N.
+    diag_reg : float
+
+    Returns
+    -------
+    float
+        diag_reg * mean.
+
+    Raises
+    ------
+    InputError
+        As `added`.
+    """
     if not (isinstance(diag_reg, int | float | np.number) and 0 <= diag_reg < math.inf):
         raise InputError(
             f"diag_reg: expected zero or a positive number, relative to the mean of the diagonal, "
             f"not {diag_reg!r}"
         )
-    mean = float(np.diagonal(kernel).mean(dtype=np.float64))
     if not mean > 0:
         raise InputError(f"kernel: the mean of its diagonal is {mean:.3g}, not positive")
     return float(diag_reg) * mean

@@ -1,0 +1,417 @@
+"""Kernel regression without a factorisation, for kernels that stay on disk.
+
+The matrix is only ever multiplied, in bands of rows, with a block of vectors: one for each target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+import scipy.linalg
+from scipy.sparse.linalg import LinearOperator
+
+from refntk.errors import ConvergenceError, InputError, NotPositiveDefiniteError
+from refntk.inference.definite import added_to
+from refntk.inference.gram import ASYMMETRY, bands
+from refntk.inference.regression import KernelRegression
+from refntk.inference.targets import as_targets
+
+__all__ = ["BandedMatrix", "IterativeRegression", "Nystrom", "Rows", "SolveReport"]
+
+Float64Array = npt.NDArray[np.float64]
+
+_BAND_BYTES = 32_000_000
+_RANK = 500
+
+
+class Rows(Protocol):
+    """A matrix of which bands of rows can be read: an HDF5 dataset, a memory map, an array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+
+    @property
+    def dtype(self) -> Any:
+        """Its dtype."""
+
+    def __getitem__(self, rows: slice) -> Any:
+        """Read a band."""
+
+
+class BandedMatrix:
+    """A symmetric matrix on disk that is multiplied in bands of rows.
+
+    Parameters
+    ----------
+    matrix : Rows
+        Float, shape (N, N), such as the dataset ``ntk`` of an open kernel file.
+    addition : float
+        Added to the diagonal.
+
+    Attributes
+    ----------
+    shape : (int, int)
+    addition : float
+        As given; it can be set later.
+    passes : int
+        How often the whole matrix was read.
+    """
+
+    def __init__(self, matrix: Rows, addition: float = 0.0) -> None:
+        self.shape: tuple[int, int] = (int(matrix.shape[0]), int(matrix.shape[1]))
+        self._matrix = matrix
+        self.addition = addition
+        self.passes = 0
+        # Whole chunks at a time: a part of one costs as much as all of it.
+        chunk = (getattr(matrix, "chunks", None) or (1,))[0]
+        rows = max(1, _BAND_BYTES // (8 * self.shape[1]))
+        self._length = max(chunk, rows // chunk * chunk)
+
+    def visit(self, act: Callable[[slice, Float64Array], None]) -> None:
+        """Read the matrix once, in bands, without what is added.
+
+        Parameters
+        ----------
+        act : callable
+            Called with the rows and the band, in float64.
+        """
+        self.passes += 1
+        for rows in bands(self.shape[0], self._length):
+            act(rows, np.asarray(self._matrix[rows], np.float64))
+
+    def multiply(self, block: Float64Array) -> Float64Array:
+        """Multiply with vectors, reading the matrix once.
+
+        Parameters
+        ----------
+        block : array of float64, shape (N, k)
+
+        Returns
+        -------
+        array of float64, shape (N, k)
+        """
+        product = np.empty((self.shape[0], block.shape[1]))
+
+        def act(rows: slice, band: Float64Array) -> None:
+            np.matmul(band, block, out=product[rows])
+
+        self.visit(act)
+        product += self.addition * block
+        return product
+
+    def linear_operator(self) -> LinearOperator:
+        """Return the same as an operator for the solvers of `scipy.sparse.linalg`."""
+
+        def one(vector: Any) -> Any:
+            return self.multiply(np.asarray(vector, np.float64).reshape(-1, 1)).ravel()
+
+        return LinearOperator(
+            self.shape, matvec=one, rmatvec=one, matmat=self.multiply, dtype=np.float64
+        )
+
+
+class Nystrom:
+    r"""Approximation of low rank of a kernel plus a multiple of the identity, as preconditioner.
+
+    With S some of the images, :math:`K_{NS} K_{SS}^{-1} K_{SN} = U \Lambda U^T`. The square root of
+    the approximation of :math:`K + \lambda I` scales by :math:`\sqrt{\Lambda + \lambda}` along U
+    and by the smallest of these numbers elsewhere.
+
+    Parameters
+    ----------
+    columns : array of float64, shape (N, r)
+        Columns S of K.
+    chosen : array of int, shape (r,)
+        S.
+    addition : float
+        :math:`\lambda`.
+
+    Notes
+    -----
+    Z. Frangella, J. A. Tropp, M. Udell, "Randomized Nyström Preconditioning", arXiv:2110.02820.
+    """
+
+    def __init__(
+        self, columns: Float64Array, chosen: npt.NDArray[np.int64], addition: float
+    ) -> None:
+        core = columns[chosen]
+        # Equal images make the core singular: directions at rounding level are dropped.
+        values, vectors = scipy.linalg.eigh((core + core.T) / 2)
+        kept = values > len(values) * np.finfo(np.float64).eps * values[-1]
+        half = columns @ (vectors[:, kept] / np.sqrt(values[kept]))
+        self._basis, singular, _ = scipy.linalg.svd(half, full_matrices=False)
+        self._roots = np.sqrt(singular**2 + addition)
+        self._rest = self._roots[-1]
+
+    @property
+    def rank(self) -> int:
+        """Number of columns of U."""
+        return len(self._roots)
+
+    def multiply_root(self, block: Float64Array, power: int) -> Float64Array:
+        """Multiply with the square root of the approximation, or with its inverse.
+
+        Parameters
+        ----------
+        block : array of float64, shape (N, k)
+        power : {1, -1}
+
+        Returns
+        -------
+        array of float64, shape (N, k)
+        """
+        inside = self._basis.T @ block
+        scale = self._roots**power - self._rest**power
+        product: Float64Array = self._rest**power * block + self._basis @ (scale[:, None] * inside)
+        return product
+
+
+@dataclass(frozen=True, eq=False)
+class SolveReport:
+    """How well an iterative solution solves the system, and what it cost.
+
+    Attributes
+    ----------
+    residuals : array of float64, shape (targets,)
+        Norm of Y - (K + lambda I) X over that of Y for each target, computed from the solution and
+        not from the recursion.
+    iterations : int
+        Of conjugate gradients.
+    passes : int
+        How often the matrix was read: iterations, checks and preconditioner together.
+    rank : int
+        Of the preconditioner.
+    """
+
+    residuals: Float64Array
+    iterations: int
+    passes: int
+    rank: int
+
+    def __str__(self) -> str:
+        return (
+            f"largest relative residual {self.residuals.max():.2g} after {self.iterations} "
+            f"iterations and {self.passes} passes over the matrix, preconditioner of rank "
+            f"{self.rank}"
+        )
+
+
+class IterativeRegression(KernelRegression):
+    """Kernel regression by conjugate gradients, for a matrix that stays on disk.
+
+    Parameters
+    ----------
+    diag_reg : float
+        As in `KernelRegression`.
+    rank : int
+        Number of images, drawn at random, whose columns make the preconditioner; N times that many
+        numbers are kept in memory.
+    tolerance : float
+        Relative residual at which to stop.
+    max_iterations : int
+        At most so many iterations; each reads the matrix once.
+    seed : int
+        Of the choice of images.
+
+    Attributes
+    ----------
+    coefficients, addition
+        As in `KernelRegression`.
+    report : SolveReport
+        There after `fit`.
+
+    Notes
+    -----
+    Block conjugate gradients, all targets in one Krylov space, with an orthogonal basis of the
+    residuals: algorithm BCGrQ of A. A. Dubrulle, "Retooling the method of block conjugate
+    gradients", ETNA 12 (2001), 216-233. Targets may depend on each other linearly.
+
+    Examples
+    --------
+    >>> k = np.array([[2.0, 1.0], [1.0, 2.0]])
+    >>> model = IterativeRegression().fit(k, [1.0, -1.0])
+    >>> [round(value, 6) for value in model.predict(k).tolist()]
+    [1.0, -1.0]
+    """
+
+    report: SolveReport
+
+    def __init__(
+        self,
+        diag_reg: float = 0.0,
+        *,
+        rank: int = _RANK,
+        tolerance: float = 1e-10,
+        max_iterations: int = 1000,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(diag_reg)
+        self.rank = rank
+        self.tolerance = tolerance
+        self.max_iterations = max_iterations
+        self.seed = seed
+
+    def fit(self, k_train_train: Any, y: npt.ArrayLike) -> Self:
+        """Solve for the coefficients.
+
+        Parameters
+        ----------
+        k_train_train : Rows, shape (N, N)
+            Kernel of the training images with themselves: an HDF5 dataset, a memory map, an array.
+        y : array of numbers, shape (N,) or (N, targets)
+
+        Returns
+        -------
+        IterativeRegression
+            Itself.
+
+        Raises
+        ------
+        InputError
+            The kernel is not square, finite and symmetric; the targets do not fit it; an option is
+            out of range.
+        NotPositiveDefiniteError
+            A direction was met along which the kernel is not positive.
+        ConvergenceError
+            The tolerance was not reached; the message says how far it came.
+        """
+        self._check_options()
+        shape, kind = tuple(k_train_train.shape), np.dtype(k_train_train.dtype)
+        if len(shape) != 2 or shape[0] != shape[1] or not shape[0] or kind.kind not in "iuf":
+            raise InputError(
+                f"k_train_train: expected a square Gram matrix, of one set of images with itself, "
+                f"not {kind} of shape {shape}"
+            )
+        targets = as_targets(y, shape[0])
+        right = targets.reshape(len(targets), -1)
+        matrix = BandedMatrix(k_train_train)
+        preconditioner = self._survey(matrix, kind)
+        self.addition = matrix.addition
+        solution, iterations, residuals = self._iterate(matrix, preconditioner, right)
+        self.report = SolveReport(residuals, iterations, matrix.passes, preconditioner.rank)
+        self.coefficients = solution.reshape(targets.shape)
+        return self
+
+    def _check_options(self) -> None:
+        for name in ("rank", "max_iterations"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+                raise InputError(f"{name}: expected a positive whole number, not {value!r}")
+        if not (isinstance(self.tolerance, float) and 0 < self.tolerance < 1):
+            raise InputError(
+                f"tolerance: expected a number between 0 and 1, not {self.tolerance!r}"
+            )
+
+    def _survey(self, matrix: BandedMatrix, kind: np.dtype[Any]) -> Nystrom:
+        """Read the matrix once: check it, find what to add, and take columns from it."""
+        count = matrix.shape[0]
+        rng = np.random.default_rng(self.seed)
+        chosen = np.sort(rng.choice(count, min(self.rank, count), replace=False))
+        probes, moved = rng.normal(size=(count, 2)), np.empty((count, 2))
+        columns, diagonal = np.empty((count, len(chosen))), np.empty(count)
+        largest = 0.0
+
+        def look(rows: slice, band: Float64Array) -> None:
+            nonlocal largest
+            if not np.isfinite(band).all():
+                i, j = np.argwhere(~np.isfinite(band))[0]
+                raise InputError(
+                    f"k_train_train: entry ({rows.start + i}, {j}) is NaN or infinite; compute the "
+                    "kernel again, or leave that image out"
+                )
+            largest = max(largest, float(np.abs(band).max()))
+            columns[rows] = band[:, chosen]
+            diagonal[rows] = np.diagonal(band[:, rows])
+            moved[rows] = band @ probes
+
+        matrix.visit(look)
+        # x' K y = y' K x for random x and y; the two differ by N times the size of an asymmetry.
+        gap = abs(probes[:, 0] @ moved[:, 1] - probes[:, 1] @ moved[:, 0])
+        if gap > ASYMMETRY.get(kind.name, ASYMMETRY["float64"]) * count * largest:
+            raise InputError(
+                "k_train_train: is not symmetric, as a Gram matrix is; give (k + k.T) / 2 if that "
+                "is rounding"
+            )
+        self._mean = float(diagonal.mean())
+        matrix.addition = added_to(self._mean, self.diag_reg)
+        return Nystrom(columns, chosen, matrix.addition)
+
+    def _iterate(
+        self, matrix: BandedMatrix, preconditioner: Nystrom, right: Float64Array
+    ) -> tuple[Float64Array, int, Float64Array]:
+        """Solve from zero, and again for what is left, until the true residual is small."""
+        norms = np.linalg.norm(right, axis=0)
+        norms[norms == 0] = 1
+        solution, left = np.zeros_like(right), right
+        iterations, reached = 0, np.inf
+        while True:
+            step, done = self._gradients(matrix, preconditioner, left, norms, iterations)
+            solution, iterations = solution + step, iterations + done
+            left = right - matrix.multiply(solution)
+            residuals = np.linalg.norm(left, axis=0) / norms
+            if residuals.max() <= self.tolerance:
+                return solution, iterations, np.asarray(residuals, np.float64)
+            if iterations >= self.max_iterations or residuals.max() > reached / 2:
+                raise ConvergenceError(
+                    f"k_train_train: after {iterations} iterations the relative residual is "
+                    f"{residuals.max():.2g}, above the tolerance {self.tolerance:.2g}; a larger "
+                    "rank, diag_reg, tolerance or max_iterations helps"
+                )
+            reached = residuals.max()
+
+    def _gradients(
+        self,
+        matrix: BandedMatrix,
+        preconditioner: Nystrom,
+        right: Float64Array,
+        norms: Float64Array,
+        before: int,
+    ) -> tuple[Float64Array, int]:
+        """Run block conjugate gradients until the residual of the recursion is small.
+
+        All is in the variables in which the preconditioner is the identity: residuals are Q C with
+        Q orthonormal.
+        """
+        basis, size = np.linalg.qr(preconditioner.multiply_root(right, -1))
+        search, solution = basis, np.zeros_like(right)
+        done = 0
+        while done < self.max_iterations - before:
+            done += 1
+            along = preconditioner.multiply_root(search, -1)
+            moved = preconditioner.multiply_root(matrix.multiply(along), -1)
+            curvature = search.T @ moved
+            curvature = (curvature + curvature.T) / 2
+            try:
+                factor = scipy.linalg.cho_factor(curvature)
+            except np.linalg.LinAlgError:
+                raise self._not_definite(curvature, along) from None
+            solution += search @ scipy.linalg.cho_solve(factor, size)
+            inverse = scipy.linalg.cho_solve(factor, np.eye(len(curvature)))
+            basis, change = np.linalg.qr(basis - moved @ inverse)
+            size = change @ size
+            search = basis + search @ change.T
+            left = preconditioner.multiply_root(basis @ size, 1)
+            # A little below, so that the true residual passes as well.
+            if (np.linalg.norm(left, axis=0) <= 0.5 * self.tolerance * norms).all():
+                break
+        return preconditioner.multiply_root(solution, -1), done
+
+    def _not_definite(
+        self, curvature: Float64Array, along: Float64Array
+    ) -> NotPositiveDefiniteError:
+        """Word the error about a direction along which the kernel is not positive."""
+        vector = along @ np.linalg.eigh(curvature)[1][:, 0]
+        quotient = float(np.linalg.eigvalsh(curvature)[0] / (vector @ vector))
+        given = f"with diag_reg={self.diag_reg:g} " if self.diag_reg else ""
+        return NotPositiveDefiniteError(
+            f"k_train_train: {given}is not positive definite: an eigenvalue is {quotient:.3g} or "
+            "less; a larger diag_reg is needed (equal images, and rounding in float32, make "
+            "kernels singular)",
+            smallest_eigenvalue=quotient,
+            diag_reg=self.diag_reg - 2 * quotient / self._mean,
+        )
