@@ -11,6 +11,10 @@ from click.testing import CliRunner
 import refntk
 from refntk.cli import main
 from refntk.data import load_images
+from refntk.data.inputs import load_inputs
+from refntk.data.kernel_cache import describe_job
+from refntk.data.store import KernelWriter
+from refntk.evaluate import Job
 from refntk.inference import KernelRegression, class_targets
 
 
@@ -149,10 +153,13 @@ def test_an_unknown_class_name(folder, tmp_path):
 def test_a_kernel_that_is_not_positive_definite(folder, tmp_path):
     """Two equal training images, and rounding that makes the kernel worse than singular."""
     path = tmp_path / "bad.h5"
-    path.write_bytes((folder / "train.h5").read_bytes())
-    with h5py.File(path, "r+") as file:
-        values = file["ntk"][...]
-        file["ntk"][...] = values - 1.001 * np.linalg.eigvalsh(values)[0] * np.eye(45)
+    inputs = load_inputs(f"{folder}/train.npz::images")
+    job = Job(refntk.preset("mlp-1"), inputs.x1)
+    with KernelWriter(path, describe_job(job, inputs)) as writer:
+        blocks = job.block(job.tiles[0])
+        shift = 1.001 * np.linalg.eigvalsh(blocks["ntk"])[0] * np.eye(45)
+        writer.write(job.tiles[0], blocks | {"ntk": blocks["ntk"] - shift})
+        writer.finish()
     result = run("predict", path, folder / "cross.h5", "-o", tmp_path / "a.json")
     assert result.exit_code == 2
     assert "k_train_train: is not positive definite: smallest eigenvalue -" in result.stderr
