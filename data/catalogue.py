@@ -102,7 +102,7 @@ _MNIST = Dataset(
         ("train-images-idx3-ubyte.gz", "60000 training images, with labels"),
         ("t10k-images-idx3-ubyte.gz", "10000 test images, with labels"),
     ),
-    options="--limit 1000",
+    options="--limit 90",
 )  # fmt: skip
 
 _PATHMNIST = Dataset(
@@ -123,7 +123,7 @@ _PATHMNIST = Dataset(
         ("pathmnist.npz::val_images", "10004 validation tiles, with labels"),
         ("pathmnist.npz::test_images", "7180 test tiles of another clinic, with labels"),
     ),
-    options="--limit 900",
+    options="--limit 90",
 )
 
 _HISTOLOGY = Dataset(
@@ -141,7 +141,7 @@ _HISTOLOGY = Dataset(
     ),
     inputs=(("NCT-CRC-HE-100K", "100000 tiles, a sub-folder for each class"),),
     unpacked="NCT-CRC-HE-100K",
-    options="--limit 900 --size 32",
+    options="--limit 90 --size 32",
 )
 
 DATASETS: dict[str, Dataset] = {each.name: each for each in (_MNIST, _PATHMNIST, _HISTOLOGY)}
