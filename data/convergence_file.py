@@ -37,7 +37,7 @@ from refntk.data.kernel_format import (
     write_input,
     write_text,
 )
-from refntk.data.limits import one_line
+from refntk.data.limits import one_line, refuse_memory
 from refntk.errors import RefntkError, StoreError
 from refntk.finite_convergence import Samples
 from refntk.finite_sampling import Draw
@@ -122,6 +122,8 @@ class ConvergenceFile:
     StoreError
         The file exists and neither `resume` nor `overwrite` is given; it is damaged, of another
         format or another experiment; it cannot be written.
+    InputError
+        The draws do not fit into memory.
     """
 
     def __init__(
@@ -153,6 +155,9 @@ class ConvergenceFile:
             with suppress(*[StoreError] if overwrite else []):
                 if resume:
                     self._load()
+        entries = experiment.x.count * (experiment.x.count + 1) // 2
+        # Twice: the file is written in memory before it is written to the disk.
+        refuse_memory(self.path, 2 * len(KERNELS) * 8 * entries * draws * len(self._widths))
         for width in self._widths:
             own = self.samples.setdefault(width, Samples(0, experiment.x.count))
             own.extend(draws)

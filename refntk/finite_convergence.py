@@ -191,7 +191,8 @@ class Convergence:
         Returns
         -------
         str
-            A header, a line for each width and kernel, and the slopes. No newline at the end.
+            A header, a line for each width and kernel, and the slopes that there are. No newline
+            at the end.
         """
         lines = [("width", "draws", "kernel", "deviation", "95 % band", "by chance", "largest")]
         for row in self.rows:
@@ -200,8 +201,8 @@ class Convergence:
                 figures = (f"{own.chance:.3g}", f"{own.sigmas:.1f} s.e.")
                 lines.append((str(row.width), str(row.draws), name, *words, *figures))
         for name, slope in self.slopes.items():
-            words = ("", "") if slope is None else _words(slope, "2f")
-            lines.append(("slope", "", name, *words, "", ""))
+            if slope is not None:
+                lines.append(("slope", "", name, *_words(slope, "2f"), "", ""))
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
             "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

@@ -232,6 +232,7 @@ def test_only_the_draws_that_overflow_are_left_out(folder, monkeypatch):
         (["--widths", "2,x"], "expected positive whole numbers such as 4,8,16, not '2,x'"),
         (["--widths", "0"], "expected positive whole numbers"),
         (["--draws", "1"], "--draws"),
+        (["--draws", "1000000000000", "--resume"], "c.h5: needs 96.0 TB of memory"),
         (["-o", "none/c.h5"], "none/c.h5: there is no folder none; make it first"),
         (["-o", "."], "is a folder; give the name of a file"),
         (["--plot", "c.jpg", "--overwrite"], "a picture has the ending '.jpg'"),
