@@ -17,7 +17,7 @@ from typing import Any
 
 from refntk.errors import NetworkError, ShapeError, nearest, unknown
 from refntk.layers import LAYERS, Layer, Signal
-from refntk.table import html_table, text_table
+from refntk.table import html_table, text_table, title
 
 __all__ = ["Network", "load_network", "preset", "preset_text", "presets"]
 
@@ -100,7 +100,6 @@ class Network:
         return self.summary()
 
     def _repr_html_(self) -> str:
-        """Show the same table in a notebook."""
         return html_table(self._title(), self.layers, _signals(self.layers, Signal()))
 
     def summary(self, shape: Sequence[int] | None = None) -> str:
@@ -109,34 +108,23 @@ class Network:
         Parameters
         ----------
         shape : (H, W) or (H, W, C), optional
-            Shape of one image. None: the output of a layer on a grid is called ``grid``.
+            Of one image. None: the output of a layer on a grid is called ``grid``.
 
         Returns
         -------
         str
-            One line a layer: its number from 0, its name, its arguments, its output.
+            One line a layer: number, name, arguments, output; `refntk.table` has an example.
 
         Raises
         ------
         ShapeError
             A layer cannot take its input.
-
-        Examples
-        --------
-        >>> from refntk.layers import Conv, GlobalAvgPool
-        >>> print(Network([Conv((3, 3), padding="VALID"), GlobalAvgPool()]).summary((8, 8)))
-        Network of 2 layers, NTK parametrisation
-           layer          parameters                                                      output
-        0  Conv           filter_shape 3x3, strides 1x1, padding VALID, W_std 1, b_std 0  6x6
-        1  GlobalAvgPool                                                                  vector
         """
         signals = _signals(self.layers, Signal()) if shape is None else self.signals(shape)
         return text_table(self._title(), self.layers, signals)
 
     def _title(self) -> str:
-        name = "" if self.name is None else f" {self.name}"
-        count = f"{len(self.layers)} layer{'s' if len(self.layers) > 1 else ''}"
-        return f"Network{name} of {count}, {self.parameterization.upper()} parametrisation"
+        return title(self.name, len(self.layers), self.parameterization)
 
     @cached_property
     def hash(self) -> str:

@@ -9,17 +9,41 @@ from html import escape
 from refntk.arguments import times
 from refntk.layers import Layer, Signal
 
-__all__ = ["html_table", "text_table"]
+__all__ = ["html_table", "text_table", "title"]
 
 _HEADER = ("", "layer", "parameters", "output")
 
 
-def text_table(title: str, layers: Sequence[Layer], signals: Sequence[Signal]) -> str:
+def title(name: str | None, count: int, parameterization: str) -> str:
+    """Word the line above the table of a network.
+
+    Parameters
+    ----------
+    name : str or None
+    count : int
+        Number of layers.
+    parameterization : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> title("mine", 2, "ntk")
+    'Network mine of 2 layers, NTK parametrisation'
+    """
+    called = "" if name is None else f" {name}"
+    layers = f"{count} layer{'s' if count > 1 else ''}"
+    return f"Network{called} of {layers}, {parameterization.upper()} parametrisation"
+
+
+def text_table(heading: str, layers: Sequence[Layer], signals: Sequence[Signal]) -> str:
     """Lay out a network as lines of text.
 
     Parameters
     ----------
-    title : str
+    heading : str
         The first line.
     layers : sequence of Layer
     signals : sequence of Signal
@@ -30,6 +54,15 @@ def text_table(title: str, layers: Sequence[Layer], signals: Sequence[Signal]) -
     str
         The title, a header and a line for each layer: its number from 0, its name, its arguments,
         its output. No newline at the end.
+
+    Examples
+    --------
+    >>> from refntk.layers import Conv
+    >>> conv = Conv((3, 3), padding="VALID")
+    >>> print(text_table("A network", [conv], [conv.after(Signal(shape=(8, 8)))]))
+    A network
+       layer  parameters                                                      output
+    0  Conv   filter_shape 3x3, strides 1x1, padding VALID, W_std 1, b_std 0  6x6
     """
     rows = [_HEADER, *_rows(layers, signals)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
@@ -37,16 +70,16 @@ def text_table(title: str, layers: Sequence[Layer], signals: Sequence[Signal]) -
     for number, *cells in rows:
         padded = [cell.ljust(width) for cell, width in zip(cells, widths[1:], strict=True)]
         lines.append("  ".join([number.rjust(widths[0]), *padded]).rstrip())
-    return "\n".join([title, *lines])
+    return "\n".join([heading, *lines])
 
 
-def html_table(title: str, layers: Sequence[Layer], signals: Sequence[Signal]) -> str:
+def html_table(heading: str, layers: Sequence[Layer], signals: Sequence[Signal]) -> str:
     """Lay out a network as an HTML table.
 
     Parameters
     ----------
-    title, layers, signals
-        As for `text_table`. The title becomes the caption; no text is taken for HTML.
+    heading, layers, signals
+        As for `text_table`. The heading becomes the caption; no text is taken for HTML.
 
     Returns
     -------
@@ -59,7 +92,7 @@ def html_table(title: str, layers: Sequence[Layer], signals: Sequence[Signal]) -
         for row in _rows(layers, signals)
     )
     return (
-        f"<table><caption>{escape(title)}</caption>"
+        f"<table><caption>{escape(heading)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
 
