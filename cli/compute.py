@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from refntk.cli import options
-from refntk.cli.program import Command
+from refntk.cli.program import Command, typed
 from refntk.cli.progress import ProgressBar
 from refntk.cli.signals import interruptible
+
+if TYPE_CHECKING:
+    from refntk.data.store import KernelWriter
+    from refntk.evaluate import Job
 
 __all__ = ["compute"]
 
@@ -35,6 +41,7 @@ Examples:
   refntk compute gcnn-paper tiles/ -o tiles.h5 --limit 900 --size 32 --dtype float32
   refntk compute mine.toml data.npz::test_images data.npz::train_images -o k.h5 --get ntk
   refntk compute gcnn-paper tiles/ -o tiles.h5 --limit 900 --size 32 --dtype float32 --resume
+  refntk compute gcnn-paper tiles/ -o tiles.h5 --resume --scheduler tcp://head-node:8786
   refntk info histology.h5
 
 Ctrl-C, a kill or a power cut costs the tiles of the last seconds: the same command with
@@ -94,6 +101,13 @@ Ctrl-C, a kill or a power cut costs the tiles of the last seconds: the same comm
 @options.method
 @options.threads
 @click.option(
+    "--scheduler",
+    metavar="WHERE",
+    help="Compute on the workers of a dask scheduler, tcp://HOST:PORT or tls://HOST:PORT, or on N "
+    "processes of this machine, local:N. Only this command writes. --threads is then of each tile, "
+    "and 1 by default.",
+)
+@click.option(
     "--tile",
     type=options.positive,
     metavar="N",
@@ -116,6 +130,7 @@ def compute(
     backend: str,
     method: str,
     threads: int | None,
+    scheduler: str | None,
     tile: int | None,
     quiet: bool,
 ) -> None:
@@ -143,7 +158,7 @@ def compute(
         dtype=dtype,
         backend=backend,
         method=method,
-        threads=threads,
+        threads=threads if scheduler is None else threads or 1,
         tile=tile,
     )
     description = KernelDescription(
@@ -162,13 +177,28 @@ def compute(
         if writer.stale is not None:
             stale = f"its lock was left behind by {writer.stale}, which is gone"
             click.echo(f"{output}: {stale}", err=True)
-        missing = writer.missing()
-        with (
-            interruptible(lambda: writer.kept_text),
-            ProgressBar(sum(part.pairs for part in missing), quiet=quiet) as bar,
-        ):
-            for part in missing:
-                writer.write(part, job.block(part, bar.update))
-            writer.finish()
+        _compute(job, writer, scheduler, quiet)
     written = ", ".join(f"{name} {job.shape} {job.dtype}" for name in job.get)
     click.echo(f"{output}: {written}")
+
+
+def _compute(job: Job, writer: KernelWriter, scheduler: str | None, quiet: bool) -> None:
+    """Compute and write what is missing, and make the file from it."""
+    from refntk.cluster import open_runner
+    from refntk.errors import ClusterError
+
+    again = typed(click.get_current_context(), "--resume")
+    missing = writer.missing()
+    with (
+        interruptible(lambda: writer.kept_text),
+        ProgressBar(sum(part.pairs for part in missing), quiet=quiet) as bar,
+    ):
+        try:
+            # Nothing is started where everything is done.
+            with open_runner(scheduler if missing else None, bar.note) as run:
+                for part, blocks in run(job, missing, bar.update):
+                    writer.write(part, blocks)
+        except ClusterError as error:
+            kept = writer.kept_text or "nothing was kept"
+            raise ClusterError(f"{error}; {kept}. To continue: {again}") from error
+        writer.finish()

@@ -35,6 +35,7 @@ class ProgressBar:
     def __init__(self, total: int, *, quiet: bool, unit: str = "pairs") -> None:
         self._total = total
         self._unit = unit
+        self._quiet = quiet
         self._stream = sys.stderr
         self._shown = total > 0 and not quiet and self._stream.isatty()
         self._done = 0
@@ -56,6 +57,18 @@ class ProgressBar:
     ) -> None:
         if self._shown:
             self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+    def note(self, text: str) -> None:
+        """Print a line of text above the bar, also where stderr is no terminal.
+
+        Parameters
+        ----------
+        text : str
+            Something that the user should know; with `quiet` it is left out.
+        """
+        if not self._quiet:
+            self._stream.write(("\r\x1b[K" if self._shown else "") + text + "\n")
             self._stream.flush()
 
     def update(self, amount: int) -> None:

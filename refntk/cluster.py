@@ -38,6 +38,9 @@ _REMOTE = re.compile(r"(tcp|tls)://.+:[0-9]+")
 _LOOPBACK = "127.0.0.1"
 _SILENT = logging.CRITICAL + 1
 
+_IGNORE_INTERRUPT = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""Ctrl-C goes to all processes of a terminal; workers are for their client to end."""
+
 _TILES_A_THREAD = 2
 """Tiles that are under way for each thread of the workers: one at work and one that waits."""
 
@@ -160,7 +163,7 @@ def _local_cluster(count: int) -> LocalCluster:
         n_workers=count, threads_per_worker=1, processes=True,
         host=_LOOPBACK, dashboard_address=f"{_LOOPBACK}:0", scheduler_kwargs={"dashboard": False},
         # With a limit dask would move the images to the disk.
-        memory_limit=None, silence_logs=_SILENT,
+        memory_limit=None, silence_logs=_SILENT, preload=[_IGNORE_INTERRUPT],
     )  # fmt: skip
 
 
@@ -221,8 +224,7 @@ class _Flight:
                     tile = next(coming, None)
                 done = self._take()
                 if done is not None:
-                    rows, cols = done[0].shape
-                    progress(rows * cols)
+                    progress(done[0].pairs)
                     yield done
         except (OSError, concurrent.futures.CancelledError) as error:
             if isinstance(error, RefntkError):
@@ -303,7 +305,7 @@ class _Flight:
     def _lost(self) -> ClusterError:
         return ClusterError(
             f"scheduler {self._scheduler}: the connection is lost and cannot be made again; start "
-            "a scheduler and workers, and continue"
+            "a scheduler and workers"
         )
 
 

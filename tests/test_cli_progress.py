@@ -137,3 +137,17 @@ def test_bytes_get_a_unit_of_their_size(clock):
     bar.update(50_400_000)
     line = bar.line(2.0)
     assert line.endswith("25 %  51.4 MB/205.6 MB  25.2 MB/s  0:06 left")
+
+
+def test_a_note_takes_the_place_of_the_bar(clock, terminal):
+    with ProgressBar(2, quiet=False) as bar:
+        bar.update(1)
+        bar.note("waiting for workers")
+    assert "\r\x1b[Kwaiting for workers\n" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(("quiet", "text"), [(False, "waiting for workers\n"), (True, "")])
+def test_a_note_needs_no_terminal(stderr, quiet, text):
+    stream = stderr(io.StringIO())
+    ProgressBar(2, quiet=quiet).note("waiting for workers")
+    assert stream.getvalue() == text

@@ -130,15 +130,17 @@ def test_a_scheduler_that_is_gone_is_an_error_and_keeps_what_is_done(
 ) -> None:
     machines.start_worker()
     found, said = [], []
-    with (
-        dask.config.set({"distributed.comm.timeouts.connect": "3s"}),
-        pytest.raises(ClusterError) as caught,
-        open_runner(machines.address, said.append) as run,
-    ):
-        for done in run(question, question.tiles):
-            found.append(done)
-            if len(found) == 20:
-                machines.scheduler.kill()
+
+    def work() -> None:
+        with open_runner(machines.address, said.append) as run:
+            for done in run(question, question.tiles):
+                found.append(done)
+                if len(found) == 20:
+                    machines.scheduler.kill()
+
+    soon = {"distributed.comm.timeouts.connect": "3s"}
+    with dask.config.set(soon), pytest.raises(ClusterError) as caught:
+        work()
     assert str(caught.value).startswith(f"scheduler {machines.address}: the connection is lost")
     assert 20 <= len(found) < len(question.tiles)
     machines.restart()
