@@ -3,11 +3,14 @@
 import h5py
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import refntk
+from refntk.cli import main
 from refntk.errors import ConvergenceError, InputError, NotPositiveDefiniteError
 from refntk.inference import IterativeRegression, KernelRegression, class_targets
-from refntk.inference.iterative import BandedMatrix, Nystrom
+from refntk.inference.banded import BandedMatrix
+from refntk.inference.nystrom import Nystrom
 
 
 class Watched:
@@ -105,6 +108,19 @@ def test_a_dataset_on_disk(problem, tmp_path, assert_close, dtype):
     assert_close(model.predict(test), exact.predict(test), 1e-8, floor=1.0)
 
 
+@pytest.mark.parametrize("name", ["nngp", "ntk"])
+def test_a_kernel_file(tmp_path, assert_close, name):
+    path = tmp_path / "k.h5"
+    arguments = ["compute", "mlp-1", "sample:digits", "-o", str(path), "--tile", "16"]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    with refntk.open_kernel(path) as kernel:
+        y = class_targets(kernel.x1.labels, 10)
+        model = IterativeRegression(1e-3, rank=30).fit(getattr(kernel, name), y)
+        gram = kernel.gram(name)
+    assert_close(model.predict(gram), KernelRegression(1e-3).fit(gram, y).predict(gram), 1e-8,
+                 floor=1.0)  # fmt: skip
+
+
 def test_the_operator_is_the_matrix(problem, assert_close):
     train, _, y = problem
     matrix = Watched(train)
@@ -119,7 +135,7 @@ def test_the_operator_is_the_matrix(problem, assert_close):
 
 
 def test_bands_are_whole_chunks(monkeypatch):
-    monkeypatch.setattr("refntk.inference.iterative._BAND_BYTES", 8 * 100 * 70)
+    monkeypatch.setattr("refntk.inference.banded._BAND_BYTES", 8 * 100 * 70)
     seen = []
     BandedMatrix(Watched(np.eye(100), chunks=(32, 32))).visit(lambda rows, _: seen.append(rows))
     assert seen == [slice(0, 64), slice(64, 100)]

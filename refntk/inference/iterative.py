@@ -5,170 +5,26 @@ The matrix is only ever multiplied, in bands of rows, with a block of vectors: o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import scipy.linalg
-from scipy.sparse.linalg import LinearOperator
 
 from refntk.errors import ConvergenceError, InputError, NotPositiveDefiniteError
+from refntk.inference.banded import BandedMatrix
 from refntk.inference.definite import added_to
-from refntk.inference.gram import ASYMMETRY, bands
+from refntk.inference.gram import ASYMMETRY
+from refntk.inference.nystrom import Nystrom
 from refntk.inference.regression import KernelRegression
 from refntk.inference.targets import as_targets
 
-__all__ = ["BandedMatrix", "IterativeRegression", "Nystrom", "Rows", "SolveReport"]
+__all__ = ["IterativeRegression", "SolveReport"]
 
 Float64Array = npt.NDArray[np.float64]
 
-_BAND_BYTES = 32_000_000
 _RANK = 500
-
-
-class Rows(Protocol):
-    """A matrix of which bands of rows can be read: an HDF5 dataset, a memory map, an array."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Its shape."""
-
-    @property
-    def dtype(self) -> Any:
-        """Its dtype."""
-
-    def __getitem__(self, rows: slice) -> Any:
-        """Read a band."""
-
-
-class BandedMatrix:
-    """A symmetric matrix on disk that is multiplied in bands of rows.
-
-    Parameters
-    ----------
-    matrix : Rows
-        Float, shape (N, N), such as the dataset ``ntk`` of an open kernel file.
-    addition : float
-        Added to the diagonal.
-
-    Attributes
-    ----------
-    shape : (int, int)
-    addition : float
-        As given; it can be set later.
-    passes : int
-        How often the whole matrix was read.
-    """
-
-    def __init__(self, matrix: Rows, addition: float = 0.0) -> None:
-        self.shape: tuple[int, int] = (int(matrix.shape[0]), int(matrix.shape[1]))
-        self._matrix = matrix
-        self.addition = addition
-        self.passes = 0
-        # Whole chunks at a time: a part of one costs as much as all of it.
-        chunk = (getattr(matrix, "chunks", None) or (1,))[0]
-        rows = max(1, _BAND_BYTES // (8 * self.shape[1]))
-        self._length = max(chunk, rows // chunk * chunk)
-
-    def visit(self, act: Callable[[slice, Float64Array], None]) -> None:
-        """Read the matrix once, in bands, without what is added.
-
-        Parameters
-        ----------
-        act : callable
-            Called with the rows and the band, in float64.
-        """
-        self.passes += 1
-        for rows in bands(self.shape[0], self._length):
-            act(rows, np.asarray(self._matrix[rows], np.float64))
-
-    def multiply(self, block: Float64Array) -> Float64Array:
-        """Multiply with vectors, reading the matrix once.
-
-        Parameters
-        ----------
-        block : array of float64, shape (N, k)
-
-        Returns
-        -------
-        array of float64, shape (N, k)
-        """
-        product = np.empty((self.shape[0], block.shape[1]))
-
-        def act(rows: slice, band: Float64Array) -> None:
-            np.matmul(band, block, out=product[rows])
-
-        self.visit(act)
-        product += self.addition * block
-        return product
-
-    def linear_operator(self) -> LinearOperator:
-        """Return the same as an operator for the solvers of `scipy.sparse.linalg`."""
-
-        def one(vector: Any) -> Any:
-            return self.multiply(np.asarray(vector, np.float64).reshape(-1, 1)).ravel()
-
-        return LinearOperator(
-            self.shape, matvec=one, rmatvec=one, matmat=self.multiply, dtype=np.float64
-        )
-
-
-class Nystrom:
-    r"""Approximation of low rank of a kernel plus a multiple of the identity, as preconditioner.
-
-    With S some of the images, :math:`K_{NS} K_{SS}^{-1} K_{SN} = U \Lambda U^T`. The square root of
-    the approximation of :math:`K + \lambda I` scales by :math:`\sqrt{\Lambda + \lambda}` along U
-    and by the smallest of these numbers elsewhere.
-
-    Parameters
-    ----------
-    columns : array of float64, shape (N, r)
-        Columns S of K.
-    chosen : array of int, shape (r,)
-        S.
-    addition : float
-        :math:`\lambda`.
-
-    Notes
-    -----
-    Z. Frangella, J. A. Tropp, M. Udell, "Randomized Nyström Preconditioning", arXiv:2110.02820.
-    """
-
-    def __init__(
-        self, columns: Float64Array, chosen: npt.NDArray[np.int64], addition: float
-    ) -> None:
-        core = columns[chosen]
-        # Equal images make the core singular: directions at rounding level are dropped.
-        values, vectors = scipy.linalg.eigh((core + core.T) / 2)
-        kept = values > len(values) * np.finfo(np.float64).eps * values[-1]
-        half = columns @ (vectors[:, kept] / np.sqrt(values[kept]))
-        self._basis, singular, _ = scipy.linalg.svd(half, full_matrices=False)
-        self._roots = np.sqrt(singular**2 + addition)
-        self._rest = self._roots[-1]
-
-    @property
-    def rank(self) -> int:
-        """Number of columns of U."""
-        return len(self._roots)
-
-    def multiply_root(self, block: Float64Array, power: int) -> Float64Array:
-        """Multiply with the square root of the approximation, or with its inverse.
-
-        Parameters
-        ----------
-        block : array of float64, shape (N, k)
-        power : {1, -1}
-
-        Returns
-        -------
-        array of float64, shape (N, k)
-        """
-        inside = self._basis.T @ block
-        scale = self._roots**power - self._rest**power
-        product: Float64Array = self._rest**power * block + self._basis @ (scale[:, None] * inside)
-        return product
 
 
 @dataclass(frozen=True, eq=False)
