@@ -17,7 +17,7 @@ from typing import Any
 
 from refntk.errors import NetworkError, ShapeError, nearest, unknown
 from refntk.layers import LAYERS, Layer, Signal
-from refntk.table import html_table, text_table, title
+from refntk.table import html_table, text_table
 
 __all__ = ["Network", "load_network", "preset", "preset_text", "presets"]
 
@@ -96,11 +96,11 @@ class Network:
         return _signals(self.layers, Signal(shape=(int(shape[0]), int(shape[1]))))
 
     def __str__(self) -> str:
-        """Lay out the network as a table, one row a layer."""
         return self.summary()
 
     def _repr_html_(self) -> str:
-        return html_table(self._title(), self.layers, _signals(self.layers, Signal()))
+        signals = _signals(self.layers, Signal())
+        return html_table(self.name, self.parameterization, self.layers, signals)
 
     def summary(self, shape: Sequence[int] | None = None) -> str:
         """Lay out the network as a table, with the shapes that images of one size get inside it.
@@ -108,7 +108,7 @@ class Network:
         Parameters
         ----------
         shape : (H, W) or (H, W, C), optional
-            Of one image. None: the output of a layer on a grid is called ``grid``.
+            Of one image. Without it, shapes on the grid are called ``grid``.
 
         Returns
         -------
@@ -118,13 +118,10 @@ class Network:
         Raises
         ------
         ShapeError
-            A layer cannot take its input.
+            As `signals`.
         """
         signals = _signals(self.layers, Signal()) if shape is None else self.signals(shape)
-        return text_table(self._title(), self.layers, signals)
-
-    def _title(self) -> str:
-        return title(self.name, len(self.layers), self.parameterization)
+        return text_table(self.name, self.parameterization, self.layers, signals)
 
     @cached_property
     def hash(self) -> str:

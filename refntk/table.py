@@ -9,42 +9,23 @@ from html import escape
 from refntk.arguments import times
 from refntk.layers import Layer, Signal
 
-__all__ = ["html_table", "text_table", "title"]
+__all__ = ["html_table", "text_table"]
 
 _HEADER = ("", "layer", "parameters", "output")
 
 
-def title(name: str | None, count: int, parameterization: str) -> str:
-    """Word the line above the table of a network.
-
-    Parameters
-    ----------
-    name : str or None
-    count : int
-        Number of layers.
-    parameterization : str
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> title("mine", 2, "ntk")
-    'Network mine of 2 layers, NTK parametrisation'
-    """
-    called = "" if name is None else f" {name}"
-    layers = f"{count} layer{'s' if count > 1 else ''}"
-    return f"Network{called} of {layers}, {parameterization.upper()} parametrisation"
-
-
-def text_table(heading: str, layers: Sequence[Layer], signals: Sequence[Signal]) -> str:
+def text_table(
+    name: str | None,
+    parameterization: str,
+    layers: Sequence[Layer],
+    signals: Sequence[Signal],
+) -> str:
     """Lay out a network as lines of text.
 
     Parameters
     ----------
-    heading : str
-        The first line.
+    name : str or None
+    parameterization : str
     layers : sequence of Layer
     signals : sequence of Signal
         What comes out of each layer.
@@ -52,15 +33,15 @@ def text_table(heading: str, layers: Sequence[Layer], signals: Sequence[Signal])
     Returns
     -------
     str
-        The title, a header and a line for each layer: its number from 0, its name, its arguments,
+        A title, a header and a line for each layer: its number from 0, its name, its arguments,
         its output. No newline at the end.
 
     Examples
     --------
     >>> from refntk.layers import Conv
     >>> conv = Conv((3, 3), padding="VALID")
-    >>> print(text_table("A network", [conv], [conv.after(Signal(shape=(8, 8)))]))
-    A network
+    >>> print(text_table("mine", "ntk", [conv], [conv.after(Signal(shape=(8, 8)))]))
+    Network mine of 1 layer, NTK parametrisation
        layer  parameters                                                      output
     0  Conv   filter_shape 3x3, strides 1x1, padding VALID, W_std 1, b_std 0  6x6
     """
@@ -70,16 +51,21 @@ def text_table(heading: str, layers: Sequence[Layer], signals: Sequence[Signal])
     for number, *cells in rows:
         padded = [cell.ljust(width) for cell, width in zip(cells, widths[1:], strict=True)]
         lines.append("  ".join([number.rjust(widths[0]), *padded]).rstrip())
-    return "\n".join([heading, *lines])
+    return "\n".join([_title(name, parameterization, layers), *lines])
 
 
-def html_table(heading: str, layers: Sequence[Layer], signals: Sequence[Signal]) -> str:
+def html_table(
+    name: str | None,
+    parameterization: str,
+    layers: Sequence[Layer],
+    signals: Sequence[Signal],
+) -> str:
     """Lay out a network as an HTML table.
 
     Parameters
     ----------
-    heading, layers, signals
-        As for `text_table`. The heading becomes the caption; no text is taken for HTML.
+    name, parameterization, layers, signals
+        As for `text_table`. The title becomes the caption; no text is taken for HTML.
 
     Returns
     -------
@@ -91,10 +77,17 @@ def html_table(heading: str, layers: Sequence[Layer], signals: Sequence[Signal])
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
         for row in _rows(layers, signals)
     )
+    title = _title(name, parameterization, layers)
     return (
-        f"<table><caption>{escape(heading)}</caption>"
+        f"<table><caption>{escape(title)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
+
+
+def _title(name: str | None, parameterization: str, layers: Sequence[Layer]) -> str:
+    called = "" if name is None else f" {name}"
+    count = f"{len(layers)} layer{'s' if len(layers) > 1 else ''}"
+    return f"Network{called} of {count}, {parameterization.upper()} parametrisation"
 
 
 def _rows(
