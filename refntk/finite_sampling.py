@@ -190,7 +190,7 @@ def estimate(
     *,
     seed: int = 0,
     dtype: str = "float64",
-    processes: int = 1,
+    processes: int | None = None,
 ) -> Estimate:
     """Average the kernels of networks of finite width over draws, in constant memory.
 
@@ -202,7 +202,7 @@ def estimate(
         Channels of each layer with parameters.
     draws : int
         How many networks are drawn.
-    processes : int, default 1
+    processes : int, optional
         As for `sample`.
 
     Returns
@@ -238,18 +238,19 @@ def estimate(
 
 
 def sample(
-    sampler: Sampler, tasks: Iterable[tuple[int, int]], processes: int = 1
+    sampler: Sampler, tasks: Iterable[tuple[int, int]], processes: int | None = None
 ) -> Generator[Draw, None, None]:
-    """Compute draws, in worker processes where there are several.
+    """Compute draws, in worker processes or in this one.
 
     Parameters
     ----------
     sampler : Sampler
     tasks : iterable of (int, int)
         Width and number of each draw.
-    processes : int, default 1
-        1 computes in this process. More are started anew, with one thread of linear algebra each;
-        a script must then guard its main part by ``if __name__ == "__main__"``.
+    processes : int, optional
+        How many worker processes, each with one thread of linear algebra; a script must then guard
+        its main part by ``if __name__ == "__main__"``. Default: none, all in this process, with as
+        many threads as the library for linear algebra likes.
 
     Yields
     ------
@@ -261,7 +262,7 @@ def sample(
     RefntkError
         A worker process was killed.
     """
-    if processes == 1:
+    if processes is None:
         yield from (sampler.draw(*task) for task in tasks)
         return
     with _workers(sampler, processes) as workers:

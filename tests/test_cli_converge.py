@@ -12,9 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 import refntk
+from refntk import finite_sampling
 from refntk.cli import main
 from refntk.data.convergence_file import ConvergenceFile
 from refntk.finite_sampling import Sampler
+
+SAMPLE = finite_sampling.sample
 
 NETWORK = """
 [[layer]]
@@ -33,8 +36,11 @@ type = "Dense"
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with a network and images, which is the current one."""
+    """A folder with a network and images, which is the current one; draws in this process."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        finite_sampling, "sample", lambda sampler, tasks, processes: SAMPLE(sampler, tasks)
+    )
     tmp_path.joinpath("net.toml").write_text(NETWORK.format(w_std=1.0))
     tmp_path.joinpath("wild.toml").write_text(NETWORK.format(w_std=1e30))
     np.save("x.npy", np.random.default_rng(5).random((2, 4, 4, 3)))
@@ -101,11 +107,17 @@ def test_resuming_adds_widths_and_draws(folder):
     assert draw("--widths", "2", "--draws", 2, "--resume").stdout == before
 
 
-def test_processes_give_the_same(folder, assert_close):
+def test_processes_give_the_same(folder, monkeypatch, assert_close):
     assert draw("--widths", "2,4", "--draws", 3).exit_code == 0
-    alone = contents()[0]
+    alone, asked = contents()[0], []
+
+    def sample(sampler, tasks, processes):
+        asked.append(processes)
+        return SAMPLE(sampler, tasks, processes)
+
+    monkeypatch.setattr(finite_sampling, "sample", sample)
     result = run("net.toml", "x.npy", "-o", "d.h5", "--threads", 2, "--widths", "2,4", "--draws", 3)
-    assert result.exit_code == 0
+    assert (result.exit_code, asked) == (0, [2])
     assert_close(contents("d.h5")[0]["widths/4/ntk"], alone["widths/4/ntk"])
 
 
