@@ -22,7 +22,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from refntk.errors import InputError, NetworkError, unknown
+from refntk.errors import InputError, NetworkError, ShapeError, unknown
 from refntk.finite_layers import operator
 from refntk.finite_operator import FloatArray, LinearOperator, Operator, Weights
 from refntk.groups import point_group
@@ -85,6 +85,7 @@ class FiniteNetwork:
                 raise InputError(f"{name}: expected a positive number of channels, not {value}")
         if dtype not in _DTYPES:
             raise InputError(unknown("dtype", dtype, _DTYPES))
+        self._shape = tuple(int(side) for side in shape)
         signals = (Signal(shape=(int(shape[0]), int(shape[1]))), *net.signals(shape))
         weighted = [isinstance(layer, Conv | Lift | GroupConv | Dense) for layer in net.layers]
         last = max((index for index, has in enumerate(weighted) if has), default=None)
@@ -135,7 +136,17 @@ class FiniteNetwork:
         list of float array
             The images in the network's precision, then the features after each layer; their axes
             are listed in `refntk.finite_operator`.
+
+        Raises
+        ------
+        ShapeError
+            The images are not of the shape that the network was made for.
         """
+        if images.ndim != 4 or images.shape[1:] != self._shape:
+            raise ShapeError(
+                f"expected images of shape (N, {', '.join(map(str, self._shape))}), "
+                f"not {images.shape}: the network was made for these"
+            )
         features = [images.astype(self._dtype, copy=False)]
         for layer, own in zip(self.operators, parameters, strict=True):
             features.append(layer.forward(own, features[-1]))

@@ -202,6 +202,14 @@ def test_the_picture(folder):
     assert "relative deviation" in svg
 
 
+def test_without_matplotlib_nothing_is_drawn_at_all(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = draw("--widths", "2", "--draws", 4, "--plot", "c.svg")
+    assert result.exit_code == 2
+    assert 'install it with pip install "refntk[plot]"' in result.stderr
+    assert not folder.joinpath("c.h5").exists()
+
+
 def test_draws_that_overflow_are_reported(folder):
     more = ["--widths", "2,4", "--draws", 3, "--dtype", "float32"]
     result = draw(*more, network="wild.toml")

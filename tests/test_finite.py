@@ -207,6 +207,13 @@ def test_images_that_do_not_fit():
         FiniteNetwork(NETWORKS["group"], (4, 5, 3), 2)
 
 
+@pytest.mark.parametrize("shape", [(1, 4, 4, 2), (1, 4, 5, 3), (4, 4, 3)])
+def test_other_images_than_the_network_was_made_for(rng, shape):
+    finite = FiniteNetwork(NETWORKS["mean"], (4, 4, 3), 2)
+    with pytest.raises(ShapeError, match=r"expected images of shape \(N, 4, 4, 3\), not \("):
+        finite.forward(finite.draw(rng), np.ones(shape))
+
+
 def test_kernels_need_a_readout(rng):
     images = rng.normal(size=(1, 4, 4, 3))
     finite, parameters, features = draw(group_network("C4", "SAME"), images, 2, rng)
