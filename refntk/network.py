@@ -95,9 +95,6 @@ class Network:
             )
         return _signals(self.layers, Signal(shape=(int(shape[0]), int(shape[1]))))
 
-    def __str__(self) -> str:
-        return self.summary()
-
     def _repr_html_(self) -> str:
         signals = _signals(self.layers, Signal())
         return html_table(self.name, self.parameterization, self.layers, signals)
@@ -122,6 +119,8 @@ class Network:
         """
         signals = _signals(self.layers, Signal()) if shape is None else self.signals(shape)
         return text_table(self.name, self.parameterization, self.layers, signals)
+
+    __str__ = summary
 
     @cached_property
     def hash(self) -> str:
