@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,13 +15,20 @@ from numpy.typing import NDArray
 
 from refntk.data.disk import DiskFile
 from refntk.data.journal import sync_folder
-from refntk.data.kernel_format import FORMAT, write_attributes, write_input, write_seal
+from refntk.data.kernel_format import (
+    FORMAT,
+    KernelDescription,
+    write_attributes,
+    write_input,
+    write_seal,
+)
 from refntk.data.kernel_record import KernelRecord
 from refntk.errors import RefntkError
 
 __all__ = ["TileSource", "assemble"]
 
-_DIGEST_BYTES = 32
+_STRIP_BYTES = 1 << 25
+"""Size of what is written at once of one kernel, unless a single tile is larger."""
 
 
 class TileSource(Protocol):
@@ -39,7 +47,7 @@ def assemble(
 ) -> None:
     """Write a finished kernel file, and give it its name when it is on the disk.
 
-    One row of tiles is in memory at a time.
+    Two strips of tiles of a few MB are in memory at a time.
 
     Parameters
     ----------
@@ -52,7 +60,7 @@ def assemble(
     source : TileSource
         All tiles of the kernel.
     progress : callable, optional
-        Called after each row of tiles; may raise to give up.
+        Called after each strip of tiles; may raise to give up.
 
     Raises
     ------
@@ -141,27 +149,61 @@ def _fill(
     disk: DiskFile,
     progress: Callable[[], None],
 ) -> None:
-    """Write the kernels, one row of tiles at a time, and the digest of each tile."""
+    """Write the kernels, a strip of tiles at a time, and the digest of each tile."""
     about = record.description
+    shape = (*about.tiles, hashlib.sha256().digest_size)
+    digests = {name: np.zeros(shape, np.uint8) for name in about.kernels}
+    strips = list(_strips(about))
+    # The next strip is read and hashed while HDF5 writes this one.
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(_strip, about, source, digests, *strips[0])
+        for number, (row, first, last) in enumerate(strips, 1):
+            values = coming.result()
+            if number < len(strips):
+                coming = ahead.submit(_strip, about, source, digests, *strips[number])
+            rows, cols = _span(about, 0, row, row + 1), _span(about, 1, first, last)
+            for name, strip in values.items():
+                file[name][rows, cols] = strip
+            disk.check()
+            progress()
+    for name, table in digests.items():
+        file[f"digests/{name}"] = table
+
+
+def _strips(about: KernelDescription) -> Iterator[tuple[int, int, int]]:
+    """Cut rows of tiles into strips of bounded size: the row, the first tile, after the last."""
     down, across = about.tiles
-    (rows, cols), side = about.shape, about.tile
-    digests = {
-        name: np.zeros((down, across, _DIGEST_BYTES), np.uint8) for name in about.kernels
-    }
+    tile_bytes = about.tile**2 * np.dtype(about.dtype).itemsize
+    tiles = max(1, _STRIP_BYTES // tile_bytes)
     for row in range(down):
-        top, bottom = row * side, min((row + 1) * side, rows)
-        bands = {name: np.empty((bottom - top, cols), about.dtype) for name in about.kernels}
-        for col in range(across):
-            mirrored = about.symmetric and col < row
-            blocks = source.read(col, row) if mirrored else source.read(row, col)
-            for name, stored in blocks.items():
-                block = np.ascontiguousarray(stored.T if mirrored else stored)
-                bands[name][:, col * side : (col + 1) * side] = block
-                digest = hashlib.sha256(block.data).digest()
-                digests[name][row, col] = np.frombuffer(digest, np.uint8)
-        for name, band in bands.items():
-            file[name][top:bottom] = band
-        disk.check()
-        progress()
-    for name, values in digests.items():
-        file[f"digests/{name}"] = values
+        for first in range(0, across, tiles):
+            yield row, first, min(first + tiles, across)
+
+
+def _span(about: KernelDescription, axis: int, first: int, last: int) -> slice:
+    """Rows or columns of some tiles."""
+    return slice(first * about.tile, min(last * about.tile, about.shape[axis]))
+
+
+def _strip(
+    about: KernelDescription,
+    source: TileSource,
+    digests: Mapping[str, NDArray[np.uint8]],
+    row: int,
+    first: int,
+    last: int,
+) -> dict[str, NDArray[Any]]:
+    """Read the tiles of a strip or their mirror images, and note their digests."""
+    rows, cols = _span(about, 0, row, row + 1), _span(about, 1, first, last)
+    shape = rows.stop - rows.start, cols.stop - cols.start
+    strip = {name: np.empty(shape, about.dtype) for name in about.kernels}
+    for col in range(first, last):
+        mirrored = about.symmetric and col < row
+        blocks = source.read(col, row) if mirrored else source.read(row, col)
+        start = col * about.tile - cols.start
+        for name, stored in blocks.items():
+            block = np.ascontiguousarray(stored.T if mirrored else stored)
+            strip[name][:, start : start + about.tile] = block
+            digest = hashlib.sha256(block.data).digest()
+            digests[name][row, col] = np.frombuffer(digest, np.uint8)
+    return strip

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import math
 import os
 import struct
 import time
@@ -65,11 +64,13 @@ class Journal:
         self._start = start
         self._run = bytes.fromhex(record.run)
         self._dtype = np.dtype(about.dtype).newbyteorder("<")
-        sides = (min(about.tile, count) for count in about.shape)
-        payload = len(about.kernels) * math.prod(sides) * self._dtype.itemsize
+        # Read for every tile, and computed anew by the description each time.
+        self._shape, self._tile, self._kernels = about.shape, about.tile, about.kernels
+        self._tiles = about.tiles
+        payload = self._payload(0, 0)
         self._slot_bytes = _aligned(_SLOT.size + _DIGEST + payload)
         # Number of the slot of each tile; -1 where there is none.
-        self._slots = np.full(about.tiles, -1, np.int64)
+        self._slots = np.full(self._tiles, -1, np.int64)
         self._end = 0
         self._dirty = False
         self._last_sync = time.monotonic()
@@ -168,7 +169,7 @@ class Journal:
         if len(data) < self._slot_bytes:
             return None
         magic, run, row, col = _SLOT.unpack_from(data)
-        down, across = self.record.description.tiles
+        down, across = self._tiles
         if (magic, run) != (_TILE_MAGIC, self._run) or row >= down or col >= across:
             return None
         head, rest = data[: _SLOT.size], data[_SLOT.size + _DIGEST :]
@@ -182,15 +183,13 @@ class Journal:
     def _offset(self, slot: int) -> int:
         return self._start + slot * self._slot_bytes
 
-    def _shape(self, row: int, col: int) -> tuple[int, int]:
-        about = self.record.description
-        return min(about.tile, about.shape[0] - row * about.tile), min(
-            about.tile, about.shape[1] - col * about.tile
-        )
+    def _tile_shape(self, row: int, col: int) -> tuple[int, int]:
+        side, (rows, cols) = self._tile, self._shape
+        return min(side, rows - row * side), min(side, cols - col * side)
 
     def _payload(self, row: int, col: int) -> int:
-        kernels = len(self.record.description.kernels)
-        return kernels * math.prod(self._shape(row, col)) * self._dtype.itemsize
+        rows, cols = self._tile_shape(row, col)
+        return len(self._kernels) * rows * cols * self._dtype.itemsize
 
     def append(self, row: int, col: int, blocks: Blocks) -> None:
         """Add a tile; it is on the disk after the next `sync`, at the latest some seconds later.
@@ -210,7 +209,7 @@ class Journal:
         head = _SLOT.pack(_TILE_MAGIC, self._run, row, col)
         parts = [
             np.ascontiguousarray(blocks[name], self._dtype).tobytes()
-            for name in self.record.description.kernels
+            for name in self._kernels
         ]
         digest = hashlib.sha256(head)
         for part in parts:
@@ -265,10 +264,9 @@ class Journal:
                 f"{self.path}: tile ({row}, {col}) was damaged after it was written; with --resume "
                 "it is computed again"
             )
-        kernels = self.record.description.kernels
         values = np.frombuffer(found[1], self._dtype)
-        shaped = values.reshape(len(kernels), *self._shape(row, col))
-        return dict(zip(kernels, shaped, strict=True))
+        shaped = values.reshape(len(self._kernels), *self._tile_shape(row, col))
+        return dict(zip(self._kernels, shaped, strict=True))
 
     def close(self) -> None:
         """Close the file; closing it again does nothing."""
