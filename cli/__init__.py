@@ -5,10 +5,12 @@ from __future__ import annotations
 import click
 
 from refntk.cli.bench import bench
+from refntk.cli.check import check
 from refntk.cli.compute import compute
 from refntk.cli.converge import converge
 from refntk.cli.data import data
 from refntk.cli.env import env
+from refntk.cli.export import export
 from refntk.cli.info import info
 from refntk.cli.learning_curve import learning_curve
 from refntk.cli.networks import networks
@@ -46,6 +48,8 @@ def main() -> None:
 for _command in (
     compute,
     info,
+    check,
+    export,
     predict,
     learning_curve,
     plot,

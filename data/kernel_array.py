@@ -131,6 +131,27 @@ class KernelArray:
             rows = slice(top, min(top + self._side, self.shape[0]))
             yield rows, self[rows]
 
+    def damaged(self, row: int) -> list[str]:
+        """Find the damaged tiles of a row of tiles.
+
+        Parameters
+        ----------
+        row : int
+            Its number.
+
+        Returns
+        -------
+        list of str
+            What is wrong, one text a tile.
+        """
+        found = []
+        for col in range(self._trusted.shape[1]):
+            try:
+                self.tile(row, col)
+            except StoreError as error:
+                found.append(str(error))
+        return found
+
     def tile(self, row: int, col: int) -> FloatArray:
         """Read one tile, compared with its digest.
 

@@ -105,6 +105,11 @@ class KernelFile:
         return bool(self.tiles.all())
 
     @property
+    def sealed(self) -> bool:
+        """Whether the file has digests and a seal, which were compared when it was opened."""
+        return "seal" in self._file.attrs
+
+    @property
     def record(self) -> KernelRecord:
         """What was computed, as a writer that would continue it compares it."""
         about = self.attributes

@@ -42,6 +42,8 @@ def test_importing_the_command_line_imports_nothing_heavy():
         ["-h"],
         ["compute", "-h"],
         ["info", "-h"],
+        ["check", "-h"],
+        ["export", "-h"],
         ["plot", "-h"],
         ["predict", "-h"],
         ["learning-curve", "-h"],
