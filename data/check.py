@@ -189,8 +189,8 @@ def _check_sample(
     about = file.attributes
     try:
         net = Network.from_toml_string(about["network"])
-        images = _images_again(file, x1, x2, chosen)
-        again = kernel(net, *images, get=file.names, dtype=about["dtype"], backend=about["backend"])
+        one, two = _images_again(file, x1, x2, chosen)
+        again = kernel(net, one, two, file.names, about["dtype"], about["backend"])
     except RefntkError as error:
         found.add("sample", f"not computed again: {error}; --x1 and --x2 say where the images are")
         return
@@ -223,7 +223,7 @@ def _images_again(
     if inputs.preprocessing.get("standardize") != prepared.get("standardize"):
         raise StoreError(f"{inputs.info1.source}: the mean and deviation of its images are others")
     loaded = [(inputs.info1, inputs.x1), (inputs.info2 or inputs.info1, inputs.x2)]
-    out = []
+    out: list[FloatArray] = []
     for (info, images), stored, wanted in zip(loaded, (file.x1, file.x2), chosen, strict=True):
         place = {digest: index for index, digest in enumerate(info.sha256.tolist())}
         digests = stored.sha256[wanted].tolist()
