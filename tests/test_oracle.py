@@ -41,6 +41,7 @@ CHOSEN = (
     "gcnn-c4-bias",
     "gcnn-c4-lift-unpooled",
     "cnn-hard-duplicates",
+    "cnn-hard-itself-flatten",
     "cnn-hard-zero-patch",
 )
 
@@ -152,11 +153,11 @@ def undivided(case: Case) -> dict[str, Any]:
 
 def backwards(case: Case) -> dict[str, Any]:
     """Turn filters the other way: a mirrored image sees them so, at mirrored positions."""
-    flipped = replace(case, x1=case.x1[:, :, ::-1])
-    answer = plain(flipped)
-    if answer["nngp"].ndim == 8:
-        return {name: values[:, :, :, :, :, ::-1, :, ::-1] for name, values in answer.items()}
-    return plain(case)
+    if "unpooled" not in case.name:
+        return plain(case)
+    assert case.x2 is not None
+    flipped = replace(case, x1=case.x1[:, :, ::-1], x2=case.x2[:, :, ::-1])
+    return {name: values[:, :, :, :, :, ::-1, :, ::-1] for name, values in plain(flipped).items()}
 
 
 def single(case: Case) -> dict[str, Any]:
@@ -186,13 +187,13 @@ def standard(case: Case) -> dict[str, Any]:
 
 
 PLANTED: dict[str, tuple[Callable[[Case], dict[str, Any]], int]] = {
-    "first-layer NTK twice": (twice, 14),
-    "Relu gain of 2": (gain, 11),
+    "first-layer NTK twice": (twice, 15),
+    "Relu gain of 2": (gain, 12),
     "sum for mean pooling": (summed, 10),
     "standard parametrisation": (standard, 2),
     "filters not divided by rotations": (undivided, 3),
     "rotations run backwards": (backwards, 1),
-    "float32 where float64 is claimed": (single, 14),
+    "float32 where float64 is claimed": (single, 15),
 }
 
 
@@ -230,7 +231,7 @@ def test_a_mistake_nobody_knows(solved: list[Solved], suite: Path) -> None:
     answers["gcnn-c4"]["ntk"] = answers["gcnn-c4"]["ntk"] * 1.01
     result = run("check", suite, write(suite, answers))
     assert result.exit_code == 1
-    assert "13 right, 1 wrong, 0 not judged" in result.stdout
+    assert "14 right, 1 wrong, 0 not judged" in result.stdout
     assert "no known mistake explains 1 of 1 wrong cases" in result.stdout
     row = next(line for line in result.stdout.splitlines() if line.startswith("gcnn-c4 "))
     assert row.split()[2:] == ["1e+10", "wrong:", "no", "known", "mistake"]
@@ -270,7 +271,7 @@ def test_a_suite_is_the_same_each_time(tmp_path: Path) -> None:
     for name in ("a.h5", "b.h5"):
         result = run("export", tmp_path / name, "--only", "mlp-*", "-q")
         assert (result.exit_code, result.stderr) == (0, "")
-        assert result.stdout == f"{tmp_path / name}: 4 cases\n"
+        assert result.stdout == f"{tmp_path / name}: 5 cases\n"
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
@@ -286,7 +287,7 @@ def test_what_cannot_be_judged_is_named_and_the_rest_is_judged(
     answers["gcnn-c5"] = answers["gcnn-d2"]
     result = run("check", suite, write(suite, answers))
     assert result.exit_code == 2
-    assert "9 right, 0 wrong, 5 not judged in full" in result.stdout
+    assert "10 right, 0 wrong, 5 not judged in full" in result.stdout
     lines = result.stderr.splitlines()
     assert len(lines) == 6
     for words in (
@@ -308,7 +309,7 @@ def test_a_wrong_answer_counts_more_than_a_missing_one(solved: list[Solved], sui
     answers["gcnn-c4"] = gain(next(one.case for one in solved if one.case.name == "gcnn-c4"))
     result = run("check", suite, write(suite, answers))
     assert result.exit_code == 1
-    assert "12 right, 1 wrong, 1 not judged" in result.stdout
+    assert "13 right, 1 wrong, 1 not judged" in result.stdout
 
 
 def test_damaged_cases_of_a_suite_are_named(solved: list[Solved], suite: Path) -> None:
@@ -320,7 +321,7 @@ def test_damaged_cases_of_a_suite_are_named(solved: list[Solved], suite: Path) -
         del file["cases/gcnn-d2"].attrs["network"]
     result = run("check", suite, path)
     assert result.exit_code == 2
-    assert "10 right, 0 wrong, 4 not judged" in result.stdout
+    assert "11 right, 0 wrong, 4 not judged" in result.stdout
     lines = result.stderr.splitlines()
     assert len(lines) == 4
     for name in ("mlp-relu", "gcnn-c4", "cnn-head", "gcnn-d2"):

@@ -74,12 +74,15 @@ def cases() -> tuple[Case, ...]:
     return (*_mlps(), *_cnns(), *_deep(), *_gcnns(), *_group_layers(), *_unpooled(), *_hard())
 
 
-def _case(name: str, about: str, layers: list[Layer], *shape: int, cross: bool = False) -> Case:
-    """Build a case of random images; `shape` is (H, W, C), by default 4x4 with two channels."""
+def _case(name: str, about: str, layers: list[Layer], *shape: int, others: int = 2) -> Case:
+    """Build a case of random images, all different: an image with itself has correlation 1.
+
+    `shape` is (H, W, C), by default 4x4 with two channels.
+    """
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     size = shape or (4, 4, 2)
     x1 = rng.uniform(-0.5, 1, (2, *size))
-    x2 = rng.uniform(-0.5, 1, (3, *size)) if cross else None
+    x2 = rng.uniform(-0.5, 1, (others, *size))
     return Case(name, about, Network(layers, name=name), x1, x2, hard=False)
 
 
@@ -97,7 +100,7 @@ def _mlps() -> Iterator[Case]:
     dense, wide = Dense(), Dense(W_std=1.4, b_std=0.5)
     hidden: list[Layer] = [dense, _RELU]
     yield _case("mlp-linear", "a single dense layer", [Flatten(), dense])
-    yield _case("mlp-relu", "one hidden layer", [Flatten(), dense, _RELU, dense], cross=True)
+    yield _case("mlp-relu", "one hidden layer", [Flatten(), dense, _RELU, dense])
     yield _case(
         "mlp-bias",
         "two hidden layers with biases and weights of other scale",
@@ -171,7 +174,7 @@ def _cnns() -> Iterator[Case]:
         "pooling right after a convolution, then Relu",
         [_conv(), _RELU, _conv(), pool, _RELU, dense],
     )
-    yield _case("cnn-cross", "two different sets of images", [*two, pool, dense], cross=True)
+    yield _case("cnn-cross", "sets of two and of three images", [*two, pool, dense], others=3)
     yield _case("cnn-grey", "one channel", [*two, pool, dense], 4, 4, 1)
 
 
@@ -251,12 +254,12 @@ def _gcnns() -> Iterator[Case]:
         )
     yield _case(
         "gcnn-c4-cross",
-        "two different sets of images",
+        "sets of two and of three images",
         [*_gcnn("C4"), pool, dense],
         3,
         3,
         2,
-        cross=True,
+        others=3,
     )
 
 
@@ -330,7 +333,7 @@ def _unpooled() -> Iterator[Case]:
 
 
 def _hard() -> Iterator[Case]:
-    """Three images each, of which the first is generic, on pooled and on flattened networks."""
+    """Put hard images through pooled, flattened and group networks."""
     body: list[Layer] = [_conv(), _RELU, _conv(), _RELU, _conv(), _RELU]
     pooled: list[Layer] = [*body, GlobalAvgPool(), Dense()]
     flattened: list[Layer] = [*body, Flatten(), Dense()]
@@ -339,7 +342,11 @@ def _hard() -> Iterator[Case]:
     single: list[Layer] = [Lift((1, 1), group="D4"), _RELU, GroupConv((1, 1)), _RELU, GroupPool()]
     strong: list[Layer] = [_conv(W_std=16.0), _RELU] * 17
     strong.append(GlobalAvgPool())
+    dense: list[Layer] = [Flatten(), Dense(), _RELU, Dense(), _RELU, Dense()]
     for name, about, network, make in (
+        ("mlp-hard-itself", "images with themselves", dense, hard.itself),
+        ("cnn-hard-itself", "images with themselves, pooled", pooled, hard.itself),
+        ("cnn-hard-itself-flatten", "images with themselves, flattened", flattened, hard.itself),
         ("cnn-hard-duplicates", "images that come twice", pooled, hard.near(0.0)),
         ("cnn-hard-near-2", "near-duplicates at distance 1e-2", pooled, hard.near(1e-2)),
         ("cnn-hard-near-5", "near-duplicates at distance 1e-5", pooled, hard.near(1e-5)),
@@ -359,6 +366,7 @@ def _hard() -> Iterator[Case]:
         ("cnn-hard-scaled", "images scaled by 1e6 and by 1e-6", pooled, hard.times(1e6, 1e-6)),
         ("cnn-hard-strong", "W_std = 16, close to the end of float32", strong, hard.near(1e-5)),
         ("gcnn-hard-1x1", "filters of one pixel: rotations see the same", single, hard.near(1e-2)),
+        ("gcnn-hard-itself", "images with themselves", turned, hard.itself),
         ("gcnn-hard-near-5", "near-duplicates at distance 1e-5", turned, hard.near(1e-5)),
         ("gcnn-hard-symmetric", "images that the group maps to themselves", turned, hard.symmetric),
         ("gcnn-hard-constant", "images of one grey", turned, hard.grey(0.0)),

@@ -34,7 +34,7 @@ __all__ = ["FAULTS", "Fault", "altered", "standard_answer", "turned_answer"]
 _CLOSE = {"float64": 1e-6, "float32": 1e-3}
 """Relative error up to which an answer is taken for what a mistake gives, by its precision."""
 
-_FLOAT32_FROM = 1e-9
+_FLOAT32_FROM = 5e-9
 """Relative error below which nobody would blame float32."""
 
 _WIDEST = 10**8

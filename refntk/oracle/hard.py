@@ -1,7 +1,7 @@
 """Images that are hard for kernels: alike, flat, opposite, zero, badly scaled, symmetric.
 
 Each function gives images x1 and x2, of shape (N, H, W, C), that are made from one generic image;
-those with arguments give such a function.
+x2 is None where it is x1. Those with other arguments give such a function.
 """
 
 from __future__ import annotations
@@ -12,10 +12,15 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Maker", "black", "grey", "near", "symmetric", "times"]
+__all__ = ["Maker", "black", "grey", "itself", "near", "symmetric", "times"]
 
 FloatArray = npt.NDArray[np.float64]
-Maker: TypeAlias = Callable[[FloatArray, np.random.Generator], tuple[FloatArray, FloatArray]]
+Maker: TypeAlias = Callable[[FloatArray, np.random.Generator], tuple[FloatArray, FloatArray | None]]
+
+
+def itself(image: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, None]:
+    """Make two images, to be compared with each other and with themselves."""
+    return np.stack([image, rng.uniform(-0.5, 1, image.shape)]), None
 
 
 def near(distance: float) -> Maker:
