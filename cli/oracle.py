@@ -76,7 +76,7 @@ def export(suite: str, only: str, overwrite: bool, quiet: bool) -> None:
     epilog="""\b
 Examples:
   refntk oracle check suite.h5 answers.h5
-  refntk oracle check suite.h5 answers.h5 --only 'cnn-*'
+  refntk oracle check suite.h5 answers.h5 --only 'cnn-*' --answered
 
 Exit status: 0 all answers are right; 1 some are wrong; 2 none is wrong, but something could
 not be judged.""",
@@ -84,7 +84,12 @@ not be judged.""",
 @click.argument("suite", type=click.Path())
 @click.argument("answers", type=click.Path())
 @_only
-def check(suite: str, answers: str, only: str) -> None:
+@click.option(
+    "--answered",
+    is_flag=True,
+    help="Leave out cases without an answer, of layers that the implementation does not have.",
+)
+def check(suite: str, answers: str, only: str, answered: bool) -> None:
     """Judge ANSWERS, another implementation's kernels of the cases in SUITE.
 
     Prints a table with the error of each case in units of its tolerance: up to 1 is right. Where
@@ -101,17 +106,16 @@ def check(suite: str, answers: str, only: str) -> None:
     for name in given:
         if name not in known:
             click.echo(f"{answers}: {name}: the suite has no such case", err=True)
+    wanted = [name for name in known if fnmatchcase(name, only)]
+    _some(only, len(wanted))
+    if answered:
+        wanted = [name for name in wanted if name in given]
     verdicts = [
-        judge_case(solved, given.get(name, {}))
-        for name, solved in asked.solved.items()
-        if fnmatchcase(name, only)
+        judge_case(asked.solved[name], given.get(name, {}))
+        if name in asked.solved
+        else Verdict(name, obstacles=(f"{name}: {asked.damaged[name]}",))
+        for name in wanted
     ]
-    verdicts += [
-        Verdict(name, obstacles=(f"{name}: {why}",))
-        for name, why in asked.damaged.items()
-        if fnmatchcase(name, only)
-    ]
-    _some(only, len(verdicts))
     for obstacle in (line for verdict in verdicts for line in verdict.obstacles):
         click.echo(f"not judged: {obstacle}", err=True)
     click.echo("\n".join(report(settle(verdicts))))
