@@ -47,6 +47,18 @@ def test_the_kernel_can_be_chosen(stores, tmp_path):
     assert default == ntk != nngp
 
 
+def test_trajectories_of_an_image_that_is_left_out(stores, tmp_path):
+    output = tmp_path / "a.svg"
+    result = run("plot", "trajectories", stores / "both.h5", "-o", output, "--image", "3",
+                 "--diag-reg", "1e-4")  # fmt: skip
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == f"{output}: trajectories of {stores / 'both.h5'}\n"
+    assert output.stat().st_size > 5000
+    other = tmp_path / "b.svg"
+    run("plot", "trajectories", stores / "both.h5", "-o", other, "--diag-reg", "1e-4")
+    assert other.read_bytes() != output.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -55,6 +67,8 @@ def test_the_kernel_can_be_chosen(stores, tmp_path):
         (["gram", "cross.h5"], "cross.h5: holds kernels of x1 with x2; expected those of one set"),
         (["spectrum", "cross.h5"], "compute them without X2"),
         (["gram", "ntk.h5", "--get", "nngp"], 'ntk.h5: unknown kernel "nngp"; known: ntk'),
+        (["trajectories", "ntk.h5"], 'ntk.h5: unknown kernel "nngp"; known: ntk'),
+        (["trajectories", "both.h5", "--image", "18"], "image 18: there are 18, from 0 to 17"),
         (["gram", "ntk.h5", "-o", "a.jpg"], "a.jpg: a picture has the ending '.jpg'; expected"),
     ],
 )

@@ -11,6 +11,7 @@ from refntk.inference.curve import LearningCurve, learning_curve
 from refntk.inference.flow import GradientFlow
 from refntk.inference.gaussian import GaussianProcess
 from refntk.inference.iterative import IterativeRegression
+from refntk.inference.left_out import LeftOut, left_out
 from refntk.inference.regression import KernelRegression
 from refntk.inference.targets import class_targets
 
@@ -21,7 +22,9 @@ __all__ = [
     "IterativeRegression",
     "KernelRegression",
     "LearningCurve",
+    "LeftOut",
     "class_targets",
     "classify",
     "learning_curve",
+    "left_out",
 ]

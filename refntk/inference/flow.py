@@ -269,11 +269,36 @@ class GradientFlow:
         np.maximum(result, 0, out=result)
         return result if np.ndim(times) else result[0]
 
+    def latest(self) -> float:
+        """Find a finite time at which all is learned that rounding allows to learn.
+
+        Returns
+        -------
+        float
+            Ten times the time of the slowest mode, or the last time at which modes that are all
+            rounding do no harm.
+
+        Raises
+        ------
+        InputError
+            There was no `fit`.
+        """
+        need_fit(self, "eigenvalues")
+        rate, rounding = self._rate(), self._rounding()
+        if self.eigenvalues[0] <= rounding:
+            return float(0.99 * _UNDECIDED / (rate * max(rounding, -self.eigenvalues[0])))
+        return float(10 / (rate * self.eigenvalues[0]))
+
+    def _rate(self) -> float:
+        return self.learning_rate / (len(self.eigenvalues) if self.loss == "mean" else 1)
+
+    def _rounding(self) -> float:
+        """Eigenvalues below this cannot be told from zero."""
+        return float(np.finfo(np.float64).eps * self.eigenvalues[-1])
+
     def _growth(self, times: Float64Array) -> Float64Array:
         """(1 - e^(-eta w t)) / w for each time and eigenvalue, shape (T, N)."""
-        rate = self.learning_rate / (len(self.eigenvalues) if self.loss == "mean" else 1)
-        values = self.eigenvalues
-        rounding = np.finfo(np.float64).eps * values[-1]
+        rate, rounding, values = self._rate(), self._rounding(), self.eigenvalues
         if values[0] <= rounding and len(times):
             with np.errstate(over="ignore"):
                 exponent = rate * times.max() * max(rounding, -values[0])
