@@ -9,6 +9,7 @@ from refntk.cli.check import check
 from refntk.cli.compute import compute
 from refntk.cli.converge import converge
 from refntk.cli.data import data
+from refntk.cli.dynamics import dynamics
 from refntk.cli.env import env
 from refntk.cli.export import export
 from refntk.cli.info import info
@@ -57,6 +58,7 @@ for _command in (
     networks,
     data,
     spectral,
+    dynamics,
     oracle,
     verify,
     bench,

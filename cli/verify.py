@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from refntk.cli import options
 from refntk.cli.program import BadUse, Command, Fault, Program
 from refntk.cli.progress import ProgressBar
 
-__all__ = ["augmentation", "everything", "verify"]
+if TYPE_CHECKING:
+    from refntk.verify import Check
+
+__all__ = ["augmentation", "dynamics", "everything", "verify"]
 
 
 class _Verify(Program):
@@ -25,7 +31,8 @@ class _Verify(Program):
     epilog="""\b
 Examples:
   refntk verify
-  refntk verify augmentation sample:histology""",
+  refntk verify augmentation sample:histology
+  refntk verify dynamics""",
 )
 def verify() -> None:
     """Check on this machine what refntk promises; without COMMAND, everything in under a minute.
@@ -50,12 +57,36 @@ def everything() -> None:
     the fast code where that was not done before.
     """
     from refntk.verify import CHECKS
+
+    _run(CHECKS)
+
+
+@verify.command(
+    cls=Command,
+    short_help="Theorems on augmented and equivariant training, at finite width.",
+    epilog="""\b
+Example:
+  refntk verify dynamics""",
+)
+def dynamics() -> None:
+    """Run checks of the theorems of arXiv:2303.13458 on small networks, and print a table.
+
+    The gradients and Hessians of the nominal, augmented and equivariant risk at equivariant
+    parameters; that exact augmented training stays there; dimensions of the spaces of equivariant
+    layers; and a minimum that is stable for one risk and not for another.
+    """
+    from refntk.theorems import THEOREMS
+
+    _run(THEOREMS)
+
+
+def _run(checks: Sequence[Check]) -> None:
     from refntk.verify import verify as outcomes
 
-    width = max(len(check.name) for check in CHECKS)
+    width = max(len(check.name) for check in checks)
     click.echo(f"{'check':<{width}}  {'error':>8}  {'bound':>8}  {'time':>7}")
     failed = 0
-    for outcome in outcomes():
+    for outcome in outcomes(checks):
         error = "" if outcome.error is None else f"{outcome.error:.2g}"
         verdict = "ok" if outcome.passed else "FAILED"
         if outcome.skipped:
@@ -67,7 +98,7 @@ def everything() -> None:
         )
     if failed:
         raise Fault(
-            f"{failed} of {len(CHECKS)} checks failed; please report the table with the output of "
+            f"{failed} of {len(checks)} checks failed; please report the table with the output of "
             "`refntk env`"
         )
 

@@ -1,0 +1,162 @@
+"""`refntk dynamics`: nominal, augmented and equivariant training of finite networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from refntk.cli import options
+from refntk.cli.columns import echo_columns
+from refntk.cli.program import Command, Interrupted, Program, typed
+from refntk.cli.progress import ProgressBar
+
+__all__ = ["dynamics", "groups", "perm", "rot", "trans"]
+
+
+@click.group(
+    cls=Program,
+    short_help="Compare nominal, augmented and equivariant training at finite width.",
+    epilog="""\b
+Examples:
+  refntk dynamics rot -o rot.csv --plot rot.svg
+  refntk dynamics trans sample:digits --repeats 5 -o trans.csv
+  refntk verify dynamics""",
+)
+def dynamics() -> None:
+    """Training dynamics of augmented and equivariant networks (arXiv:2303.13458).
+
+    Perceptrons on whose layers a group acts start from equivariant parameters and are trained in
+    four ways: by the gradient as it is (nominal); by its mean over the group (augmented); by its
+    value at one random element of the group a step (random); and by its projection on the
+    equivariant parameters E (equivariant). Recorded are the risk and the distances from the start
+    and from E.
+    """
+
+
+def _options(steps: int, batch: int, rate: float) -> Callable[[Callable[..., Any]], Any]:
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in (
+            click.option("-q", "--quiet", is_flag=True, help="Show no progress bar."),
+            click.option("--overwrite", is_flag=True, help="Replace OUT.csv if it exists."),
+            click.option("--resume", is_flag=True, help="Go on with OUT.csv if it exists."),
+            click.option("--plot", metavar="FILE", help="Draw the distances: .svg, .pdf or .png."),
+            click.option(
+                "-o", "--output", required=True, metavar="OUT.csv",
+                help="The table to write, row by row; its first line records the settings.",
+            ),
+            click.option(
+                "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="S",
+                help="Seed of data, parameters and batches.",
+            ),
+            click.option(
+                "--rate", type=click.FloatRange(min=0, min_open=True), default=rate,
+                show_default=True, metavar="η", help="Learning rate.",
+            ),
+            click.option(
+                "--batch", type=options.positive, default=batch, show_default=True, metavar="B",
+                help="Samples a step, before augmentation.",
+            ),
+            click.option(
+                "--steps", type=options.positive, default=steps, show_default=True, metavar="T",
+                help="Steps of gradient descent.",
+            ),
+            click.option(
+                "--repeats", type=options.positive, default=5, show_default=True, metavar="R",
+                help="Runs from different parameters.",
+            ),
+        ):  # fmt: skip
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@dynamics.command(cls=Command, short_help="Graphs: is it connected? All permutations of 10 nodes.")
+@_options(steps=300, batch=100, rate=0.01)
+@click.pass_context
+def perm(ctx: click.Context, /, **given: Any) -> None:
+    """Train on graphs of a stochastic block model; augmented by 32 random permutations a step."""
+    _run(ctx, "perm", None, **given)
+
+
+@dynamics.command(cls=Command, short_help="Digits of 14×14 pixels, all 196 cyclic shifts.")
+@click.argument("data", default="sample:digits")
+@_options(steps=100, batch=10, rate=0.05)
+@click.pass_context
+def trans(ctx: click.Context, /, data: str, **given: Any) -> None:
+    """Train on DATA, digits of 28×28 pixels; augmented exactly by all shifts."""
+    _run(ctx, "trans", data, **given)
+
+
+@dynamics.command(cls=Command, short_help="Which pixels are the triangle's? Quarter turns.")
+@_options(steps=300, batch=100, rate=0.002)
+@click.pass_context
+def rot(ctx: click.Context, /, **given: Any) -> None:
+    """Train to segment triangles beside pentagons; augmented exactly by the four turns."""
+    _run(ctx, "rot", None, **given)
+
+
+@dynamics.command(cls=Command, short_help="Digits of 14×14 pixels, four groups, one architecture.")
+@click.argument("data", default="sample:digits")
+@_options(steps=100, batch=10, rate=0.05)
+@click.pass_context
+def groups(ctx: click.Context, /, data: str, **given: Any) -> None:
+    """Train on DATA with shifts, shifts along x, quarter turns, and shifts with quarter turns."""
+    _run(ctx, "groups", data, **given)
+
+
+def _run(
+    ctx: click.Context, name: str, data: str | None, repeats: int, steps: int, batch: int,
+    rate: float, seed: int, output: str, plot: str | None, resume: bool, overwrite: bool,
+    quiet: bool,
+) -> None:  # fmt: skip
+    from refntk.data import load_images, to_unit
+    from refntk.data.result_table import Table
+    from refntk.dynamics_study import (
+        EXPERIMENTS,
+        MODES,
+        Schedule,
+        dynamics_rows,
+        subsample,
+        summarize,
+    )
+    from refntk.errors import InputError
+    from refntk.plot.style import check_figure_path
+
+    if plot is not None:
+        check_figure_path(plot)
+    record: dict[str, Any] = {
+        "command": f"dynamics {name}", "repeats": repeats, "steps": steps, "batch": batch,
+        "rate": rate, "seed": seed,
+    }  # fmt: skip
+    digits = None
+    if data is not None:
+        images = load_images(data)
+        if images.labels is None:
+            raise InputError(f"{data}: has no labels; the classes of the digits are needed")
+        digits = subsample(to_unit(images.images)), images.labels
+        record["images"] = images.info.digest
+    schedule = Schedule(steps, batch, rate, every=max(1, steps // 20))
+    total = len(EXPERIMENTS[name]) * len(MODES) * repeats * steps
+    with Table(output, record, resume=resume, overwrite=overwrite) as table:
+        try:
+            with ProgressBar(total, quiet=quiet, unit="steps") as bar:
+                for row in dynamics_rows(
+                    name, schedule, repeats, seed, digits, tuple(table.rows), bar.update
+                ):
+                    table.append(row)
+        except KeyboardInterrupt:
+            again = typed(ctx) + ("" if resume else " --resume")
+            raise Interrupted(
+                f"interrupted; the rows that are finished are kept. To go on: {again}"
+            ) from None
+    echo_columns(summarize(table.rows))
+    click.echo(f"{output}: {len(table.rows)} rows")
+    if plot is not None:
+        from refntk.plot import save_figure
+        from refntk.plot.dynamics import plot_dynamics
+
+        save_figure(plot_dynamics(table.rows), plot)
+        click.echo(f"{plot}: picture of {output}")

@@ -1,0 +1,287 @@
+r"""The statements of arXiv:2303.13458 on augmented and equivariant training, as checks.
+
+O. Nordenfors, F. Ohlsson, A. Flinth, "Optimization dynamics of equivariant and augmented neural
+networks". Each check gives the errors it finds on small networks of the groups Perm, Trans, Rot,
+OneDTrans and TransRot; `refntk.verify.verify` runs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+
+from refntk.dynamics import (
+    EquivariantMlp,
+    Weights,
+    add,
+    augmented_gradient,
+    distance,
+    inner,
+    scale,
+)
+from refntk.nonlinearities import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Identity,
+    LeakyRelu,
+    MeanSquare,
+    Sigmoid,
+    Softmax,
+)
+from refntk.representations import (
+    PermutationGroup,
+    Projection,
+    Representation,
+    image_group,
+    mean_over_group,
+    symmetric_group,
+)
+from refntk.verify import Check
+
+__all__ = ["THEOREMS", "augmented_hessian", "drift", "splitting"]
+
+_SEED = 20230323
+_RATE = 0.01
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def _networks() -> Iterator[tuple[EquivariantMlp, Weights, FloatArray, FloatArray]]:
+    """Give a small network of each group with parameters, inputs and targets."""
+    rng = np.random.default_rng(_SEED)
+    perm = symmetric_group(4)
+    spaces = [Representation(perm, kind) for kind in ("pairs", "pairs", "trivial")]
+    nets = [EquivariantMlp(spaces, [Sigmoid(), Identity()], BinaryCrossEntropy())]
+    for name in ("rot", "trans", "onedtrans", "transrot"):
+        points = Representation(image_group(name, 4), "points")
+        answers = Representation(points.group, "trivial", 3)
+        nets.append(
+            EquivariantMlp(
+                [points, points, points, answers],
+                [LeakyRelu(), Softmax(), Identity()],
+                CrossEntropy(),
+            )
+        )
+    for net in nets:
+        x = rng.normal(size=(6, net.spaces[0].dimension))
+        outputs = net.spaces[-1].dimension
+        y: Any = rng.integers(0, 2, (6, 1)) * 1.0
+        if outputs > 1:
+            y = rng.dirichlet(np.ones(outputs), 6).astype(np.float64)
+        a: Weights = [(w, rng.normal(size=b.shape)) for w, b in net.draw(rng)]
+        yield net, a, x, y
+
+
+def _norm(a: Weights) -> float:
+    return float(np.sqrt(inner(a, a)))
+
+
+def _gradients() -> Iterator[float]:
+    """Proposition 1: ∇R_aug = Π_E ∇R = ∇R_eqv at equivariant points."""
+    for net, a, x, y in _networks():
+        fixed = net.project(a)
+        projected = net.project(net.gradient(fixed, x, y))
+        yield distance(augmented_gradient(net, fixed, x, y), projected) / _norm(projected)
+
+
+def augmented_hessian(
+    net: EquivariantMlp, a: Weights, v: Weights, x: FloatArray, y: FloatArray
+) -> Weights:
+    """Give ∇²R_aug(A) v at an equivariant point, mean_g ρ̄(g)⁻¹ ∇²R(A) ρ̄(g) v (Proposition 2).
+
+    Parameters
+    ----------
+    net : EquivariantMlp
+        Of a group that can be listed.
+    a, v : Weights
+        A point of E, and any direction.
+    x, y : array of float64
+
+    Returns
+    -------
+    Weights
+    """
+    parts = [
+        net.act(np.argsort(g), net.hessian_product(a, net.act(g, v), x, y))
+        for g in net.group.elements
+    ]
+    total = parts[0]
+    for part in parts[1:]:
+        total = add(total, part)
+    return scale(total, 1 / len(parts))
+
+
+def _hessians() -> Iterator[float]:
+    """Proposition 2, and that ∇²R_aug is ∇²R_eqv on E and does not mix E with its complement."""
+    for net, a, x, y in _networks():
+        fixed = net.project(a)
+        inside = net.project(a)
+        outside = add(a, inside, -1.0)
+        on_e = augmented_hessian(net, fixed, inside, x, y)
+        equivariant = net.project(net.hessian_product(fixed, inside, x, y))
+        yield distance(on_e, equivariant) / _norm(equivariant)
+        off_e = augmented_hessian(net, fixed, outside, x, y)
+        yield _norm(net.project(off_e)) / _norm(off_e)
+
+
+def drift(
+    net: EquivariantMlp,
+    a: Weights,
+    x: npt.NDArray[np.floating],
+    y: npt.NDArray[np.floating],
+    steps: int,
+    rate: float = _RATE,
+) -> float:
+    """Distance from E after exact augmented steps from a point of E, relative to the parameters.
+
+    Parameters
+    ----------
+    net : EquivariantMlp
+    a : Weights
+        Projected first.
+    x, y : array of float
+    steps : int
+    rate : float
+
+    Returns
+    -------
+    float
+        0 without rounding (Corollary 1).
+    """
+    a = net.project(a)
+    for _ in range(steps):
+        a = add(a, augmented_gradient(net, a, x, y), -rate)
+    return distance(a, net.project(a)) / _norm(a)
+
+
+def _drifts() -> Iterator[float]:
+    for net, a, x, y in _networks():
+        if net.group.order <= 24:
+            yield drift(net, a, x, y, steps=1000)
+
+
+def _projections() -> Iterator[float]:
+    rng = np.random.default_rng(_SEED)
+    for net, *_ in _networks():
+        source, target = net.spaces[:2]
+        matrix = rng.normal(size=(target.dimension, source.dimension))
+        elements = [
+            [space.act(g, np.eye(space.dimension)).T for g in net.group.elements]
+            for space in (target, source)
+        ]
+        yield np.abs(Projection(target, source)(matrix) - mean_over_group(matrix, *elements)).max()
+
+
+def _dimensions() -> Iterator[float]:
+    """Dimensions of E: Bell numbers for graphs, displacements for shifts, orbits of pairs."""
+    side = 6
+    perm = symmetric_group(6)
+    pairs, number = Representation(perm, "pairs"), Representation(perm, "trivial")
+    yield abs(Projection(pairs, pairs).dimension - 15)
+    yield abs(Projection(number, pairs).dimension - 2)
+    known = {
+        "trans": side**2,
+        "onedtrans": side**3,
+        "rot": side**4 // 4,
+        "transrot": (side**2 + 2 + 4 + 2) // 4,
+    }
+    for name, dimension in known.items():
+        image = Representation(image_group(name, side), "points")
+        yield abs(Projection(image, image).dimension - dimension)
+
+
+def splitting() -> tuple[float, float, float]:
+    """Find a strict minimum of R_eqv that R_aug leaves: two neurons that the group swaps.
+
+    Two sigmoids behind one input, whose swap is the group: equivariant parameters make them equal.
+    The target is a difference of two shifted sigmoids, a dip. The best equivariant network is a
+    strict local minimum of R_eqv, but splitting its neurons lowers R_aug, which is R here because
+    input and output do not move.
+
+    Returns
+    -------
+    gradient : float
+        Norm of the gradient at the point, 0 to rounding.
+    inside : float
+        Smallest curvature of R_eqv on E, positive.
+    outside : float
+        Smallest curvature of R_aug on the complement of E, negative.
+    """
+    swap = PermutationGroup("swap", (np.array([1, 0]),), 2)
+    number, neurons = Representation(swap, "trivial"), Representation(swap, "points")
+    net = EquivariantMlp([number, neurons, number], [Sigmoid(), Identity()], MeanSquare())
+    x = np.linspace(-3, 3, 25)[:, None]
+    y = 4 / (1 + np.exp(-2 * (x - 1.5))) - 4 / (1 + np.exp(-2 * (x + 1.5)))
+    a: Weights = [(np.ones((2, 1)), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))]
+    basis = _basis(a)
+    frame = np.array([_flat(net.project(v)) for v in basis])
+    values, vectors = np.linalg.eigh(frame)
+    on_e, off_e = vectors[:, values > 0.5], vectors[:, values < 0.5]
+
+    def at(place: FloatArray) -> Weights:
+        return _shaped(on_e @ place, a)
+
+    def slope(place: FloatArray) -> FloatArray:
+        return np.asarray(on_e.T @ _flat(net.gradient(at(place), x, y)))
+
+    def curvature(place: FloatArray) -> FloatArray:
+        return np.asarray(on_e.T @ _dense(net, at(place), x, y, basis) @ on_e)
+
+    found = minimize(  # type: ignore[call-overload]  # the stubs lack the method trust-exact
+        lambda place: net.risk(at(place), x, y),
+        on_e.T @ _flat(a),
+        jac=slope,
+        hess=curvature,
+        method="trust-exact",
+        options={"gtol": 1e-13},
+    )
+    a = at(found.x)
+    hessian = _dense(net, a, x, y, basis)
+    return (
+        float(np.linalg.norm(_flat(net.gradient(a, x, y)))),
+        float(np.linalg.eigvalsh(on_e.T @ hessian @ on_e)[0]),
+        float(np.linalg.eigvalsh(off_e.T @ hessian @ off_e)[0]),
+    )
+
+
+def _dense(
+    net: EquivariantMlp, a: Weights, x: FloatArray, y: FloatArray, basis: list[Weights]
+) -> FloatArray:
+    return np.array([_flat(net.hessian_product(a, v, x, y)) for v in basis])
+
+
+def _flat(a: Weights) -> FloatArray:
+    return np.concatenate([part.ravel() for pair in a for part in pair])
+
+
+def _shaped(flat: FloatArray, like: Weights) -> Weights:
+    parts = np.split(flat, np.cumsum([part.size for pair in like for part in pair])[:-1])
+    return [
+        (parts[2 * k].reshape(w.shape), parts[2 * k + 1].reshape(b.shape))
+        for k, (w, b) in enumerate(like)
+    ]
+
+
+def _basis(like: Weights) -> list[Weights]:
+    return [_shaped(row, like) for row in np.eye(len(_flat(like)))]
+
+
+def _splitting() -> Iterator[float]:
+    gradient, inside, outside = splitting()
+    yield gradient
+    yield 0.0 if inside > 1e-4 and outside < -1e-3 else float("inf")
+
+
+THEOREMS: tuple[Check, ...] = (
+    Check("projection on E = mean over the group", _projections, 1e-12),
+    Check("dimensions of E", _dimensions, 0.0),
+    Check("∇R_aug = Π∇R = ∇R_eqv on E", _gradients, 1e-12),
+    Check("∇²R_aug on E and on its complement", _hessians, 1e-12),
+    Check("1000 exact augmented steps stay in E", _drifts, 1e-12),
+    Check("a minimum of R_eqv that R_aug leaves", _splitting, 1e-10),
+)
+"""Checks of the theorems; E are the equivariant parameters, Π the projection on them."""
