@@ -279,14 +279,19 @@ class Projection:
         array of float64, shape (target.dimension, source.dimension)
             Each orbit has one normal coefficient; all orbits that meet a row contribute alike.
         """
-        rows = np.arange(len(self.labels))[:, None]
-        meets = np.unique(
-            np.stack(np.broadcast_arrays(rows, self.labels), -1).reshape(-1, 2), axis=0
-        )
-        rows_met = np.bincount(meets[:, 1], minlength=self.dimension)
-        orbits_a_row = len(meets) / len(self.labels)
-        deviation = np.sqrt(rows_met / (self._counts * orbits_a_row))
-        return np.asarray((rng.normal(size=self.dimension) * deviation)[self.labels])
+        return np.asarray((rng.normal(size=self.dimension) * self._deviation)[self.labels])
+
+    @cached_property
+    def _deviation(self) -> npt.NDArray[np.float64]:
+        """Standard deviation of each orbit's coefficient in `draw`."""
+        rows = np.broadcast_to(np.arange(len(self.labels))[:, None], self.labels.shape)
+        meets = coo_array(
+            (np.ones(rows.size, bool), (rows.ravel(), self.labels.ravel())),
+            (len(self.labels), self.dimension),
+        ).tocsr()
+        rows_met = np.bincount(meets.indices, minlength=self.dimension)
+        orbits_a_row = meets.nnz / len(self.labels)
+        return np.asarray(np.sqrt(rows_met / (self._counts * orbits_a_row)))
 
     def __call__(self, matrix: FloatArray) -> FloatArray:
         """Project a layer, Π_E A.

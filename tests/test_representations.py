@@ -132,10 +132,10 @@ def test_translations_project_on_circular_convolutions(rng, assert_close):
 def test_equivariant_layers_are_drawn_with_rows_of_norm_one(group, rng):
     for target, source in itertools.product(spaces(group), repeat=2):
         project = Projection(target, source)
-        layers = [project.draw(rng) for _ in range(2000)]
+        layers = [project.draw(rng) for _ in range(400)]
         assert np.abs(project(layers[0]) - layers[0]).max() < 1e-14
         squares = np.mean([np.square(layer).sum(axis=1) for layer in layers], axis=0)
-        assert abs(squares.mean() - 1) < 0.15
+        assert abs(squares.mean() - 1) < 0.3
 
 
 def reflection(angle):
