@@ -14,6 +14,7 @@ from refntk.cli.env import env
 from refntk.cli.export import export
 from refntk.cli.info import info
 from refntk.cli.learning_curve import learning_curve
+from refntk.cli.merge import merge
 from refntk.cli.networks import networks
 from refntk.cli.oracle import oracle
 from refntk.cli.plot import plot
@@ -51,6 +52,7 @@ for _command in (
     info,
     check,
     export,
+    merge,
     predict,
     learning_curve,
     plot,

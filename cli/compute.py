@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -42,6 +43,7 @@ Examples:
   refntk compute mine.toml data.npz::test_images data.npz::train_images -o k.h5 --get ntk
   refntk compute gcnn-paper tiles/ -o tiles.h5 --limit 900 --size 32 --dtype float32 --resume
   refntk compute gcnn-paper tiles/ -o tiles.h5 --resume --scheduler tcp://head-node:8786
+  refntk compute gcnn-paper tiles/ -o tiles-3.shard --resume --shard 3/64
   refntk info histology.h5
 
 Ctrl-C, a kill or a power cut costs the tiles of the last seconds: the same command with
@@ -108,6 +110,13 @@ Ctrl-C, a kill or a power cut costs the tiles of the last seconds: the same comm
     "and 1 by default.",
 )
 @click.option(
+    "--shard",
+    callback=options.read_share,
+    metavar="I/N",
+    help="Compute the I-th of N shares of the tiles only, into a file for `refntk merge`, which "
+    "joins all N of them.",
+)
+@click.option(
     "--tile",
     type=options.positive,
     metavar="N",
@@ -131,6 +140,7 @@ def compute(
     method: str,
     threads: int | None,
     scheduler: str | None,
+    shard: tuple[int, int] | None,
     tile: int | None,
     quiet: bool,
 ) -> None:
@@ -142,7 +152,7 @@ def compute(
     """
     from refntk.data.inputs import load_inputs
     from refntk.data.kernel_format import KernelDescription
-    from refntk.data.store import KernelWriter
+    from refntk.data.store import KernelWriter, ShardWriter
     from refntk.evaluate import Job
     from refntk.network import load_network
 
@@ -173,13 +183,15 @@ def compute(
         x2=inputs.info2,
         preprocessing=inputs.preprocessing,
     )
-    with KernelWriter(output, description, resume=resume, overwrite=overwrite) as writer:
+    begin = KernelWriter if shard is None else partial(ShardWriter, share=shard)
+    with begin(output, description, resume=resume, overwrite=overwrite) as writer:
         if writer.stale is not None:
             stale = f"its lock was left behind by {writer.stale}, which is gone"
             click.echo(f"{output}: {stale}", err=True)
         _compute(job, writer, scheduler, quiet)
     written = ", ".join(f"{name} {job.shape} {job.dtype}" for name in job.get)
-    click.echo(f"{output}: {written}")
+    of = "" if shard is None else f"shard {shard[0]}/{shard[1]} of "
+    click.echo(f"{output}: {of}{written}")
 
 
 def _compute(job: Job, writer: KernelWriter, scheduler: str | None, quiet: bool) -> None:

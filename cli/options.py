@@ -20,6 +20,7 @@ __all__ = [
     "method",
     "positive",
     "quiet",
+    "read_share",
     "seed",
     "size",
     "standardize",
@@ -45,6 +46,36 @@ class Word(click.Choice[str]):
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
         """Name the wrong word, the nearest right one and all of them."""
         return unknown(self._what, value, self.choices)
+
+
+def read_share(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """Read I/N, the I-th of N shares; the callback of an option.
+
+    Parameters
+    ----------
+    ctx, param
+        Of click.
+    value : str or None
+
+    Returns
+    -------
+    (int, int) or None
+
+    Raises
+    ------
+    click.BadParameter
+        It is something else.
+    """
+    if value is None:
+        return None
+    first, slash, second = value.partition("/")
+    numbers = slash and first.isdecimal() and second.isdecimal()
+    if not numbers or not 1 <= int(first) <= int(second):
+        message = f"{value!r}: expected I/N with I from 1 to N, such as 3/64"
+        raise click.BadParameter(message, ctx, param)
+    return int(first), int(second)
 
 
 positive = click.IntRange(min=1)

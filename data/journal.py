@@ -292,7 +292,9 @@ def _read_header(fd: int, path: Path) -> tuple[KernelRecord, int]:
     """Record of a journal, and where its slots begin."""
     head = os.pread(fd, _HEADER.size, 0)
     if not head.startswith(_FAMILY):
-        raise StoreError(f"{path}: is no journal of refntk; expected one that was left behind")
+        raise StoreError(
+            f"{path}: is no journal of refntk; expected a shard, or what a run left behind"
+        )
     if not head.startswith(_MAGIC):
         raise StoreError(
             f"{path}: has a format that this refntk does not know, expected {_MAGIC.decode()}; use "

@@ -14,7 +14,7 @@ import numpy as np
 from refntk.data.imageset import InputInfo
 from refntk.data.kernel_format import KernelDescription
 
-__all__ = ["KernelRecord", "differences"]
+__all__ = ["KernelRecord", "differences", "share_text"]
 
 _SHOWN = 3
 
@@ -32,12 +32,15 @@ class KernelRecord:
         When: ISO 8601, UTC.
     run : str
         32 hexadecimal digits, drawn at random: no tile of another run is ever taken for one of it.
+    share : (int, int), optional
+        I and N of a run that computes the I-th of N shares of the tiles only.
     """
 
     description: KernelDescription
     refntk_version: str
     created: str
     run: str
+    share: tuple[int, int] | None = None
 
     def to_bytes(self) -> bytes:
         """Write the record as JSON."""
@@ -50,7 +53,11 @@ class KernelRecord:
             for info in (self.description.x1, self.description.x2)
         )
         fields["preprocessing"] = dict(self.description.preprocessing)
-        about = {"refntk_version": self.refntk_version, "created": self.created, "run": self.run}
+        about: dict[str, Any] = {
+            "refntk_version": self.refntk_version, "created": self.created, "run": self.run
+        }  # fmt: skip
+        if self.share is not None:
+            about["share"] = self.share
         return json.dumps(about | {"description": fields}).encode()
 
     @classmethod
@@ -74,6 +81,9 @@ class KernelRecord:
         about = json.loads(data)
         fields = about.pop("description")
         fields["kernels"] = tuple(fields["kernels"])
+        if "share" in about:
+            first, second = about["share"]
+            about["share"] = int(first), int(second)
         for name in ("x1", "x2"):
             fields[name] = None if fields[name] is None else _input(fields[name])
         return cls(description=KernelDescription(**fields), **about)
@@ -143,6 +153,26 @@ def differences(there: KernelDescription, here: KernelDescription) -> list[str]:
     elif there.x2 is not None and here.x2 is not None:
         found += _images("X2", there.x2, here.x2)
     return found + _preparation(there.preprocessing, here.preprocessing)
+
+
+def share_text(share: tuple[int, int] | None) -> str:
+    """Write a share as a person does.
+
+    Parameters
+    ----------
+    share : (int, int) or None
+        Number and count, or everything.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> share_text((3, 64)), share_text(None)
+    ('3/64', 'all')
+    """
+    return "all" if share is None else f"{share[0]}/{share[1]}"
 
 
 def _network(about: KernelDescription) -> str:

@@ -18,7 +18,7 @@ from refntk.data.assembly import assemble
 from refntk.data.journal import Journal
 from refntk.data.kernel_format import KernelDescription
 from refntk.data.kernel_reader import open_kernel
-from refntk.data.kernel_record import KernelRecord, differences
+from refntk.data.kernel_record import KernelRecord, differences, share_text
 from refntk.data.limits import one_line, size_text
 from refntk.data.lock import Holder, Lock
 from refntk.errors import RefntkError, StoreError
@@ -54,6 +54,8 @@ class KernelWriter:
         Whether the kernel file is there and is the one described.
     stale : Holder or None
         Who held the lock before and died with it.
+    share : (int, int) or None
+        See `refntk.data.shards.ShardWriter`.
 
     Raises
     ------
@@ -70,6 +72,9 @@ class KernelWriter:
     ...         writer.write(tile, job.block(tile))
     ...     writer.finish()
     """
+
+    share: tuple[int, int] | None = None
+    _again = "continue with --resume"
 
     def __init__(
         self,
@@ -135,6 +140,7 @@ class KernelWriter:
             version("refntk"),
             datetime.now(UTC).isoformat(timespec="seconds"),
             secrets.token_hex(16),
+            self.share,
         )
         if self.path.exists() and (resume or not self._overwrite):
             self._meet_finished(here, resume, place.exists())
@@ -162,14 +168,20 @@ class KernelWriter:
             )
         if self._overwrite and begun:
             return
-        with open_kernel(self.path) as kernel:
-            there = kernel.record
-        self._refuse_others(self.path, there)
+        self._refuse_others(self.path, self._finished())
         self.complete = True
+
+    def _finished(self) -> KernelRecord:
+        """Read what the finished file of the target's name is."""
+        with open_kernel(self.path) as kernel:
+            return kernel.record
 
     def _refuse_others(self, place: Path, there: KernelRecord) -> None:
         """Refuse to continue what would not become the kernel that is asked for."""
         found = differences(there.description, self.description)
+        if there.share != self.share:
+            old, new = (share_text(share) for share in (there.share, self.share))
+            found.append(f"tiles: {old} there, {new} here")
         if there.refntk_version != version("refntk"):
             found.append(f"refntk: {there.refntk_version} there, {version('refntk')} here")
         if found:
@@ -181,16 +193,24 @@ class KernelWriter:
 
     def _check_room(self, place: Path) -> None:
         """Refuse a disk that has no room for the journal and the file."""
-        about = self.description
-        journal = about.nbytes // 2 if about.symmetric else about.nbytes
-        there = place.stat().st_size if self._journal is not None else 0
-        needed = about.nbytes + max(0, journal - there)
+        needed = self._needed(place.stat().st_size if self._journal is not None else 0)
         free = shutil.disk_usage(self.path.parent).free
         if needed > free:
             raise StoreError(
                 f"{self.path}: the kernels need {size_text(needed)} while they are computed, the "
                 f"disk has {size_text(free)} left; free some space or choose another place"
             )
+
+    def _needed(self, there: int) -> int:
+        """Bytes of the journal that are still to come, and of the file."""
+        about = self.description
+        journal = about.nbytes // 2 if about.symmetric else about.nbytes
+        return about.nbytes + max(0, journal - there)
+
+    def _tiles(self) -> list[Tile]:
+        """All tiles that this writer is for."""
+        about = self.description
+        return cut(about.shape, about.tile, about.symmetric)
 
     def missing(self) -> list[Tile]:
         """List the tiles that are not done, in the order in which they are best computed.
@@ -203,9 +223,8 @@ class KernelWriter:
         """
         if self._journal is None:
             return []
-        about, done = self.description, self._journal.done
-        tiles = cut(about.shape, about.tile, about.symmetric)
-        return [tile for tile in tiles if not done[self._number(tile)]]
+        done = self._journal.done
+        return [tile for tile in self._tiles() if not done[self._number(tile)]]
 
     def write(self, tile: Tile, blocks: Mapping[str, NDArray[Any]]) -> None:
         """Write one tile. It is on the disk some seconds later at the latest.
@@ -257,11 +276,14 @@ class KernelWriter:
             )
         with self._worded():
             journal.sync()
-            assemble(self.path, self._beside(".new"), journal.record, journal, progress)
+            self._conclude(journal, progress)
         self.complete = True
         # From here on nothing can be lost: what cannot be removed is recognised by --resume.
         with contextlib.suppress(OSError):
             journal.remove()
+
+    def _conclude(self, journal: Journal, progress: Callable[[], None]) -> None:
+        assemble(self.path, self._beside(".new"), journal.record, journal, progress)
 
     def close(self) -> None:
         """Put the tiles on the disk and let go; a journal without tiles is removed."""
@@ -329,7 +351,7 @@ class KernelWriter:
             raise StoreError(
                 f"{self.path}: writing failed ({one_line(error)}); "
                 + (self.kept_text or "nothing was kept")
-                + ": free some space or mend the disk, and continue with --resume"
+                + f": free some space or mend the disk, and {self._again}"
             ) from error
 
     def __enter__(self) -> Self:
