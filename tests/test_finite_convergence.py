@@ -128,6 +128,7 @@ def test_the_picture(rng):
         np.testing.assert_array_equal(
             chance.get_ydata(), [row.kernels[name].chance for row in result.rows]
         )
+        assert chance.get_label() == f"{name.upper()}: by chance alone"
         slope = result.slopes[name]
         assert curve.get_label().startswith(f"{name.upper()}: slope {slope.value:.2f} [")
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")

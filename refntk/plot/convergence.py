@@ -56,7 +56,13 @@ def plot_convergence(convergence: Convergence, title: str | None = None) -> Figu
         axes.fill_between(widths, lows, highs, color=colour, alpha=0.2, linewidth=0)
         chance = [row.kernels[name].chance for row in rows]
         axes.plot(
-            widths, chance, color=colour, marker="", linestyle=line.get_linestyle(), linewidth=0.7
+            widths,
+            chance,
+            label=f"{name.upper()}: by chance alone",
+            color=colour,
+            linestyle=line.get_linestyle(),
+            linewidth=0.7,
+            marker="",
         )
     axes.set(
         xscale="log",
