@@ -103,6 +103,13 @@ Ctrl-C, a kill or a power cut costs the tiles of the last seconds: the same comm
 @options.method
 @options.threads
 @click.option(
+    "--device-memory",
+    type=options.positive,
+    metavar="MB",
+    help="With the backend cupy, take at most so much of a graphics processor's memory, in units "
+    "of 2**20 bytes.  [default: 2048]",
+)
+@click.option(
     "--scheduler",
     metavar="WHERE",
     help="Compute on the workers of a dask scheduler, tcp://HOST:PORT or tls://HOST:PORT, or on N "
@@ -139,6 +146,7 @@ def compute(
     backend: str,
     method: str,
     threads: int | None,
+    device_memory: int | None,
     scheduler: str | None,
     shard: tuple[int, int] | None,
     tile: int | None,
@@ -170,6 +178,7 @@ def compute(
         method=method,
         threads=threads if scheduler is None else threads or 1,
         tile=tile,
+        device_memory=device_memory and device_memory * 2**20,
     )
     description = KernelDescription(
         network=net.to_toml(),

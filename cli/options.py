@@ -95,7 +95,8 @@ backend: _Decorator = click.option(
     type=Word("backend", "numba", "numpy", "cupy"),
     default="numba",
     show_default=True,
-    help="What computes: compiled code; or the literal recursion, slow, in NumPy or in CuPy.",
+    help="What computes: numba on processors, cupy on a graphics processor; or numpy, the literal "
+    "recursion, which is slow.",
 )
 
 method: _Decorator = click.option(

@@ -20,14 +20,17 @@ from typing import TypeVar
 
 import numpy as np
 
+from refntk.backends import get_backend
 from refntk.evaluate import DTYPES, KERNELS, Job, default_threads, kernel
 from refntk.layers import Conv, GlobalAvgPool, Layer, Relu
 from refntk.network import Network, preset
 
-__all__ = ["Measurement", "command_memory", "measurements"]
+__all__ = ["Measurement", "command_memory", "device_measurements", "measurements"]
 
 _DEPTH = 5
 _ROWS = 4  # images x in a measurement of a single thread
+_DEVICE_ROWS = 64  # images x, and x', in a measurement of a graphics processor
+_DEVICE_SIZE = 32  # of these images
 _SEED = 0
 _Name = TypeVar("_Name")
 
@@ -72,6 +75,49 @@ def measurements(threads: int | None = None, full: bool = True) -> Iterator[Meas
     yield from _networks(count)
     if full:
         yield from _processes()
+
+
+def device_measurements(threads: int | None = None) -> Iterator[Measurement]:
+    """Measure a graphics processor beside its arithmetic ceiling and the processors.
+
+    Parameters
+    ----------
+    threads : int, optional
+        Of the processors. Default: all.
+
+    Yields
+    ------
+    Measurement
+
+    Raises
+    ------
+    MissingBackendError
+        There is no CuPy, driver or device.
+    DeviceError
+        The device fails.
+    """
+    count = threads or default_threads()
+    get_backend("cupy")  # says what is missing
+    peak = import_module("refntk.backends.cupy.peak")
+    yield Measurement("graphics processor", peak.device_name())
+    for dtype in reversed(DTYPES):
+        for get in ("both", "nngp"):
+            race = {
+                "cupy": _timed(_block(_DEVICE_SIZE, dtype, get, _DEVICE_ROWS, 1, "cupy")),
+                "numba": _timed(_block(_DEVICE_SIZE, dtype, get, _ROWS, count)),
+            }
+            times = _race(race, 5)
+            entries = _DEVICE_SIZE**4 * _DEPTH
+            value = times["cupy"] / (_DEVICE_ROWS**2 * entries)
+            processors = times["numba"] / (_ROWS * _lanes(dtype) * entries)
+            ceiling = peak.ceiling(dtype, get == "both")
+            share = f"{ceiling / value:.0%} of its ceiling" if ceiling else "ceiling unknown"
+            names = "NNGP + NTK" if get == "both" else "NNGP alone"
+            yield Measurement(
+                f"{dtype}, {names}, {_DEVICE_SIZE}x{_DEVICE_SIZE}, cupy",
+                f"{value * 1e9:.5f} ns per entry and layer",
+                f"{share}, {processors / value:.0f} x faster than {count} threads",
+            )
 
 
 def _entries(inner_loop_time: Callable[[str, bool], float]) -> Iterator[Measurement]:
@@ -160,10 +206,13 @@ def _network() -> Network:
     return Network([*layers * _DEPTH, GlobalAvgPool()])
 
 
-def _block(size: int, dtype: str, get: str, rows: int, threads: int) -> Callable[[], object]:
-    """Prepare kernels between `rows` images and as many as there are lanes."""
+def _block(
+    size: int, dtype: str, get: str, rows: int, threads: int, backend: str = "numba"
+) -> Callable[[], object]:
+    """Prepare kernels between `rows` images and as many as there are lanes, or rows again."""
+    columns = _lanes(dtype) if backend == "numba" else rows
     job = Job(
-        _network(), _images(rows, size), _images(_lanes(dtype), size),
+        _network(), _images(rows, size), _images(columns, size), backend=backend,
         get=KERNELS if get == "both" else get, dtype=dtype, threads=threads,
     )  # fmt: skip
     return lambda: [job.block(tile) for tile in job.tiles]

@@ -1,11 +1,32 @@
 """`refntk bench`."""
 
+import sys
+
 import pytest
 from click.testing import CliRunner
 
 import refntk.bench
 from refntk.bench import Measurement
 from refntk.cli import main
+
+
+def test_a_graphics_processor(monkeypatch):
+    def device_measurements(threads=None):
+        yield Measurement("graphics processor", f"one, and {threads} threads")
+
+    monkeypatch.setattr(refntk.bench, "device_measurements", device_measurements)
+    result = CliRunner().invoke(main, ["bench", "--backend", "cupy", "--threads", "3"])
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.split("  ")[0] == "graphics processor"
+    assert result.stdout.endswith("one, and 3 threads\n")
+
+
+def test_without_a_graphics_processor(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    result = CliRunner().invoke(main, ["bench", "--backend", "cupy"])
+    assert result.exit_code == 2
+    assert "the backend cupy cannot be used here" in result.stderr
+    assert result.stdout == ""
 
 
 @pytest.fixture

@@ -329,6 +329,11 @@ def test_a_backend_that_is_not_installed(monkeypatch, x1, out, backend, package,
     refused(result, out, f"the backend {backend}", "install", extra)
 
 
+def test_device_memory_for_a_backend_without_a_device(x1, out):
+    result = run("gcnn-paper", x1, "-o", out, "--device-memory", "5")
+    refused(result, out, "device_memory", "the backend numba takes none")
+
+
 def test_an_input_that_is_not_there(tmp_path, out):
     result = run("gcnn-paper", tmp_path / "nothing.npy", "-o", out)
     refused(result, out, "nothing.npy")

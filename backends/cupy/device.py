@@ -75,7 +75,7 @@ def device_errors(cupy: Any) -> Iterator[None]:
             f"out of device memory ({_line(error)}): end what else runs on the device, or use "
             "smaller tiles or images"
         ) from error
-    except cupy.cuda.compiler.CompileException as error:
+    except (cupy.cuda.compiler.CompileException, cupy.cuda.nvrtc.NVRTCError) as error:
         raise DeviceError(
             f"the CUDA sources cannot be compiled for this device ({_line(error)}): please report "
             "it with the output of refntk env"

@@ -22,9 +22,23 @@ __device__ __forceinline__ double fused(double a, double b, double c) { return f
 __device__ __forceinline__ float square_root(float a) { return sqrtf(a); }
 __device__ __forceinline__ double square_root(double a) { return sqrt(a); }
 
+// Root of u = 1 - rho. In single precision a Newton step on the device's estimate of 1/sqrt(u), which rounds as sqrtf does
+// but for a rare last bit, without its branch for the smallest numbers: what they are does not matter.
+__device__ __forceinline__ double angle_root(double u) { return sqrt(u); }
+__device__ __forceinline__ float angle_root(float u)
+{
+    const float above = max(u, 1e-30f), estimate = rsqrtf(above), root = above * estimate;
+    return fmaf(fmaf(-root, root, above), 0.5f * estimate, root);
+}
+
 // Root of a variance after the convolution and before the Relu, and its reciprocal, or 0 where the variance is 0.
 template <class T> struct __align__(2 * sizeof(T)) Root {
     T root, reciprocal;
+};
+
+// D, and Theta or, below the first step, S.
+template <class T> struct __align__(2 * sizeof(T)) Cell {
+    T distance, second;
 };
 
 template <class T> struct Entry {
@@ -45,7 +59,7 @@ __device__ __forceinline__ Entry<T> activate(T distance, T sum, T tangent, Root<
     const bool near = activation == NONNEGATIVE || u <= T(1);
     T w = near ? u : fused(-delta, delta, sum) * inverse;
     w = w > T(0) ? w : T(0);
-    const T tau = square_root(w);
+    const T tau = angle_root(w);
     const T cap = (w * tau) * segment(w);
     Entry<T> entry;
     entry.distance = fused(scale, (near ? w : T(1)) - cap, T(0.5) * (delta * delta));
@@ -63,6 +77,7 @@ template <class T>
 __device__ __forceinline__ void pixel(const T* one, const T* two, int channels, int stride, T& distance, T& sum, T& product)
 {
     distance = sum = product = T(0);
+#pragma unroll 1
     for (int c = 0; c < channels; ++c) {
         const T a = one[c * stride], b = two[c * stride];
         distance = fused(a - b, a - b, distance);
@@ -85,7 +100,9 @@ __device__ __forceinline__ void block_sum(double* memory, int thread, int count,
         }
         count = kept;
     }
-    nngp = memory[0];
-    ntk = memory[1];
+    if (thread == 0) {
+        nngp = memory[0];
+        ntk = memory[1];
+    }
     __syncthreads();
 }

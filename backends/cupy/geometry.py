@@ -15,6 +15,7 @@ import numpy.typing as npt
 from refntk.reduction import Plan, Step
 
 __all__ = [
+    "HELD_THREADS",
     "LINEAR",
     "MARCH_THREADS",
     "NONNEGATIVE",
@@ -34,9 +35,11 @@ MARCH_THREADS = 512
 SWEEP_THREADS = 256
 """Threads of a block, at most."""
 
-_STRIP = 8  # rows that a thread takes in turn: a multiple of the window, to read few rows twice
+HELD_THREADS = {4: 768, 8: 512}
+"""Threads of `march` that a multiprocessor holds, by the bytes of a number: their registers fit."""
+
+_STRIP = 8  # rows that a thread takes in turn, at least: more than the window, to read few twice
 _SLICES = 16  # classes of displacements that a block takes side by side, at most
-_HELD_THREADS = {4: 768, 8: 640}  # of a multiprocessor, for the registers of `march` in a precision
 _RESERVED = 1024  # bytes of shared memory that the system takes for each block
 _SIDES = (1, 3, 5, 7)  # of the filters for which `march` is compiled
 
@@ -243,25 +246,29 @@ def _march(
     halo = margin * (height + margin + width)  # as Frame::halo_cells has it
     if field > 2**16 or height * width > 2**14 - 1 or width > MARCH_THREADS:
         return None
-    strips = max(1, min(-(-height // _STRIP), MARCH_THREADS // width))
-    strip = -(-height // strips)
-    crew = -(-height // strip) * width
     classes = width if pooled else 1
 
-    def memory(slices: int) -> int:
+    def memory(slices: int, crew: int) -> int:
         return max(slices * (4 * field * itemsize + 4 * halo), 16 * slices * crew)
 
-    def resident(slices: int) -> tuple[int, int]:
-        blocks = limits.multiprocessor // (memory(slices) + _RESERVED)
-        return min(_HELD_THREADS[itemsize], blocks * slices * crew), slices
+    def resident(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        strip, slices, crew = shape
+        fitting = limits.multiprocessor // (memory(slices, crew) + _RESERVED)
+        blocks = min(fitting, max(1, HELD_THREADS[itemsize] // (slices * crew)))
+        return blocks * slices * crew, -strip, slices
 
-    most = min(_SLICES, classes, MARCH_THREADS // crew)
-    fitting = [s for s in range(1, most + 1) if memory(s) + _RESERVED <= limits.block]
-    if not fitting:
+    shapes = []
+    for strips in range(1, max(1, min(-(-height // _STRIP), MARCH_THREADS // width)) + 1):
+        strip = -(-height // strips)
+        crew = -(-height // strip) * width
+        for slices in range(1, min(_SLICES, classes, MARCH_THREADS // crew) + 1):
+            if memory(slices, crew) + _RESERVED <= limits.block:
+                shapes.append((strip, slices, crew))
+    if not shapes:
         return None
-    slices = max(fitting, key=resident)
+    strip, slices, crew = max(shapes, key=resident)
     sizes = sizes._replace(
         field=field, slices=slices, strip=strip, classes_y=height if pooled else 1,
         classes_x=classes, first_y=0, first_x=0,
     )  # fmt: skip
-    return sizes, slices * crew, memory(slices)
+    return sizes, slices * crew, memory(slices, crew)

@@ -55,27 +55,31 @@ template <int R> struct Frame {
     }
 };
 
-// Sum of SIDE neighbours in a row.
-template <int SIDE, class T> __device__ __forceinline__ T row_sum(const T* p)
-{
-    T sum = p[-(SIDE / 2)];
-#pragma unroll
-    for (int b = 1; b < SIDE; ++b)
-        sum += p[b - SIDE / 2];
-    return sum;
-}
-
-// Row sums of the last SIDE rows of one column.
+// Row sums of the last SIDE rows of one column, of D and, where asked for, of the second field.
 template <int SIDE, class T> struct Ring {
-    T rows[SIDE];
-    __device__ __forceinline__ void push(const T* p)
+    T distance[SIDE], second[SIDE];
+
+    template <bool BOTH> __device__ __forceinline__ void push(const Cell<T>* p)
     {
+        constexpr int R = SIDE / 2;
 #pragma unroll
-        for (int a = 0; a + 1 < SIDE; ++a)
-            rows[a] = rows[a + 1];
-        rows[SIDE - 1] = row_sum<SIDE>(p);
+        for (int a = 0; a + 1 < SIDE; ++a) {
+            distance[a] = distance[a + 1];
+            second[a] = second[a + 1];
+        }
+        Cell<T> sum = p[-R];
+#pragma unroll
+        for (int b = 1; b < SIDE; ++b) {
+            const Cell<T> cell = p[b - R];
+            sum.distance += cell.distance;
+            if (BOTH)
+                sum.second += cell.second;
+        }
+        distance[SIDE - 1] = sum.distance;
+        second[SIDE - 1] = sum.second;
     }
-    __device__ __forceinline__ T sum() const
+
+    __device__ static __forceinline__ T sum(const T (&rows)[SIDE])
     {
         T total = rows[0];
 #pragma unroll
@@ -85,14 +89,60 @@ template <int SIDE, class T> struct Ring {
     }
 };
 
+// A step as one thread sees it: where its column begins in the slices, and in the maps.
+template <class T> struct Track {
+    const Cell<T>* in; // the first row of its first window
+    Cell<T>* out;
+    const Root<T>*roots1, *roots2;
+    int rows, pitch, width, activation;
+    T weight, bias;
+    bool first, last;
+};
+
+// Takes one column through a step. MIDDLE: neither the first step nor the last, and a Relu; it is where the time goes.
+template <class T, bool NTK, int SIDE, bool MIDDLE>
+__device__ __forceinline__ void advance(const Track<T>& column, double& nngp, double& ntk)
+{
+    constexpr bool both = NTK || !MIDDLE;
+    const Cell<T>* below = column.in;
+    Cell<T>* above = column.out;
+    Ring<SIDE, T> ring{};
+    for (int a = 0; a + 1 < SIDE; ++a, below += column.pitch)
+        ring.template push<both>(below);
+    int place = 0;
+#pragma unroll (MIDDLE && SIDE == 3 ? 3 : 1)
+    for (int y = 0; y < column.rows; ++y, place += column.width) {
+        ring.template push<both>(below);
+        const T distance = column.weight * Ring<SIDE, T>::sum(ring.distance);
+        const T second = both ? column.weight * Ring<SIDE, T>::sum(ring.second) : T(0);
+        const Root<T> one = column.roots1[place], two = column.roots2[place];
+        if (MIDDLE) {
+            const Entry<T> entry = activate<T, NTK>(distance, T(0), second, one, two, NONNEGATIVE);
+            *above = {entry.distance, entry.tangent};
+        } else {
+            const T tangent = column.first ? T(0) : second, sum = second + T(4) * column.bias; // E[(2 b)^2]
+            const Entry<T> entry = activate<T, NTK>(distance, sum, tangent, one, two, column.activation);
+            if (column.last) {
+                nngp += double(entry.kernel);
+                if (NTK)
+                    ntk += double(entry.tangent);
+            } else {
+                *above = {entry.distance, entry.tangent};
+            }
+        }
+        below += column.pitch;
+        above += column.pitch;
+    }
+}
+
 template <class T, bool NTK, int SIDE>
-__global__ void __launch_bounds__(MARCH_THREADS, 1) march(
+__global__ void __launch_bounds__(sizeof(T) == 4 ? HELD_THREADS_4 : HELD_THREADS_8, 1) march(
     const T* __restrict__ pixels1, const T* __restrict__ pixels2, const T* __restrict__ maps1,
     const T* __restrict__ maps2, const int* __restrict__ sizes, const int* __restrict__ table,
     const T* __restrict__ weights, const T* __restrict__ biases, double* __restrict__ partial)
 {
     constexpr int R = SIDE / 2;
-    DYNAMIC_SHARED(T, memory);
+    DYNAMIC_SHARED(Cell<T>, memory);
     const int row = blockIdx.z, column = blockIdx.y, order = sizes[ORDER], steps = sizes[STEPS];
     if (row + sizes[SKIP] > column / order)
         return;
@@ -108,8 +158,10 @@ __global__ void __launch_bounds__(MARCH_THREADS, 1) march(
     const int strip = sizes[STRIP], crew = (height + strip - 1) / strip * width;
     const int slice = threadIdx.x / crew, worker = threadIdx.x % crew, x = worker % width;
     const int top = worker / width * strip, bottom = min(top + strip, height), halo = frame.halo_cells();
-    T* const mine = memory + slice * 4 * field; // input D, Theta or S; output D, Theta or S
-    unsigned* const cells = reinterpret_cast<unsigned*>(memory + slices * 4 * field) + slice * halo;
+    // Rows of x' pass its lower edge here; a column is cut there, whether or not there is a wall.
+    const int cut = height - frame.dy;
+    Cell<T>* const mine = memory + slice * 2 * field; // the input of a step, and its output
+    unsigned* const cells = reinterpret_cast<unsigned*>(memory + slices * 2 * field) + slice * halo;
     double nngp = 0, ntk = 0;
 
     for (int first = 0; first < classes; first += slices) {
@@ -119,84 +171,68 @@ __global__ void __launch_bounds__(MARCH_THREADS, 1) march(
         if (active) {
 #pragma unroll 1
             for (int y = top; y < bottom; ++y) {
-                const int y2 = y + frame.dy - (y >= height - frame.dy ? height : 0);
-                T* const at = mine + frame.line(y) * pitch + place;
+                const int y2 = y + frame.dy - (y >= cut ? height : 0);
+                Cell<T>& cell = mine[frame.line(y) * pitch + place];
                 T product;
-                pixel(pixels1 + y * width + x, pixels2 + y2 * width + x2, channels, area, at[0], at[field], product);
+                pixel(
+                    pixels1 + y * width + x, pixels2 + y2 * width + x2, channels, area, cell.distance, cell.second,
+                    product);
             }
 #pragma unroll 1
             for (int cell = worker; cell < halo; cell += crew) {
                 const unsigned code = cells[cell] = frame.halo(cell);
                 if (!frame.wrap) {
-                    const T* const source = code & 1 ? maps1 : maps2;
-                    T* const at = mine + (code >> 16);
-                    at[0] = at[field] = code & 3 ? source[(code & 0xffff) >> 2] : T(0);
+                    const T variance = code & 3 ? (code & 1 ? maps1 : maps2)[(code & 0xffff) >> 2] : T(0);
+                    mine[code >> 16] = {variance, variance};
                 }
             }
         }
         __syncthreads();
+#pragma unroll 1
         for (int k = 0; k < steps; ++k) {
             const int* const step = table + k * COLUMNS;
             const bool last = k + 1 == steps;
-            T* const in = mine + k % 2 * 2 * field;
-            T* const out = mine + (k + 1) % 2 * 2 * field;
+            Cell<T>* const in = mine + k % 2 * field;
+            Cell<T>* const out = mine + (k + 1) % 2 * field;
             if (frame.wrap) {
 #pragma unroll 1
-                for (int cell = worker; active && cell < halo; cell += crew) {
-                    const unsigned code = cells[cell];
-                    in[code >> 16] = in[code & 0xffff];
-                    in[field + (code >> 16)] = in[field + (code & 0xffff)];
-                }
+                for (int cell = worker; active && cell < halo; cell += crew)
+                    in[cells[cell] >> 16] = in[cells[cell] & 0xffff];
                 __syncthreads();
             }
-            const Root<T>* const roots1 = reinterpret_cast<const Root<T>*>(maps1 + step[ROOT]) + x;
-            const Root<T>* const roots2 = reinterpret_cast<const Root<T>*>(maps2 + step[ROOT]) + x2;
-            const int activation = step[ACTIVATION];
-            const T weight = weights[k], twice = T(4) * biases[k]; // E[(2 b)^2]
-            const bool with_sum = k == 0; // its place is Theta's, which is 0 below the first step
+            Track<T> strip_of{};
+            strip_of.pitch = pitch;
+            strip_of.width = width;
+            strip_of.activation = step[ACTIVATION];
+            strip_of.weight = weights[k];
+            strip_of.bias = biases[k];
+            strip_of.first = k == 0;
+            strip_of.last = last;
+            const bool middle = k > 0 && !last && step[ACTIVATION] == NONNEGATIVE;
 #pragma unroll 1
             for (int part = 0; active && part < 2; ++part) {
-                const int wall = frame.wall_y();
-                const int begin = part ? max(top, wall) : top, end = part ? bottom : min(bottom, wall);
+                const int begin = part ? max(top, cut) : top, end = part ? bottom : min(bottom, cut);
                 if (begin >= end)
                     continue;
-                const T* below = in + (frame.line(begin) - R) * pitch + place;
-                T* above = out + frame.line(begin) * pitch + place;
-                Ring<SIDE, T> d{}, t{};
-                for (int a = 0; a + 1 < SIDE; ++a, below += pitch) {
-                    d.push(below);
-                    if (NTK || with_sum)
-                        t.push(below + field);
-                }
-#pragma unroll (SIDE == 3 ? 3 : 1)
-                for (int y = begin; y < end; ++y, below += pitch, above += pitch) {
-                    const int y2 = y + frame.dy - (y >= height - frame.dy ? height : 0);
-                    d.push(below);
-                    if (NTK || with_sum)
-                        t.push(below + field);
-                    const T second = NTK || with_sum ? weight * t.sum() : T(0);
-                    const Entry<T> entry = activate<T, NTK>(
-                        weight * d.sum(), second + twice, with_sum ? T(0) : second, roots1[y * width],
-                        roots2[y2 * width], activation);
-                    if (last) {
-                        nngp += double(entry.kernel);
-                        if (NTK)
-                            ntk += double(entry.tangent);
-                    } else {
-                        above[0] = entry.distance;
-                        if (NTK)
-                            above[field] = entry.tangent;
-                    }
-                }
+                const int y2 = begin + frame.dy - (part ? height : 0);
+                strip_of.rows = end - begin;
+                strip_of.in = in + (frame.line(begin) - R) * pitch + place;
+                strip_of.out = out + frame.line(begin) * pitch + place;
+                strip_of.roots1 = reinterpret_cast<const Root<T>*>(maps1 + step[ROOT]) + begin * width + x;
+                strip_of.roots2 = reinterpret_cast<const Root<T>*>(maps2 + step[ROOT]) + y2 * width + x2;
+                if (middle)
+                    advance<T, NTK, SIDE, true>(strip_of, nngp, ntk);
+                else
+                    advance<T, NTK, SIDE, false>(strip_of, nngp, ntk);
             }
-            if (!frame.wrap && !last)
+            if (!frame.wrap && !last) {
 #pragma unroll 1
                 for (int cell = worker; active && cell < halo; cell += crew) {
                     const unsigned code = cells[cell];
                     const T* const source = (code & 1 ? maps1 : maps2) + step[AFTER];
-                    out[code >> 16] = code & 3 ? source[(code & 0xffff) >> 2] : T(0);
-                    out[field + (code >> 16)] = T(0);
+                    out[code >> 16] = {code & 3 ? source[(code & 0xffff) >> 2] : T(0), T(0)};
                 }
+            }
 #ifndef FAULT_BARRIER
             __syncthreads();
 #endif

@@ -8,7 +8,7 @@ from typing import Any
 
 from refntk.backends.arccos import ANGLE, SEGMENT
 from refntk.backends.cupy.device import device_errors
-from refntk.backends.cupy.geometry import MARCH_THREADS, SWEEP_THREADS, Columns, Sizes
+from refntk.backends.cupy.geometry import HELD_THREADS, SWEEP_THREADS, Columns, Sizes
 from refntk.errors import MissingBackendError
 
 __all__ = ["OPTIONS", "compiled", "source", "specializations"]
@@ -56,7 +56,8 @@ def specializations(dtype: str, ntk: bool, side: int) -> dict[str, str]:
 def _generated() -> str:
     """Polynomials, and the names of places in tables."""
     lines = [
-        f"constexpr int MARCH_THREADS = {MARCH_THREADS}, SWEEP_THREADS = {SWEEP_THREADS};",
+        f"constexpr int SWEEP_THREADS = {SWEEP_THREADS};",
+        *(f"constexpr int HELD_THREADS_{size} = {held};" for size, held in HELD_THREADS.items()),
         f"enum Size {{ {', '.join(name.upper() for name in Sizes._fields)} }};",
         f"enum Column {{ {', '.join(name.upper() for name in Columns._fields)}, COLUMNS }};",
     ]
@@ -69,10 +70,16 @@ def _polynomial(name: str, bits: int, coefficients: tuple[float, ...]) -> str:
     """Write a polynomial as nested multiply-adds; hexadecimal numbers lose no digit."""
     number, fma, suffix = ("float", "fmaf", "f") if bits == 32 else ("double", "fma", "")
     terms = [f"{coefficient.hex()}{suffix}" for coefficient in coefficients]
+    lines = []
+    if bits == 64:
+        # An instruction has room for 32 bits of a number, or for a place in constant memory.
+        lines.append(f"__constant__ double {name}_64[] = {{ {', '.join(terms)} }};")
+        terms = [f"{name}_64[{k}]" for k in range(len(terms))]
     value = terms[-1]
     for term in terms[-2::-1]:
         value = f"{fma}({value}, u, {term})"
-    return f"__device__ __forceinline__ {number} {name}({number} u) {{ return {value}; }}"
+    lines.append(f"__device__ __forceinline__ {number} {name}({number} u) {{ return {value}; }}")
+    return "\n".join(lines)
 
 
 @cache
@@ -107,9 +114,9 @@ def compiled(cupy: Any, device: int, dtype: str, ntk: bool, side: int) -> dict[s
         try:
             return {key: module.get_function(name) for key, name in names.items()}
         except (RuntimeError, OSError) as error:
-            # A library that is not there; CuPy's own errors, CompileException among them, are not
-            # about that.
-            if "nvrtc" not in str(error).lower():
+            # Where the library is not there, the error is of whatever looked for it.
+            known = isinstance(error, cupy.cuda.nvrtc.NVRTCError)
+            if known or "nvrtc" not in str(error).lower():
                 raise
             raise MissingBackendError(
                 "the backend cupy cannot be used here: CuPy finds no CUDA compiler (NVRTC); to "

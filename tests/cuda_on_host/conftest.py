@@ -10,6 +10,7 @@ import cpu_cupy
 import pytest
 
 from refntk.backends.cupy import source
+from refntk.backends.cupy.device import usable_cupy
 
 
 @pytest.fixture
@@ -32,6 +33,4 @@ def device(request: pytest.FixtureRequest) -> Any:
     """CuPy, or what stands in for it."""
     if request.param == "host":
         return request.getfixturevalue("host")
-    import cupy
-
-    return cupy
+    return usable_cupy()

@@ -33,6 +33,7 @@ ATTRIBUTES = {  # those of an H100
     "MaxSharedMemoryPerBlockOptin": 227 * 1024,
     "MaxSharedMemoryPerMultiprocessor": 228 * 1024,
     "MultiProcessorCount": 132,
+    "ClockRate": 1980000,
 }
 
 
@@ -52,6 +53,10 @@ class Settings:
 
 settings = Settings()
 
+# Threads that wait do not spin: launches are short, and machines are shared. Read when the first
+# library is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 
 class CUDARuntimeError(RuntimeError):
     """What CuPy raises where the runtime reports an error."""
@@ -65,6 +70,10 @@ class OutOfMemoryError(MemoryError):
     """What CuPy raises where the device's memory is full."""
 
 
+class NVRTCError(RuntimeError):
+    """What CuPy raises where the compiler fails."""
+
+
 class CompileException(Exception):
     """What CuPy raises where a source cannot be compiled."""
 
@@ -73,6 +82,7 @@ class Device:
     """A graphics processor."""
 
     _current = [0]
+    compute_capability = "90"
 
     def __init__(self, number: int | None = None) -> None:
         self.id = self._current[-1] if number is None else number
@@ -144,10 +154,12 @@ cuda = SimpleNamespace(
         driverGetVersion=lambda: settings.driver,
         runtimeGetVersion=lambda: settings.runtime,
         getDeviceCount=_device_count,
+        getDeviceProperties=lambda number: {"name": b"this host"},
     ),
     driver=SimpleNamespace(CUDADriverError=CUDADriverError),
     memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     compiler=SimpleNamespace(CompileException=CompileException),
+    nvrtc=SimpleNamespace(NVRTCError=NVRTCError),
 )
 
 

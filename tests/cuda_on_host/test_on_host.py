@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,8 +14,8 @@ import numpy as np
 import pytest
 
 import refntk
-from refntk import Conv, DeviceError, GlobalAvgPool, Network, Relu
-from refntk.backends.cupy import geometry, source
+from refntk import Conv, DeviceError, GlobalAvgPool, MissingBackendError, Network, Relu, bench
+from refntk.backends.cupy import geometry, peak, source
 
 pytestmark = pytest.mark.cuda_on_host
 
@@ -66,6 +67,36 @@ def test_a_halo_that_is_off_by_one_is_noticed(host: Any, rng: np.random.Generato
 
 
 # ---------------------------------------------------------------------------------------------
+# Measurements, of a machine that is none.
+
+
+def test_the_lines_of_a_benchmark(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "_DEVICE_ROWS", 2)
+    monkeypatch.setattr(bench, "_DEVICE_SIZE", 4)
+    first, *lines = bench.device_measurements(threads=1)
+    assert (first.what, first.value) == (
+        "graphics processor",
+        "this host, sm_90, 132 multiprocessors",
+    )
+    assert [line.what for line in lines] == [
+        f"{dtype}, {names}, 4x4, cupy"
+        for dtype in ("float32", "float64")
+        for names in ("NNGP + NTK", "NNGP alone")
+    ]
+    for line in lines:
+        assert re.fullmatch(r"\d+\.\d{5} ns per entry and layer", line.value)
+        assert re.fullmatch(r"0% of its ceiling, 0 x faster than 1 threads", line.comment)
+
+
+def test_the_ceiling_is_that_of_the_data_sheet(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # An H100: 66.9 and 33.5 TFLOP/s, a multiply-add counting as two.
+    assert peak.ceiling("float32", True) == pytest.approx(46 / 33.45e12, rel=1e-3)
+    assert peak.ceiling("float64", True) == pytest.approx(66 / 16.73e12, rel=1e-3)
+    monkeypatch.setattr(host.Device, "compute_capability", "99")
+    assert peak.ceiling("float64", True) is None
+
+
+# ---------------------------------------------------------------------------------------------
 # The stand-in refuses what a device would refuse.
 
 REFUSED = """
@@ -112,6 +143,31 @@ def test_sources_that_do_not_compile(host: Any, monkeypatch: pytest.MonkeyPatch)
             result_of("march", np.ones((1, 3, 3, 1)))
     finally:
         source.source.cache_clear()
+
+
+def test_without_a_compiler(
+    host: Any, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    images = rng.normal(size=(1, 3, 3, 1))
+
+    def fail(module: Any, name: str) -> None:
+        raise RuntimeError('Failure finding "libnvrtc.so.13"')
+
+    monkeypatch.setattr(host.RawModule, "get_function", fail)
+    message = (
+        r"^the backend cupy cannot be used here: CuPy finds no CUDA compiler \(NVRTC\); to "
+        r'install it: pip install "refntk\[gpu\]"$'
+    )
+    with pytest.raises(MissingBackendError, match=message):
+        result_of("march", images)
+
+    def refuse(module: Any, name: str) -> None:
+        raise host.NVRTCError("NVRTC_ERROR_INVALID_OPTION (5)")
+
+    monkeypatch.setattr(host.RawModule, "get_function", refuse)
+    message = r"^the CUDA sources cannot be compiled for this device \(NVRTC_ERROR_INVALID_OPTION"
+    with pytest.raises(DeviceError, match=message):
+        result_of("march", images)
 
 
 def test_a_device_that_fails(
