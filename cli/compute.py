@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import click
 
 from refntk.cli import options
-from refntk.cli.program import Command, typed
-from refntk.cli.progress import ProgressBar
-from refntk.cli.signals import interruptible
-
-if TYPE_CHECKING:
-    from refntk.data.store import KernelWriter
-    from refntk.evaluate import Job
+from refntk.cli.kernels import fill
+from refntk.cli.program import Command
 
 __all__ = ["compute"]
 
@@ -73,31 +67,10 @@ Ctrl-C, a kill or a power cut costs the tiles of the last seconds: the same comm
     metavar="nngp|ntk",
     help="Kernel to compute; can be given twice. NNGP alone is cheaper.  [default: both]",
 )
-@click.option(
-    "--limit",
-    type=options.positive,
-    metavar="N",
-    help="Take at most N images of X1, and of X2, keeping the proportions of the classes.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    metavar="S",
-    default=0,
-    show_default=True,
-    help="Seed of the choice that --limit makes.",
-)
-@click.option(
-    "--size",
-    type=options.positive,
-    metavar="PX",
-    help="Shrink the images to PX by PX pixels, averaging over areas.",
-)
-@click.option(
-    "--standardize",
-    is_flag=True,
-    help="Give each channel mean 0 and standard deviation 1 over X1; X2 is treated alike.",
-)
+@options.limit
+@options.seed
+@options.size
+@options.standardize
 @options.dtype
 @options.backend
 @options.method
@@ -129,7 +102,7 @@ Ctrl-C, a kill or a power cut costs the tiles of the last seconds: the same comm
     metavar="N",
     help="Compute and store tiles of N by N pairs; the result does not depend on it.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")
+@options.quiet
 def compute(
     network: str,
     x1: str,
@@ -159,7 +132,7 @@ def compute(
     and a record of how they were computed. One line on stdout says what was written.
     """
     from refntk.data.inputs import load_inputs
-    from refntk.data.kernel_format import KernelDescription
+    from refntk.data.kernel_cache import describe_job
     from refntk.data.store import KernelWriter, ShardWriter
     from refntk.evaluate import Job
     from refntk.network import load_network
@@ -180,46 +153,10 @@ def compute(
         tile=tile,
         device_memory=device_memory and device_memory * 2**20,
     )
-    description = KernelDescription(
-        network=net.to_toml(),
-        network_hash=net.hash,
-        kernels=job.get,
-        dtype=job.dtype,
-        backend=job.backend,
-        method=job.method,
-        tile=job.tile,
-        x1=inputs.info1,
-        x2=inputs.info2,
-        preprocessing=inputs.preprocessing,
-    )
+    description = describe_job(job, inputs)
     begin = KernelWriter if shard is None else partial(ShardWriter, share=shard)
     with begin(output, description, resume=resume, overwrite=overwrite) as writer:
-        if writer.stale is not None:
-            stale = f"its lock was left behind by {writer.stale}, which is gone"
-            click.echo(f"{output}: {stale}", err=True)
-        _compute(job, writer, scheduler, quiet)
+        fill(writer, job, scheduler=scheduler, quiet=quiet)
     written = ", ".join(f"{name} {job.shape} {job.dtype}" for name in job.get)
     of = "" if shard is None else f"shard {shard[0]}/{shard[1]} of "
     click.echo(f"{output}: {of}{written}")
-
-
-def _compute(job: Job, writer: KernelWriter, scheduler: str | None, quiet: bool) -> None:
-    """Compute and write what is missing, and make the file from it."""
-    from refntk.cluster import open_runner
-    from refntk.errors import ClusterError
-
-    again = typed(click.get_current_context(), "--resume")
-    missing = writer.missing()
-    with (
-        interruptible(lambda: writer.kept_text),
-        ProgressBar(sum(part.pairs for part in missing), quiet=quiet) as bar,
-    ):
-        try:
-            # Nothing is started where everything is done.
-            with open_runner(scheduler if missing else None, bar.note) as run:
-                for part, blocks in run(job, missing, bar.update):
-                    writer.write(part, blocks)
-        except ClusterError as error:
-            kept = writer.kept_text or "nothing was kept"
-            raise ClusterError(f"{error}; {kept}. To continue: {again}") from error
-        writer.finish()

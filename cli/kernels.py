@@ -1,22 +1,78 @@
-"""What commands share that need a kernel and do not care where it comes from."""
+"""What commands share that compute a kernel into a file."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
+from refntk.cli.program import typed
 from refntk.cli.progress import ProgressBar
 from refntk.cli.signals import interruptible
 
 if TYPE_CHECKING:
     from refntk.data.kernel_cache import CachedKernel
+    from refntk.data.store import KernelWriter
+    from refntk.evaluate import Job
 
-__all__ = ["complete"]
+__all__ = ["complete", "fill"]
+
+
+def fill(
+    writer: KernelWriter,
+    job: Job,
+    *,
+    scheduler: str | None = None,
+    quiet: bool,
+    again: Sequence[str] = ("--resume",),
+) -> None:
+    """Compute and write what is missing of a kernel file, with a progress bar, and finish it.
+
+    Parameters
+    ----------
+    writer : KernelWriter
+        Open, of the kernel of `job`.
+    job : Job
+    scheduler : str, optional
+        As `refntk.cluster.open_runner` takes it. Default: this process.
+    quiet : bool
+        Show no progress bar.
+    again : sequence of str
+        Options that the command needs to continue after an interruption.
+
+    Raises
+    ------
+    Interrupted
+        By a signal; what was computed is kept.
+    ClusterError
+        The scheduler or its workers failed; what was computed is kept.
+    """
+    from refntk.cluster import open_runner
+    from refntk.errors import ClusterError
+
+    if writer.stale is not None:
+        stale = f"its lock was left behind by {writer.stale}, which is gone"
+        click.echo(f"{writer.path}: {stale}", err=True)
+    command = typed(click.get_current_context(), *again)
+    missing = writer.missing()
+    with (
+        interruptible(lambda: writer.kept_text, again=again),
+        ProgressBar(sum(part.pairs for part in missing), quiet=quiet) as bar,
+    ):
+        try:
+            # Nothing is started where everything is done.
+            with open_runner(scheduler if missing else None, bar.note) as run:
+                for part, blocks in run(job, missing, bar.update):
+                    writer.write(part, blocks)
+        except ClusterError as error:
+            kept = writer.kept_text or "nothing was kept"
+            raise ClusterError(f"{error}; {kept}. To continue: {command}") from error
+        writer.finish()
 
 
 def complete(kernel: CachedKernel, *, quiet: bool) -> None:
-    """Compute what is missing of a kernel, with a progress bar; nothing where it was found.
+    """Compute what is missing of a kernel in a cache; nothing where it was found.
 
     Parameters
     ----------
@@ -29,17 +85,6 @@ def complete(kernel: CachedKernel, *, quiet: bool) -> None:
     Interrupted
         By a signal; what was computed is kept.
     """
-    if kernel.found:
-        return
-    with kernel.open() as writer:
-        if writer.stale is not None:
-            stale = f"its lock was left behind by {writer.stale}, which is gone"
-            click.echo(f"{kernel.path}: {stale}", err=True)
-        missing = writer.missing()
-        with (
-            interruptible(lambda: writer.kept_text, again=()),
-            ProgressBar(sum(part.pairs for part in missing), quiet=quiet) as bar,
-        ):
-            for part in missing:
-                writer.write(part, kernel.job.block(part, bar.update))
-            writer.finish()
+    if not kernel.found:
+        with kernel.open() as writer:
+            fill(writer, kernel.job, quiet=quiet, again=())
