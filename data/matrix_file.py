@@ -39,6 +39,37 @@ class MatrixFile:
     preparation: Mapping[str, Any]
 
 
+class _Entries:
+    """A matrix whose entries are read from a file, which may be damaged where they are.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file, for messages.
+    stored : array or h5py.Dataset
+        The matrix in it.
+    """
+
+    def __init__(self, path: Path, stored: Any) -> None:
+        self._path = path
+        self._stored = stored
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the matrix."""
+        return tuple(self._stored.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the entries."""
+        return np.dtype(self._stored.dtype)
+
+    def __getitem__(self, place: tuple[int, int]) -> Any:
+        """Read one entry."""
+        with reading(self._path):
+            return self._stored[place]
+
+
 @contextmanager
 def open_matrices(path: str | Path, get: str | None = None) -> Iterator[MatrixFile]:
     """Open a file of kernel matrices.
@@ -67,7 +98,7 @@ def open_matrices(path: str | Path, get: str | None = None) -> Iterator[MatrixFi
     if suffix == ".npy":
         with reading(path):
             array = np.load(path, mmap_mode="r", allow_pickle=False)
-        yield MatrixFile({get or "ntk": array}, {})
+        yield MatrixFile({get or "ntk": _Entries(path, array)}, {})
     elif suffix in (".h5", ".hdf5"):
         with reading(path):
             file = h5py.File(path, "r")
@@ -80,7 +111,9 @@ def open_matrices(path: str | Path, get: str | None = None) -> Iterator[MatrixFi
             if not all(isinstance(item, h5py.Dataset) for item in found.values()) or not found:
                 message = "holds no dataset /nngp or /ntk; expected a kernel matrix"
                 raise InputError(f"{path}: {message}")
-            wanted = {name: found[name] for name in found if get in (None, name)}
+            wanted = {
+                name: _Entries(path, item) for name, item in found.items() if get in (None, name)
+            }
             yield MatrixFile(wanted, preparation)
     else:
         raise InputError(f"{path}: its name says no known kind of file; expected .npy or .h5")

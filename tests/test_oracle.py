@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -412,6 +413,15 @@ def test_bad_use_is_2_and_one_line(
     assert words in result.stderr
     assert result.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["text.h5"]
+
+
+def test_export_without_ball_arithmetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "refntk.balls", raising=False)
+    monkeypatch.setitem(sys.modules, "flint", None)
+    result = run("export", tmp_path / "suite.h5", "--only", "mlp-linear")
+    assert result.exit_code == 2
+    assert 'need python-flint; install it with pip install "refntk[oracle]"' in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 # ---------------------------------------------------------------------------------------------

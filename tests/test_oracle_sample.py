@@ -124,6 +124,21 @@ def test_a_kernel_file_says_how_images_were_prepared(tmp_path: Path) -> None:
     assert run(*judged[:2], "mlp-5", *judged[3:]).exit_code == 1
 
 
+def test_a_damaged_entry_is_2_and_one_line(images: Any, gram: Any, tmp_path: Path) -> None:
+    _, x = saved(tmp_path, images, gram.ntk)
+    path = tmp_path / "k.h5"
+    with h5py.File(path, "w") as file:
+        stored = file.create_dataset("ntk", data=gram.ntk, chunks=(20, 20), fletcher32=True)
+        where = stored.id.get_chunk_info(0).byte_offset
+    content = bytearray(path.read_bytes())
+    content[where] ^= 1
+    path.write_bytes(content)
+    result = run(path, "--network", NETWORK, "--x", x, "--entries", 3)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"Error: {path}: cannot be read (")
+    assert result.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
