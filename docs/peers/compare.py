@@ -43,7 +43,7 @@ VERSIONS = """if True:
 """
 # Pairs of images a call, by readout and depth: neural-tangents needs minutes for many pooled pairs.
 PAIRS = {
-    ("refntk", "GlobalAvgPool"): {5: 64, 20: 64},
+    ("refntk", "GlobalAvgPool"): {5: 256, 20: 256},
     ("refntk", "Flatten"): {5: 256, 20: 256},
     ("neural-tangents", "GlobalAvgPool"): {5: 4, 20: 1},
     ("neural-tangents", "Flatten"): {5: 256, 20: 256},
@@ -140,8 +140,8 @@ on the hard ones among them it is {hard nngp:.0e} and {hard ntk:.0e}.
 Measured in turns: refntk {refntk} with Numba, and {versions}, compiled with `jax.jit`; Python
 {python}; both with all {cores} cores. Compilation is not counted. Networks: 3×3 SAME convolutions
 with Relu, the readout, a dense layer; NNGP and NTK of seeded random images (seed 0) of three
-channels. Each time is the best of up to five calls, of 64 pairs (pooled) or 256 (flattened) with
-refntk, and of as many as the table says with neural-tangents. Memory is the largest resident size
+channels. Each time is the best of up to five calls, of 256 pairs of images with refntk, and of as
+many as the table says with neural-tangents. Memory is the largest resident size
 of the process in MB, libraries included. *Apart* is the largest relative difference of the two."""
 COLUMNS = (
     "readout", "images", "layers", "dtype", "refntk, ms a pair", "neural-tangents, ms a pair",
