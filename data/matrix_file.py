@@ -62,7 +62,8 @@ class _Entries:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the entries."""
-        return np.dtype(self._stored.dtype)
+        kind: np.dtype[Any] = self._stored.dtype
+        return kind
 
     def __getitem__(self, place: tuple[int, int]) -> Any:
         """Read one entry."""
