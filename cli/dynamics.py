@@ -114,7 +114,7 @@ def _run(
 ) -> None:  # fmt: skip
     from refntk.data import load_images, to_unit
     from refntk.data.result_table import Table
-    from refntk.dynamics_study import (
+    from refntk.dynamics.study import (
         EXPERIMENTS,
         MODES,
         Schedule,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from refntk.data.result_table import Table
     from refntk.network import Network
-    from refntk.spectral_study import Study
+    from refntk.spectral.study import Study
 
 __all__ = ["advise", "classes", "pairs", "seeds", "spectral", "toy"]
 
@@ -124,7 +124,7 @@ def _setting(
     from refntk.errors import InputError
     from refntk.network import load_network
     from refntk.orbits import CyclicAction
-    from refntk.spectral_study import Study
+    from refntk.spectral.study import Study
 
     numbers = _numbers("--poses", poses)
     for n in numbers:
@@ -190,7 +190,7 @@ def toy(
 ) -> None:
     """Sweep number and separation of points on two circles: the theory where it is exact."""
     from refntk.plot.spectral import plot_toy
-    from refntk.spectral_study import toy_rows
+    from refntk.spectral.study import toy_rows
 
     record = {"command": "spectral toy", "diag_reg": diag_reg}
     with _table(output, record, plot, resume, overwrite) as table:
@@ -223,8 +223,8 @@ def pairs(
 ) -> None:  # fmt: skip
     """Compare both errors over random pairs of images of DATA, and show the two causes."""
     from refntk.plot.spectral import plot_pairs
-    from refntk.spectral_study import draw_pairs
-    from refntk.spectral_summary import summarize_pairs
+    from refntk.spectral.study import draw_pairs
+    from refntk.spectral.summary import summarize_pairs
 
     setting = _setting("pairs", **given)
     drawn = draw_pairs(setting.labels, pairs, given["seed"])
@@ -238,7 +238,7 @@ def _measure_pairs(
     ctx: click.Context, setting: _Setting, drawn: list[tuple[int, int]], table: Table,
     diag_reg: float, quiet: bool,
 ) -> None:  # fmt: skip
-    from refntk.spectral_study import pair_rows
+    from refntk.spectral.study import pair_rows
 
     total = len(setting.nets) * len(setting.poses) * len(drawn)
     rows = pair_rows(
@@ -310,7 +310,7 @@ def _many_seeds(
     plot: str | None, resume: bool, overwrite: bool, quiet: bool, **given: Any,
 ) -> None:  # fmt: skip
     from refntk.plot.spectral import plot_poses
-    from refntk.spectral_study import draw_seeds, seed_rows
+    from refntk.spectral.study import draw_seeds, seed_rows
 
     setting = _setting(command, **given)
     chosen = classes or sorted({int(c) for c in setting.labels})
@@ -357,8 +357,8 @@ def advise(
 ) -> None:  # fmt: skip
     """Predict, for each pair of classes of DATA, whether networks will know unseen poses."""
     from refntk.plot.spectral import plot_advice
-    from refntk.spectral_study import draw_class_pairs
-    from refntk.spectral_summary import advice
+    from refntk.spectral.study import draw_class_pairs
+    from refntk.spectral.summary import advice
 
     setting = _setting("advise", **given)
     drawn = draw_class_pairs(setting.labels, seeds, given["seed"])

@@ -75,7 +75,7 @@ def dynamics() -> None:
     parameters; that exact augmented training stays there; dimensions of the spaces of equivariant
     layers; and a minimum that is stable for one risk and not for another.
     """
-    from refntk.theorems import THEOREMS
+    from refntk.dynamics.theorems import THEOREMS
 
     _run(THEOREMS)
 

@@ -62,7 +62,7 @@ def test_experiments(tmp_path, data, command, group):
 
 
 def test_an_interrupt_keeps_the_rows_and_names_the_command(tmp_path, data, monkeypatch):
-    from refntk import spectral_study
+    from refntk.spectral import study as spectral_study
 
     calls = []
 

@@ -11,8 +11,7 @@ from refntk.dynamics import (
     inner,
     scale,
 )
-from refntk.errors import InputError
-from refntk.nonlinearities import (
+from refntk.dynamics.nonlinearities import (
     LOSSES,
     BinaryCrossEntropy,
     CrossEntropy,
@@ -23,7 +22,8 @@ from refntk.nonlinearities import (
     Sigmoid,
     Softmax,
 )
-from refntk.representations import Representation, image_group, symmetric_group
+from refntk.dynamics.representations import Representation, image_group, symmetric_group
+from refntk.errors import InputError
 
 SIGMAS = [Identity(), LeakyRelu(0.2), Sigmoid(), Softmax(), LayerNorm()]
 

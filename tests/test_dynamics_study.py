@@ -7,8 +7,8 @@ from click.testing import CliRunner
 from refntk.cli import main
 from refntk.data import load_images
 from refntk.data.result_table import read_table
-from refntk.dynamics_data import block_model_graphs, shape_images
-from refntk.dynamics_study import (
+from refntk.dynamics.data import block_model_graphs, shape_images
+from refntk.dynamics.study import (
     MODES,
     Schedule,
     build,
@@ -129,7 +129,7 @@ def test_commands(command, tmp_path):
 
 
 def test_an_interrupt_keeps_the_rows(tmp_path, monkeypatch):
-    from refntk import dynamics_study
+    from refntk.dynamics import study as dynamics_study
 
     calls = []
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from refntk.errors import InputError
 from refntk.groups import point_group
-from refntk.harmonic import cyclic, dihedral, group_average, group_spectrum, pose_errors
+from refntk.spectral.harmonic import cyclic, dihedral, group_average, group_spectrum, pose_errors
 
 GROUPS = [cyclic(1), cyclic(2), cyclic(7), cyclic(2, 3), cyclic(2, 2, 4), dihedral(1), dihedral(2)]
 GROUPS += [dihedral(3), dihedral(4), dihedral(7)]

@@ -6,7 +6,7 @@ import pytest
 from refntk.errors import InputError
 from refntk.plot import save_figure
 from refntk.plot.spectral import plot_advice, plot_pairs, plot_poses, plot_toy
-from refntk.spectral_study import toy_rows
+from refntk.spectral.study import toy_rows
 
 PAIRS = [
     {

@@ -6,9 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from refntk.errors import InputError
-from refntk.groups import point_group, rotate
-from refntk.representations import (
+from refntk.dynamics.representations import (
     ACTIONS,
     PermutationGroup,
     Projection,
@@ -17,6 +15,8 @@ from refntk.representations import (
     mean_over_group,
     symmetric_group,
 )
+from refntk.errors import InputError
+from refntk.groups import point_group, rotate
 
 
 def matrices(representation, elements):

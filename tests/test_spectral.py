@@ -6,8 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refntk.errors import InputError
-from refntk.harmonic import cyclic, group_average, pose_errors
-from refntk.leave_out import accuracy_one_against_rest, leave_out_errors, missing_errors
 from refntk.spectral import (
     causes,
     circulant_spectrum,
@@ -18,6 +16,8 @@ from refntk.spectral import (
     missing_errors_spectral,
     spectral_error,
 )
+from refntk.spectral.harmonic import cyclic, group_average, pose_errors
+from refntk.spectral.leave_out import accuracy_one_against_rest, leave_out_errors, missing_errors
 
 
 def circles(n, separation=1.0, scale=0.85):

@@ -11,10 +11,10 @@ import pytest
 import refntk
 from refntk.data import load_images
 from refntk.errors import InputError
-from refntk.harmonic import cyclic, dihedral, group_average, group_spectrum, pose_errors
-from refntk.leave_out import leave_out_errors
 from refntk.orbits import CyclicAction, centre, orbit_kernel, sweep
 from refntk.spectral import circulant_spectrum, interleaved_row, spectral_error
+from refntk.spectral.harmonic import cyclic, dihedral, group_average, group_spectrum, pose_errors
+from refntk.spectral.leave_out import leave_out_errors
 
 EXACT = {"nngp": 1e-12, "ntk": 2e-8}
 """Relative size of what should vanish."""

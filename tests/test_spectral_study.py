@@ -6,20 +6,20 @@ import pytest
 import refntk
 from refntk.data import area_resample, load_images
 from refntk.errors import InputError
-from refntk.spectral_measures import (
+from refntk.spectral.measures import (
     classes_measures,
     pair_measures,
     seeds_measures,
     toy_measures,
 )
-from refntk.spectral_study import (
+from refntk.spectral.study import (
     Study,
     draw_pairs,
     draw_seeds,
     pair_rows,
     toy_rows,
 )
-from refntk.spectral_summary import advice, summarize_pairs
+from refntk.spectral.summary import advice, summarize_pairs
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_each_orbits_own_kernel_is_computed_once(digits, monkeypatch):
 
     from refntk.orbits import orbit_kernel
 
-    monkeypatch.setattr("refntk.spectral_study.orbit_kernel", counted)
+    monkeypatch.setattr("refntk.spectral.study.orbit_kernel", counted)
     study = Study(digits[0], "shift-x")
     net = refntk.preset("mlp-1")
     first = study.pair(net, 0, 50, 4)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from refntk import theorems
-from refntk.theorems import THEOREMS, drift, splitting
+from refntk.dynamics import theorems
+from refntk.dynamics.theorems import THEOREMS, drift, splitting
 from refntk.verify import verify
 
 

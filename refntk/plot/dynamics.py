@@ -24,7 +24,7 @@ def plot_dynamics(rows: Sequence[Mapping[str, Any]]) -> Figure:
     Parameters
     ----------
     rows : sequence of mapping
-        Of `refntk.dynamics_study.dynamics_rows`.
+        Of `refntk.dynamics.study.dynamics_rows`.
 
     Returns
     -------

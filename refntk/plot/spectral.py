@@ -32,7 +32,7 @@ def plot_toy(rows: Rows) -> Figure:
     Parameters
     ----------
     rows : sequence of mapping
-        Of `refntk.spectral_study.toy_rows`.
+        Of `refntk.spectral.study.toy_rows`.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def plot_pairs(rows: Rows) -> Figure:
     Parameters
     ----------
     rows : sequence of mapping
-        Of `refntk.spectral_study.pair_rows`.
+        Of `refntk.spectral.study.pair_rows`.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def plot_poses(rows: Rows) -> Figure:
     rows : sequence of mapping
         With ``network``, ``poses``, ``spectral``, ``accuracy``, ``spectral_accuracy``,
         ``by_orbit_accuracy`` and where known ``exact`` and ``by_orbit``: of
-        `refntk.spectral_study.seed_rows`.
+        `refntk.spectral.study.seed_rows`.
 
     Returns
     -------
@@ -173,7 +173,7 @@ def plot_advice(rows: Rows, class_names: Sequence[str]) -> Figure:
     Parameters
     ----------
     rows : sequence of mapping
-        Of `refntk.spectral_study.pair_rows`; the largest number of poses is drawn.
+        Of `refntk.spectral.study.pair_rows`; the largest number of poses is drawn.
     class_names : sequence of str
 
     Returns

@@ -21,7 +21,7 @@ def summarize_pairs(rows: Sequence[Row]) -> list[Row]:
     Parameters
     ----------
     rows : sequence of dict
-        Of `refntk.spectral_study.pair_rows`.
+        Of `refntk.spectral.study.pair_rows`.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def advice(rows: Sequence[Row], class_names: Sequence[str]) -> list[Row]:
     Parameters
     ----------
     rows : sequence of dict
-        Of `refntk.spectral_study.pair_rows`, over several numbers of poses.
+        Of `refntk.spectral.study.pair_rows`, over several numbers of poses.
     class_names : sequence of str
         Name of each class.
 

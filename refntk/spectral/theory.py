@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.errors import InputError
-from refntk.leave_out import missing_indices, rounding, symmetric, undefined
+from refntk.spectral.leave_out import missing_indices, rounding, symmetric, undefined
 
 __all__ = [
     "causes",
@@ -121,7 +121,7 @@ def interleaved_row(own: npt.ArrayLike, across: npt.ArrayLike, other: npt.ArrayL
     Parameters
     ----------
     own, across, other : array of float, shape (..., N)
-        κ_aa, κ_ab and κ_bb, as `refntk.harmonic.group_average` gives them for the cyclic group; any
+        κ_aa, κ_ab and κ_bb, as `refntk.spectral.group_average` gives them for the cyclic group; any
         number of pairs at once.
 
     Returns

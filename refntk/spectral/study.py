@@ -13,7 +13,7 @@ import numpy.typing as npt
 from refntk.errors import InputError
 from refntk.network import Network
 from refntk.orbits import CyclicAction, centre, orbit_kernel, orbit_pairs, pose_kernel
-from refntk.spectral_measures import (
+from refntk.spectral.measures import (
     classes_measures,
     pair_measures,
     seeds_measures,
@@ -123,7 +123,7 @@ def pair_rows(
     ------
     dict
         ``network``, ``poses``, ``class_a``, ``class_b``, ``image_a``, ``image_b``, and what
-        `refntk.spectral_measures.pair_measures` gives.
+        `refntk.spectral.measures.pair_measures` gives.
     """
     known = {(r["network"], r["poses"], r["image_a"], r["image_b"]) for r in done}
     for name, net in nets.items():
@@ -148,7 +148,7 @@ def toy_rows(diag_reg: float) -> list[Row]:
     -------
     list of dict
         ``panel`` ("points" or "separation"), ``x``, and what
-        `refntk.spectral_measures.toy_measures` gives: N = 4 ... 48 with Δ = 1, L = 1.4, and
+        `refntk.spectral.measures.toy_measures` gives: N = 4 ... 48 with Δ = 1, L = 1.4, and
         Δ = 0.1 ... 3 with N = 6, L = 0.85.
     """
     points = [
@@ -189,7 +189,7 @@ def seed_rows(
     Yields
     ------
     dict
-        ``network``, ``poses``, and what `refntk.spectral_measures.seeds_measures` or
+        ``network``, ``poses``, and what `refntk.spectral.measures.seeds_measures` or
         `classes_measures` gives.
     """
     known = {(row["network"], row["poses"]) for row in done}

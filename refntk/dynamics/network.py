@@ -18,9 +18,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from refntk.dynamics.nonlinearities import Loss, Nonlinearity
+from refntk.dynamics.representations import (
+    Permutation,
+    PermutationGroup,
+    Projection,
+    Representation,
+)
 from refntk.errors import InputError
-from refntk.nonlinearities import Loss, Nonlinearity
-from refntk.representations import Permutation, PermutationGroup, Projection, Representation
 
 __all__ = [
     "EquivariantMlp",

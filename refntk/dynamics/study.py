@@ -13,10 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from refntk.dynamics import EquivariantMlp, Weights, add, augmented_gradient, distance
-from refntk.dynamics_data import block_model_graphs, shape_images
-from refntk.errors import InputError
-from refntk.nonlinearities import (
+from refntk.dynamics.data import block_model_graphs, shape_images
+from refntk.dynamics.network import EquivariantMlp, Weights, add, augmented_gradient, distance
+from refntk.dynamics.nonlinearities import (
     BinaryCrossEntropy,
     CrossEntropy,
     Identity,
@@ -24,12 +23,13 @@ from refntk.nonlinearities import (
     LeakyRelu,
     Loss,
 )
-from refntk.representations import (
+from refntk.dynamics.representations import (
     PermutationGroup,
     Representation,
     image_group,
     symmetric_group,
 )
+from refntk.errors import InputError
 
 __all__ = [
     "EXPERIMENTS",

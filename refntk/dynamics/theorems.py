@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from refntk.dynamics import (
+from refntk.dynamics.network import (
     EquivariantMlp,
     Weights,
     add,
@@ -23,7 +23,7 @@ from refntk.dynamics import (
     inner,
     scale,
 )
-from refntk.nonlinearities import (
+from refntk.dynamics.nonlinearities import (
     BinaryCrossEntropy,
     CrossEntropy,
     Identity,
@@ -32,7 +32,7 @@ from refntk.nonlinearities import (
     Sigmoid,
     Softmax,
 )
-from refntk.representations import (
+from refntk.dynamics.representations import (
     PermutationGroup,
     Projection,
     Representation,

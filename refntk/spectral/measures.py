@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.errors import InputError
-from refntk.harmonic import cyclic, group_average, pose_errors
-from refntk.leave_out import accuracy_one_against_rest, leave_out_errors, missing_errors
-from refntk.spectral import (
+from refntk.spectral.harmonic import cyclic, group_average, pose_errors
+from refntk.spectral.leave_out import accuracy_one_against_rest, leave_out_errors, missing_errors
+from refntk.spectral.theory import (
     causes,
     circulant_spectrum,
     circularize,
@@ -47,7 +47,7 @@ def pair_measures(kernel: FloatArray, diag_reg: float, exact: int | None = None)
     dict
         ``exact``, the mean of ε over leaving out each point; ``accuracy``, the share with ε < 1;
         ``spectral``, eq. 7 from the circulant average; ``by_orbit``, the mean over the two orbits
-        of `refntk.harmonic.pose_errors`, which averages over poses but not over the orbits;
+        of `refntk.spectral.pose_errors`, which averages over poses but not over the orbits;
         ``deviation``, how far the kernel is from circulant; ``separation`` and ``density``, the
         mean of the diagonal times λ_N⁻¹ and ⟨λ⁻¹⟩; ``coset`` and ``spectral_coset``, exact and
         spectral error (eq. 59-61) where a pose is left out together with its images under the
@@ -106,7 +106,7 @@ def seeds_measures(kernel: FloatArray, per_class: int, diag_reg: float) -> Row:
         seeds known; ``accuracy``, the share with ε < 1; ``spectral``, the mean of the spectral
         errors of all pairs; ``spectral_accuracy``, the share of seeds whose mean over the other
         class is below 1; ``by_orbit`` and ``by_orbit_accuracy``, the same from
-        `refntk.harmonic.pose_errors` of all orbits at once.
+        `refntk.spectral.pose_errors` of all orbits at once.
     """
     poses = kernel.shape[1]
     size = 2 * per_class * poses
@@ -145,7 +145,7 @@ def classes_measures(kernel: FloatArray, labels: npt.ArrayLike, diag_reg: float)
         ``accuracy``, of leaving out one pose of one seed; ``spectral_accuracy``, the share of seeds
         whose mean spectral error against each other class is below 1; ``spectral``, the mean over
         seeds of the largest of these means; ``by_orbit_accuracy``, one class against the rest with
-        `refntk.harmonic.pose_errors` of all orbits at once.
+        `refntk.spectral.pose_errors` of all orbits at once.
     """
     labels = np.asarray(labels)
     seeds, poses = kernel.shape[:2]

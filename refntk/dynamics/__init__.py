@@ -1,0 +1,44 @@
+"""Nominal, augmented and equivariant training of perceptrons on whose layers a group acts.
+
+O. Nordenfors, F. Ohlsson, A. Flinth, "Optimization dynamics of equivariant and augmented neural
+networks", arXiv:2303.13458. `representations` has groups, actions and the projection on
+equivariant layers; `nonlinearities` what stands between and behind the layers; `network` gradients
+and Hessian-vector products; `theorems` the statements as checks; `study` and `data` the
+experiments.
+"""
+
+from __future__ import annotations
+
+from refntk.dynamics.network import (
+    EquivariantMlp,
+    Weights,
+    add,
+    augmented_gradient,
+    distance,
+    inner,
+    scale,
+)
+from refntk.dynamics.representations import (
+    PermutationGroup,
+    Projection,
+    Representation,
+    image_group,
+    mean_over_group,
+    symmetric_group,
+)
+
+__all__ = [
+    "EquivariantMlp",
+    "PermutationGroup",
+    "Projection",
+    "Representation",
+    "Weights",
+    "add",
+    "augmented_gradient",
+    "distance",
+    "image_group",
+    "inner",
+    "mean_over_group",
+    "scale",
+    "symmetric_group",
+]
