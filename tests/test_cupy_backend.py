@@ -5,6 +5,7 @@ What it computes is tested in `cuda_on_host`. CuPy is replaced by the stand-in o
 
 from __future__ import annotations
 
+import pickle
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import refntk
 from refntk.backends import get_backend
 from refntk.backends.cupy.geometry import Limits, geometry
 from refntk.errors import InputError, MissingBackendError
+from refntk.evaluate import Job
 from refntk.layers import Conv, Dense, Flatten, GlobalAvgPool, GroupPool, Lift, Relu
 from refntk.network import Network, preset
 from refntk.reduction import make_plan
@@ -212,3 +214,12 @@ def test_large_slices_go_to_global_memory() -> None:
     plan = make_plan(preset("gcnn-paper"), (36, 36, 3))
     layout = geometry(plan, np.dtype("float64"), SMALL)
     assert (layout.side, layout.sizes.scratch, layout.shared) == (0, 0, 4 * 36**2 * 8)
+
+
+def test_a_job_travels_to_a_worker(cupy: Any, rng: np.random.Generator) -> None:
+    # What a scheduler sends: images and the plan, but neither CuPy nor its functions.
+    images = rng.normal(size=(3, 3, 3, 1))
+    job = Job(NETWORK, images, backend="cupy", method="literal", device_memory=2**30)
+    copy = pickle.loads(pickle.dumps(job))
+    assert copy.tiles == job.tiles
+    assert np.array_equal(copy.block(copy.tiles[0])["ntk"], literal(images).ntk)

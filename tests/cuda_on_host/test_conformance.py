@@ -28,6 +28,7 @@ from refntk import (
 )
 from refntk.backends.cupy import geometry, work
 from refntk.certified import certify
+from refntk.layers import windows
 from refntk.recursion import propagate
 
 Close = Callable[..., None]
@@ -85,6 +86,36 @@ def test_networks(
         assert np.array_equal(alone.nngp, result.nngp)
         if len(images) == 1:
             assert np.array_equal(result.ntk.T, result.ntk)
+
+
+def some_network(rng: np.random.Generator, shape: tuple[int, int]) -> list[Any]:
+    """Draw a network that the method slices takes: any sides, strides and paddings."""
+    circular = rng.random() < 0.3
+    layers: list[Any] = []
+    height, width = shape
+    for _ in range(rng.integers(1, 4)):
+        padding = "CIRCULAR" if circular else str(rng.choice(["SAME", "VALID"]))
+        sides, strides = rng.integers(1, 5, 2).tolist(), rng.integers(1, 3, 2).tolist()
+        if padding != "SAME":
+            sides = [min(sides[0], height), min(sides[1], width)]
+        if padding == "CIRCULAR":
+            strides = [1 if n % s else s for n, s in zip((height, width), strides, strict=True)]
+        layer = Conv(tuple(sides), tuple(strides), padding, b_std=float(rng.choice([0.0, 0.3])))
+        height, width = (window.n_out for window in windows(layer, (height, width)))
+        layers += [layer, Relu()] if rng.random() < 0.7 else [layer]
+    return [*layers, GlobalAvgPool() if rng.random() < 0.8 else Flatten()]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_some_networks(seed: int, device: Any, assert_close: Close) -> None:
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(3, 9, 2).tolist())
+    layers = some_network(rng, shape)
+    # Of two channels at least: windows of one number have correlation 1, where digits are lost.
+    images = rng.normal(size=(2, *shape, int(rng.integers(2, 4))))
+    result = kernels(layers, images)
+    right = propagate(Network(layers), images)
+    check(result, Kernel(right.nngp, right.ntk), assert_close)
 
 
 @pytest.mark.parametrize(
