@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import gc
 import logging
 import math
 import queue
@@ -143,6 +144,7 @@ def open_runner(
                 place = stack.enter_context(_local_cluster(int(local[1])))
             client = stack.enter_context(distributed.Client(place, set_as_default=False))
         except Exception as error:
+            _forget_frames(error)
             raise ClusterError(
                 f"scheduler {scheduler}: cannot be used ({_line(error)}); check that it runs, its "
                 "address and, for tls://, the certificates in dask's configuration"
@@ -165,6 +167,14 @@ def _local_cluster(count: int) -> LocalCluster:
         # With a limit dask would move the images to the disk.
         memory_limit=None, silence_logs=_SILENT, preload=[_IGNORE_INTERRUPT],
     )  # fmt: skip
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Let go of a client that failed half-way: one that lives until the end blocks it for ever."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+    gc.collect()
 
 
 @contextlib.contextmanager

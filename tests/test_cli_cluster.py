@@ -70,6 +70,16 @@ def test_a_scheduler_that_nobody_answers_for(tmp_path: Path, x1: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["x1.npy"]
 
 
+def test_without_certificates_a_secure_scheduler_is_refused_at_once(x1: Path) -> None:
+    arguments = ["mlp-1", "x1.npy", "-o", "k.h5", "--scheduler", "tls://127.0.0.1:9"]
+    process = subprocess.run(
+        [*program(), *arguments], cwd=x1.parent, capture_output=True, text=True, timeout=25
+    )
+    assert process.returncode == 2
+    assert "certificates in dask's configuration" in process.stderr
+    assert process.stderr.count("\n") == 1
+
+
 def test_a_wrong_scheduler_is_named(tmp_path: Path, x1: Path) -> None:
     result = run("mlp-1", x1, "-o", tmp_path / "k.h5", "--scheduler", "head-node")
     assert result.exit_code == 2
