@@ -218,13 +218,23 @@ class Job:
         self.method = self._plan.method
         self.threads = _positive("threads", threads) or default_threads()
         self.tile = _positive("tile", tile) or _tile(self._plan)
-        self._variances = [np.full(len(images), np.nan) for images in self._images]
+        self._variances = self._unknown()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs, which finds the backend by its name."""
-        return {
-            name: value for name, value in vars(self).items() if name not in ("_backend", "tiles")
-        }
+        left = "_backend", "tiles", "_variances"
+        return {name: value for name, value in vars(self).items() if name not in left}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Begin in another process, whose processor computes the variances itself.
+
+        Only numbers that one processor computed tell duplicates by equality.
+        """
+        vars(self).update(state)
+        self._variances = self._unknown()
+
+    def _unknown(self) -> list[npt.NDArray[np.float64]]:
+        return [np.full(len(images), np.nan) for images in self._images]
 
     @cached_property
     def _backend(self) -> Backend:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -477,3 +478,31 @@ def test_numpy_integers_count_as_numbers() -> None:
     assert (job.threads, job.tile) == (2, 3)
     assert type(job.tile) is int
     assert job.method in get_backend(job.backend).methods
+
+
+# ---------------------------------------------------------------------------------------------
+# Other processes.
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+def test_a_pickled_job_goes_on_from_its_first_tile(
+    rng: np.random.Generator, backend: str
+) -> None:
+    job = Job(DEEP_HEAD, rng.normal(size=(5, 4, 4, 1)), tile=2, threads=1, backend=backend)
+    before = [job.block(tile) for tile in job.tiles]
+    data = pickle.dumps(job)
+    there = pickle.loads(data)
+    # In the reverse order: the variance of an image is found without its tile on the diagonal.
+    after = [there.block(tile) for tile in reversed(job.tiles)][::-1]
+    for one, two in zip(before, after, strict=True):
+        for name in KERNELS:
+            assert one[name].tobytes() == two[name].tobytes()
+
+
+def test_a_pickled_job_has_no_backend_and_no_variances(rng: np.random.Generator) -> None:
+    job = Job(DEEP_HEAD, rng.normal(size=(200, 2, 2, 1)), tile=100, threads=1)
+    small = len(pickle.dumps(job))
+    for tile in job.tiles:
+        job.block(tile)
+    assert len(pickle.dumps(job)) == small
+    assert np.isnan(pickle.loads(pickle.dumps(job))._variances[0]).all()
