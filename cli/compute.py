@@ -131,12 +131,14 @@ def compute(
     and NTK, become the datasets /nngp and /ntk of an HDF5 file, next to the labels of the images
     and a record of how they were computed. One line on stdout says what was written.
     """
+    from refntk.cluster import check_scheduler
     from refntk.data.inputs import load_inputs
     from refntk.data.kernel_cache import describe_job
     from refntk.data.store import KernelWriter, ShardWriter
     from refntk.evaluate import Job
     from refntk.network import load_network
 
+    check_scheduler(scheduler)
     net = load_network(network)
     inputs = load_inputs(
         x1, x2, limit=limit, seed=seed, size=size, standardize=standardize

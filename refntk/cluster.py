@@ -11,6 +11,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import gc
+import importlib.util
 import logging
 import math
 import queue
@@ -27,7 +28,7 @@ from refntk.evaluate import FloatArray, Job, Tile
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
 
-__all__ = ["Done", "Runner", "compute_tile", "in_process", "open_runner"]
+__all__ = ["Done", "Runner", "check_scheduler", "compute_tile", "in_process", "open_runner"]
 
 Kernels = dict[str, FloatArray]
 Done = tuple[Tile, Kernels]
@@ -90,6 +91,31 @@ def in_process(
         yield tile, job.block(tile, progress)
 
 
+def check_scheduler(scheduler: str | None) -> None:
+    """Check what `open_runner` is going to be given, before there is work for it.
+
+    Parameters
+    ----------
+    scheduler : str or None
+
+    Raises
+    ------
+    InputError
+        It is no scheduler.
+    MissingPackageError
+        The package distributed is not installed.
+    """
+    if scheduler is None:
+        return
+    if _LOCAL.fullmatch(scheduler) is None and _REMOTE.fullmatch(scheduler) is None:
+        raise InputError(
+            f"scheduler {scheduler!r}: expected local:N for N processes on this machine, or the "
+            "address of a dask scheduler, tcp://HOST:PORT or tls://HOST:PORT"
+        )
+    if importlib.util.find_spec("distributed") is None:
+        raise missing_package("a scheduler needs dask.distributed", "distributed")
+
+
 @contextlib.contextmanager
 def open_runner(
     scheduler: str | None, say: Callable[[str], None] = lambda message: None
@@ -115,10 +141,8 @@ def open_runner(
 
     Raises
     ------
-    InputError
-        `scheduler` is none of these.
-    MissingPackageError
-        The package distributed is not installed.
+    InputError, MissingPackageError
+        See `check_scheduler`.
     ClusterError
         The scheduler cannot be reached. Later, from the runner: it is lost, a worker has another
         version of refntk or fails, or a tile has brought down several workers.
@@ -126,16 +150,10 @@ def open_runner(
     if scheduler is None:
         yield in_process
         return
+    check_scheduler(scheduler)
+    import distributed
+
     local = _LOCAL.fullmatch(scheduler)
-    if local is None and _REMOTE.fullmatch(scheduler) is None:
-        raise InputError(
-            f"scheduler {scheduler!r}: expected local:N for N processes on this machine, or the "
-            "address of a dask scheduler, tcp://HOST:PORT or tls://HOST:PORT"
-        )
-    try:
-        import distributed
-    except ImportError as error:
-        raise missing_package("a scheduler needs dask.distributed", "distributed") from error
     with contextlib.ExitStack() as stack:
         stack.enter_context(_silence())
         try:

@@ -80,8 +80,9 @@ def test_without_certificates_a_secure_scheduler_is_refused_at_once(x1: Path) ->
     assert process.stderr.count("\n") == 1
 
 
-def test_a_wrong_scheduler_is_named(tmp_path: Path, x1: Path) -> None:
-    result = run("mlp-1", x1, "-o", tmp_path / "k.h5", "--scheduler", "head-node")
+def test_a_wrong_scheduler_is_named(tmp_path: Path) -> None:
+    # Before the images are loaded, which may take minutes.
+    result = run("mlp-1", "no.npy", "-o", tmp_path / "k.h5", "--scheduler", "head-node")
     assert result.exit_code == 2
     assert result.stderr.startswith("Error: scheduler 'head-node': expected local:N")
 
