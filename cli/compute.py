@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 
 import click
 
 from refntk.cli import options
 from refntk.cli.kernels import fill
-from refntk.cli.program import Command
+from refntk.cli.program import BadUse, Command
 
 __all__ = ["compute"]
 
@@ -38,6 +40,7 @@ Examples:
   refntk compute gcnn-paper tiles/ -o tiles.h5 --limit 900 --size 32 --dtype float32 --resume
   refntk compute gcnn-paper tiles/ -o tiles.h5 --resume --scheduler tcp://head-node:8786
   refntk compute gcnn-paper tiles/ -o tiles-3.shard --resume --shard 3/64
+  refntk compute gcnn-paper more-tiles/ -o tiles.h5 --size 32 --dtype float32 --append
   refntk info histology.h5
 
 Ctrl-C, a kill or a power cut costs the tiles of the last seconds: the same command with
@@ -60,6 +63,12 @@ Ctrl-C, a kill or a power cut costs the tiles of the last seconds: the same comm
     help="Continue what was interrupted, if anything was; the result is bitwise the same.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace OUT.h5 if it exists.")
+@click.option(
+    "--append",
+    is_flag=True,
+    help="Add the images of X1 that OUT.h5 lacks, and compute what is new; X1 holds those that it "
+    "has, too. OUT.h5 is replaced at the end.",
+)
 @click.option(
     "--get",
     type=options.Word("kernel", *_KERNELS),
@@ -110,6 +119,7 @@ def compute(
     output: str,
     resume: bool,
     overwrite: bool,
+    append: bool,
     get: tuple[str, ...],
     limit: int | None,
     seed: int,
@@ -132,32 +142,45 @@ def compute(
     and a record of how they were computed. One line on stdout says what was written.
     """
     from refntk.cluster import check_scheduler
+    from refntk.data.growth import Growth, in_stored_order
     from refntk.data.inputs import load_inputs
     from refntk.data.kernel_cache import describe_job
-    from refntk.data.store import KernelWriter, ShardWriter
+    from refntk.data.store import KernelWriter, ShardWriter, open_kernel
     from refntk.evaluate import Job
     from refntk.network import load_network
 
     check_scheduler(scheduler)
+    if append and shard is not None:
+        raise BadUse("--append and --shard: images are added by one process; leave out --shard")
     net = load_network(network)
     inputs = load_inputs(
         x1, x2, limit=limit, seed=seed, size=size, standardize=standardize
     )
-    job = Job(
-        net,
-        inputs.x1,
-        inputs.x2,
-        get=tuple(name for name in _KERNELS if name in get) or _KERNELS,
-        dtype=dtype,
-        backend=backend,
-        method=method,
-        threads=threads if scheduler is None else threads or 1,
-        tile=tile,
-        device_memory=device_memory and device_memory * 2**20,
-    )
-    description = describe_job(job, inputs)
-    begin = KernelWriter if shard is None else partial(ShardWriter, share=shard)
-    with begin(output, description, resume=resume, overwrite=overwrite) as writer:
+    with ExitStack() as stack:
+        grown = stack.enter_context(open_kernel(output)) if append else None
+        if grown is not None:
+            inputs = in_stored_order(grown, inputs)
+        job = Job(
+            net,
+            inputs.x1,
+            inputs.x2,
+            get=tuple(name for name in _KERNELS if name in get) or _KERNELS,
+            dtype=dtype,
+            backend=backend,
+            method=method,
+            threads=threads if scheduler is None else threads or 1,
+            tile=tile,
+            device_memory=device_memory and device_memory * 2**20,
+        )
+        description = describe_job(job, inputs)
+        begin: Callable[..., KernelWriter] = KernelWriter
+        if shard is not None:
+            begin = partial(ShardWriter, share=shard)
+        elif grown is not None:
+            begin = partial(KernelWriter, base=Growth(grown, description))
+        writer = stack.enter_context(
+            begin(output, description, resume=resume, overwrite=overwrite)
+        )
         fill(writer, job, scheduler=scheduler, quiet=quiet)
     written = ", ".join(f"{name} {job.shape} {job.dtype}" for name in job.get)
     of = "" if shard is None else f"shard {shard[0]}/{shard[1]} of "

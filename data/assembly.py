@@ -20,9 +20,9 @@ from refntk.data.kernel_format import (
     KernelDescription,
     write_attributes,
     write_input,
-    write_seal,
 )
 from refntk.data.kernel_record import KernelRecord
+from refntk.data.kernel_seal import write_seal
 from refntk.errors import RefntkError
 
 __all__ = ["TileSource", "assemble"]
@@ -161,7 +161,7 @@ def _fill(
             values = coming.result()
             if number < len(strips):
                 coming = ahead.submit(_strip, about, source, digests, *strips[number])
-            rows, cols = _span(about, 0, row, row + 1), _span(about, 1, first, last)
+            rows, cols = about.run(0, row), about.run(1, first, last)
             for name, strip in values.items():
                 file[name][rows, cols] = strip
             disk.check()
@@ -180,11 +180,6 @@ def _strips(about: KernelDescription) -> Iterator[tuple[int, int, int]]:
             yield row, first, min(first + tiles, across)
 
 
-def _span(about: KernelDescription, axis: int, first: int, last: int) -> slice:
-    """Rows or columns of some tiles."""
-    return slice(first * about.tile, min(last * about.tile, about.shape[axis]))
-
-
 def _strip(
     about: KernelDescription,
     source: TileSource,
@@ -194,7 +189,7 @@ def _strip(
     last: int,
 ) -> dict[str, NDArray[Any]]:
     """Read the tiles of a strip or their mirror images, and note their digests."""
-    rows, cols = _span(about, 0, row, row + 1), _span(about, 1, first, last)
+    rows, cols = about.run(0, row), about.run(1, first, last)
     shape = rows.stop - rows.start, cols.stop - cols.start
     strip = {name: np.empty(shape, about.dtype) for name in about.kernels}
     for col in range(first, last):

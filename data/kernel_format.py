@@ -6,7 +6,6 @@ docs/file-format.md describes the same for people; `refntk.data.kernel_writer` a
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -25,14 +24,12 @@ __all__ = [
     "FORMAT",
     "KERNELS",
     "KernelDescription",
-    "check_seal",
     "read_attributes",
     "read_input",
     "read_text",
     "read_values",
     "write_attributes",
     "write_input",
-    "write_seal",
     "write_text",
 ]
 
@@ -127,6 +124,19 @@ class KernelDescription:
         """Number of tiles down and across."""
         rows, columns = self.shape
         return math.ceil(rows / self.tile), math.ceil(columns / self.tile)
+
+    def run(self, axis: int, first: int, last: int | None = None) -> slice:
+        """Rows or columns of some tiles.
+
+        Parameters
+        ----------
+        axis : int
+            0 for rows, 1 for columns.
+        first, last : int
+            Number of the first tile, and that after the last; by default one tile.
+        """
+        last = first + 1 if last is None else last
+        return slice(first * self.tile, min(last * self.tile, self.shape[axis]))
 
     @property
     def nbytes(self) -> int:
@@ -351,58 +361,3 @@ def read_input(group: h5py.Group) -> InputInfo:
         names=texts["names"],
     )
 
-
-def _sealed(file: h5py.File) -> str:
-    """SHA-256 of all that a file says about its kernels, as docs/file-format.md defines it."""
-    total = hashlib.sha256()
-
-    def add(name: str, value: NDArray[Any]) -> None:
-        total.update(f"{name} {value.dtype.str} {value.shape}\n".encode())
-        total.update(np.ascontiguousarray(value).data)
-
-    for key in sorted(ATTRIBUTES):
-        add(f"@{key}", np.asarray(file.attrs[key]))
-    add("tiles", read_values(file, "tiles"))
-    for group in ("digests", "x1", "x2"):
-        for key in sorted(file[group].attrs):
-            add(f"{group}@{key}", np.asarray(file[group].attrs[key]))
-        for key in sorted(file[group]):
-            add(f"{group}/{key}", read_values(file[group], key))
-    return total.hexdigest()
-
-
-def write_seal(file: h5py.File) -> None:
-    """Seal a file that is complete: any change to what it says is noticed from then on.
-
-    Parameters
-    ----------
-    file : h5py.File
-        Open for writing.
-    """
-    write_text(file.attrs, "seal", _sealed(file))
-
-
-def check_seal(file: h5py.File, path: object) -> None:
-    """Compare a file with its seal; files of the first version have none.
-
-    Parameters
-    ----------
-    file : h5py.File
-        Open for reading.
-    path : object
-        The file, for messages.
-
-    Raises
-    ------
-    StoreError
-        It was changed or damaged after it was sealed.
-    LookupError, TypeError, ValueError
-        It is damaged.
-    """
-    if "seal" not in file.attrs and "digests" not in file:
-        return
-    if read_text(file.attrs, "seal") != _sealed(file):
-        raise StoreError(
-            f"{path}: does not match its seal; it was changed or damaged after it was written: "
-            "compute the kernel again"
-        )

@@ -14,12 +14,12 @@ from refntk.data.kernel_array import KernelArray
 from refntk.data.kernel_format import (
     KERNELS,
     KernelDescription,
-    check_seal,
     read_attributes,
     read_input,
     read_values,
 )
 from refntk.data.kernel_record import KernelRecord
+from refntk.data.kernel_seal import check_seal
 from refntk.data.limits import one_line
 from refntk.errors import RefntkError, StoreError, unknown
 

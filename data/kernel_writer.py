@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refntk.data.assembly import assemble
+from refntk.data.growth import Growth
 from refntk.data.journal import Journal
 from refntk.data.kernel_format import KernelDescription
 from refntk.data.kernel_reader import open_kernel
@@ -45,6 +46,9 @@ class KernelWriter:
         complete: nothing is missing.
     overwrite : bool
         Replace an existing file, at the end and not before; without `resume`, drop what was begun.
+    base : Growth, optional
+        The existing file is part of the kernel: only what it lacks is missing, and it is replaced
+        at the end. It stays open as long as the writer.
 
     Attributes
     ----------
@@ -83,11 +87,13 @@ class KernelWriter:
         *,
         resume: bool = False,
         overwrite: bool = False,
+        base: Growth | None = None,
     ) -> None:
         self.path = Path(path)
         self.description = description
         self.complete = False
         self._overwrite = overwrite
+        self._base = base
         self._journal: Journal | None = None
         self._check_target()
         self._lock = Lock(self._beside(".lock"), self.path)
@@ -142,11 +148,14 @@ class KernelWriter:
             secrets.token_hex(16),
             self.share,
         )
-        if self.path.exists() and (resume or not self._overwrite):
-            self._meet_finished(here, resume, place.exists())
-            if self.complete:
-                place.unlink(missing_ok=True)
-                return
+        if self._base is not None:
+            self._refuse_version(self.path, self._base.file.record)
+            self.complete = self._base.rows == self.description.shape[0]
+        elif self.path.exists() and (resume or not self._overwrite):
+            self._meet_finished(resume, place.exists())
+        if self.complete:
+            place.unlink(missing_ok=True)
+            return
         if place.exists() and resume:
             self._journal = Journal.open(place)
             self._refuse_others(place, self._journal.record)
@@ -159,7 +168,7 @@ class KernelWriter:
         if self._journal is None:
             self._journal = Journal.create(place, here)
 
-    def _meet_finished(self, here: KernelRecord, resume: bool, begun: bool) -> None:
+    def _meet_finished(self, resume: bool, begun: bool) -> None:
         """Decide what an existing file of the target's name means."""
         if not resume:
             raise StoreError(
@@ -178,17 +187,25 @@ class KernelWriter:
 
     def _refuse_others(self, place: Path, there: KernelRecord) -> None:
         """Refuse to continue what would not become the kernel that is asked for."""
+        self._refuse_version(place, there)
         found = differences(there.description, self.description)
         if there.share != self.share:
             old, new = (share_text(share) for share in (there.share, self.share))
             found.append(f"tiles: {old} there, {new} here")
-        if there.refntk_version != version("refntk"):
-            found.append(f"refntk: {there.refntk_version} there, {version('refntk')} here")
         if found:
             raise StoreError(
                 f"{place}: cannot be continued, it is of another kernel ({'; '.join(found)}); "
                 "repeat the command that began it, choose another name, or begin anew with "
                 "--overwrite"
+            )
+
+    def _refuse_version(self, place: Path, there: KernelRecord) -> None:
+        """Refuse tiles of another version, which may differ in their last digits."""
+        here = version("refntk")
+        if there.refntk_version != here:
+            raise StoreError(
+                f"{place}: cannot be continued, it was made by refntk {there.refntk_version} and "
+                f"this is {here}; use that version, or begin anew with --overwrite"
             )
 
     def _check_room(self, place: Path) -> None:
@@ -219,12 +236,16 @@ class KernelWriter:
         -------
         list of Tile
             Of a symmetric kernel those on the diagonal and above it: `write` takes care of the
-            mirror images.
+            mirror images. Where a kernel grows, what is new of a tile.
         """
         if self._journal is None:
             return []
         done = self._journal.done
-        return [tile for tile in self._tiles() if not done[self._number(tile)]]
+        left = [tile for tile in self._tiles() if not done[self._number(tile)]]
+        if self._base is None:
+            return left
+        cuts = [self._base.parts(tile) for tile in left if not self._base.known(tile)]
+        return [part for parts in cuts for part in parts]
 
     def write(self, tile: Tile, blocks: Mapping[str, NDArray[Any]]) -> None:
         """Write one tile. It is on the disk some seconds later at the latest.
@@ -242,8 +263,15 @@ class KernelWriter:
             No tile of this kernel; blocks missing, superfluous, of another shape or dtype; the disk
             is full or fails, and then the tile does not count.
         """
-        at = self._number(tile)
-        self._check_blocks(tile, blocks)
+        if self._base is None:
+            at = self._number(tile)
+            self._check_blocks(tile, blocks)
+        else:
+            self._check_blocks(tile, blocks)
+            whole = self._base.gather(tile, blocks)
+            if whole is None:
+                return
+            at, blocks = self._number(whole[0]), whole[1]
         with self._worded():
             self._open_journal().append(*at, blocks)
 
@@ -269,7 +297,7 @@ class KernelWriter:
                 f"{self.path}: {len(left)} of {len(left) + self.kept} tiles are missing; continue "
                 "with --resume"
             )
-        if self.path.exists() and not self._overwrite:
+        if self.path.exists() and not self._overwrite and self._base is None:
             raise StoreError(
                 f"{self.path}: appeared while the kernel was computed and was left alone; "
                 "--resume --overwrite replaces it by the kernel"
@@ -283,7 +311,8 @@ class KernelWriter:
             journal.remove()
 
     def _conclude(self, journal: Journal, progress: Callable[[], None]) -> None:
-        assemble(self.path, self._beside(".new"), journal.record, journal, progress)
+        source = journal if self._base is None else self._base.source(journal)
+        assemble(self.path, self._beside(".new"), journal.record, source, progress)
 
     def close(self) -> None:
         """Put the tiles on the disk and let go; a journal without tiles is removed."""

@@ -154,7 +154,7 @@ class _Merger(KernelWriter):
 
     def _begin(self, resume: bool) -> None:
         if self.path.exists() and not self._overwrite:
-            self._meet_finished(self._source.record, resume, begun=False)
+            self._meet_finished(resume, begun=False)
         self._check_room(self.path)
 
     def _needed(self, there: int) -> int:

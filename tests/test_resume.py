@@ -302,7 +302,7 @@ def test_another_version_of_refntk(out, monkeypatch):
     description = describe()
     begin(out, description, kernels_of(description), 2)
     monkeypatch.setattr("refntk.data.kernel_writer.version", lambda name: "99.0")
-    with pytest.raises(StoreError, match=r"refntk: .* there, 99\.0 here"):
+    with pytest.raises(StoreError, match=r"it was made by refntk .* and this is 99\.0; use that"):
         KernelWriter(out, description, resume=True)
 
 
