@@ -176,15 +176,18 @@ def test_the_lock_of_a_killed_process_is_taken_over(slow, tmp_path, out):
 
 
 STUCK = """
-import ctypes, signal, sys
+import ctypes, signal, sys, threading
 from refntk.cli import main, signals
 from refntk.evaluate import Job
 
 def block(self, *arguments):
-    # Nothing wakes this thread, as in a long call of a library.
+    # Nothing wakes this thread, as in a long call of a library, which has begun when another tells.
+    sleep = ctypes.CDLL(None).sleep
+    tell = threading.Timer(1.0, lambda: print("stuck", file=sys.stderr, flush=True))
+    tell.daemon = True
+    tell.start()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    print("stuck", file=sys.stderr, flush=True)
-    ctypes.CDLL(None).sleep(60)
+    sleep(60)
 
 signals._PATIENCE = 0.5
 Job.block = block
