@@ -176,23 +176,26 @@ SMALL = Limits(block=48 * 1024, multiprocessor=64 * 1024, multiprocessors=20)
 
 
 @pytest.mark.parametrize(
-    ("layers", "side"),
+    ("layers", "side", "padding"),
     [
-        ([Conv((3, 3)), Relu(), Conv((3, 3)), GlobalAvgPool()], 3),
-        ([Conv((5, 5), padding="CIRCULAR"), Relu(), Flatten()], 5),
-        ([Conv((1, 1), padding="VALID"), Relu(), GlobalAvgPool()], 1),
-        ([Conv((3, 3)), Relu(), Conv((1, 1)), GlobalAvgPool()], 0),
-        ([Conv((3, 3), padding="VALID"), Relu(), GlobalAvgPool()], 0),
-        ([Conv((3, 3), (2, 2)), Relu(), GlobalAvgPool()], 0),
-        ([Conv((3, 5)), Relu(), GlobalAvgPool()], 0),
-        ([Conv((9, 9)), Relu(), GlobalAvgPool()], 0),
-        ([Conv((3, 3)), Conv((3, 3)), Relu(), GlobalAvgPool()], 0),  # no place for the sum
-        ([GlobalAvgPool()], 0),
+        ([Conv((3, 3)), Relu(), Conv((3, 3)), GlobalAvgPool()], 3, "SAME"),
+        ([Conv((5, 5), padding="CIRCULAR"), Relu(), Flatten()], 5, "CIRCULAR"),
+        ([Conv((3, 3), padding="VALID"), Relu(), GlobalAvgPool()], 3, "VALID"),
+        ([Conv((1, 1), padding="VALID"), Relu(), GlobalAvgPool()], 1, "SAME"),
+        ([Conv((3, 3)), Relu(), Conv((1, 1)), GlobalAvgPool()], 0, ""),
+        ([Conv((3, 3)), Relu(), Conv((3, 3), padding="VALID"), GlobalAvgPool()], 0, ""),
+        ([Conv((3, 3), padding="VALID"), Relu(), Conv((3, 3)), GlobalAvgPool()], 0, ""),
+        ([Conv((3, 3), (2, 2)), Relu(), GlobalAvgPool()], 0, ""),
+        ([Conv((3, 5)), Relu(), GlobalAvgPool()], 0, ""),
+        ([Conv((7, 7)), Relu(), GlobalAvgPool()], 0, ""),
+        ([Conv((3, 3)), Conv((3, 3)), Relu(), GlobalAvgPool()], 0, ""),  # no place for the sum
+        ([GlobalAvgPool()], 0, ""),
     ],
 )
-def test_networks_of_one_filter_march(layers: list[Any], side: int) -> None:
+def test_networks_of_one_filter_march(layers: list[Any], side: int, padding: str) -> None:
     plan = make_plan(Network(layers), (9, 9, 2))
-    assert geometry(plan, np.dtype("float32"), H100).side == side
+    layout = geometry(plan, np.dtype("float32"), H100)
+    assert (layout.side, layout.padding) == (side, padding)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

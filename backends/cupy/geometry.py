@@ -41,7 +41,7 @@ HELD_THREADS = {4: 768, 8: 512}
 _STRIP = 8  # rows that a thread takes in turn, at least: more than the window, to read few twice
 _SLICES = 16  # classes of displacements that a block takes side by side, at most
 _RESERVED = 1024  # bytes of shared memory that the system takes for each block
-_SIDES = (1, 3, 5, 7)  # of the filters for which `march` is compiled
+_SIDES = (1, 3, 5)  # of the filters for which `march` is compiled; from 7 on it would spill
 
 
 class Sizes(NamedTuple):
@@ -52,6 +52,8 @@ class Sizes(NamedTuple):
     channels: int
     steps: int
     wrap: int  # 1 with circular padding, else 0
+    last_y: int  # positions after the last step
+    last_x: int
     map_size: int  # elements of the maps of an image
     field: int  # elements of one field of a slice, its halo included
     fields: int  # D, Theta, and S where it has no place of its own
@@ -113,6 +115,8 @@ class Geometry:
         W_std² / |S| and b_std².
     side : int
         Of all filters, for the mapping `march`; 0 for the mapping `sweep`.
+    padding : str
+        Of all filters, for the mapping `march`.
     threads : int
         Of a block.
     shared : int
@@ -126,6 +130,7 @@ class Geometry:
     weights: npt.NDArray[Any]
     biases: npt.NDArray[Any]
     side: int
+    padding: str
     threads: int
     shared: int
     positions: float
@@ -164,7 +169,7 @@ def geometry(plan: Plan, dtype: np.dtype[Any], limits: Limits) -> Geometry:
     low = 0 if wrap else 1
     spans = [2 * n - 1 if low else n for n in last]
     sizes = Sizes(
-        height, width, channels, len(steps), int(wrap), map_size,
+        height, width, channels, len(steps), int(wrap), *last, map_size,
         field=max([height * width, *(step.y.n_out * step.x.n_out for step in steps)]),
         fields=3 if summed > 1 else 2, summed=summed, slices=1, strip=1,
         classes_y=spans[0] if plan.pooled else 1, classes_x=spans[1] if plan.pooled else 1,
@@ -178,14 +183,15 @@ def geometry(plan: Plan, dtype: np.dtype[Any], limits: Limits) -> Geometry:
     count = float(plan.order * (last[0] * last[1]) ** (2 if plan.pooled else 1))
     side = _side(steps, summed)
     if side:
-        marched = _march(sizes, side, dtype.itemsize, plan.pooled, limits)
+        padding = "VALID" if _crops(steps) else "CIRCULAR" if wrap else "SAME"
+        marched = _march(sizes, side, padding, dtype.itemsize, plan.pooled, limits)
         if marched is not None:
-            return Geometry(marched[0], table, weights, biases, side, *marched[1:], count)
+            return Geometry(marched[0], table, weights, biases, side, padding, *marched[1:], count)
     shared = 2 * sizes.fields * sizes.field * dtype.itemsize
     if shared + 16 * SWEEP_THREADS + _RESERVED > limits.block:
         sizes, shared = sizes._replace(scratch=1), 0
     threads = min(SWEEP_THREADS, -(-sizes.field // 32) * 32)
-    return Geometry(sizes, table, weights, biases, 0, threads, shared, count)
+    return Geometry(sizes, table, weights, biases, 0, "", threads, shared, count)
 
 
 def _table(plan: Plan) -> tuple[npt.NDArray[np.int32], int]:
@@ -232,21 +238,33 @@ def _side(steps: tuple[Step, ...], summed: int) -> int:
         return 0
     side = steps[0].y.size
     windows = [window for step in steps for window in (step.y, step.x)]
-    alike = all(w.size == side and w.stride == 1 and w.n_out == w.n_in for w in windows)
+    eaten = side - 1 if _crops(steps) else 0
+    alike = all(w.size == side and w.stride == 1 and w.n_in - w.n_out == eaten for w in windows)
     return side if alike and side in _SIDES else 0
 
 
+def _crops(steps: tuple[Step, ...]) -> bool:
+    """Whether the first convolution has padding VALID and a filter of more than one position."""
+    return bool(steps) and steps[0].y.n_in > steps[0].y.n_out
+
+
 def _march(
-    sizes: Sizes, side: int, itemsize: int, pooled: bool, limits: Limits
+    sizes: Sizes, side: int, padding: str, itemsize: int, pooled: bool, limits: Limits
 ) -> tuple[Sizes, int, int] | None:
     """Sizes, threads and shared memory of the mapping `march`; None if a slice does not fit."""
-    height, width = sizes.height, sizes.width
-    margin = (2 if sizes.wrap else 4) * (side // 2)
-    field = (height + margin) * (width + margin)
-    halo = margin * (height + margin + width)  # as Frame::halo_cells has it
-    if field > 2**16 or height * width > 2**14 - 1 or width > MARCH_THREADS:
+    last, margin = (sizes.last_y, sizes.last_x), (2 if sizes.wrap else 4) * (side // 2)
+    eaten = side - 1 if padding == "VALID" else 0
+    # Numbers along each axis below the first step and above it, as Span::count has them.
+    below = [2 * n - m for n, m in zip((sizes.height, sizes.width), last, strict=True)]
+    rows, columns = (n - 2 * eaten for n in below)
+    halo = 0
+    if padding != "VALID":
+        halo = margin * (sizes.height + margin + sizes.width)  # as Frame::halo_cells has it
+        below = [n + margin for n in below]
+    field = below[0] * below[1]
+    if field > 2**16 or sizes.height * sizes.width > 2**14 - 1 or columns > MARCH_THREADS:
         return None
-    classes = width if pooled else 1
+    classes = sizes.last_x if pooled else 1
 
     def memory(slices: int, crew: int) -> int:
         return max(slices * (4 * field * itemsize + 4 * halo), 16 * slices * crew)
@@ -258,9 +276,9 @@ def _march(
         return blocks * slices * crew, -strip, slices
 
     shapes = []
-    for strips in range(1, max(1, min(-(-height // _STRIP), MARCH_THREADS // width)) + 1):
-        strip = -(-height // strips)
-        crew = -(-height // strip) * width
+    for strips in range(1, max(1, min(-(-rows // _STRIP), MARCH_THREADS // columns)) + 1):
+        strip = -(-rows // strips)
+        crew = -(-rows // strip) * columns
         for slices in range(1, min(_SLICES, classes, MARCH_THREADS // crew) + 1):
             if memory(slices, crew) + _RESERVED <= limits.block:
                 shapes.append((strip, slices, crew))
@@ -268,7 +286,7 @@ def _march(
         return None
     strip, slices, crew = max(shapes, key=resident)
     sizes = sizes._replace(
-        field=field, slices=slices, strip=strip, classes_y=height if pooled else 1,
+        field=field, slices=slices, strip=strip, classes_y=sizes.last_y if pooled else 1,
         classes_x=classes, first_y=0, first_x=0,
     )  # fmt: skip
     return sizes, slices * crew, memory(slices, crew)

@@ -33,7 +33,7 @@ def source() -> str:
     return "\n".join([_generated(), *texts])
 
 
-def specializations(dtype: str, ntk: bool, side: int) -> dict[str, str]:
+def specializations(dtype: str, ntk: bool, side: int, padding: str) -> dict[str, str]:
     """Name the kernels that a computation needs.
 
     Parameters
@@ -42,6 +42,8 @@ def specializations(dtype: str, ntk: bool, side: int) -> dict[str, str]:
     ntk : bool
     side : int
         Of the filters, for `march`; 0 for `sweep`.
+    padding : str
+        Of the filters, for `march`.
 
     Returns
     -------
@@ -49,7 +51,7 @@ def specializations(dtype: str, ntk: bool, side: int) -> dict[str, str]:
         C++ expressions: of ``maps``, of ``slices`` and of ``means``.
     """
     number, flag = {"float32": "float", "float64": "double"}[dtype], str(ntk).lower()
-    slices = f"march<{number}, {flag}, {side}>" if side else f"sweep<{number}, {flag}>"
+    slices = f"march<{number}, {flag}, {side}, {padding}>" if side else f"sweep<{number}, {flag}>"
     return {"maps": f"variance_maps<{number}>", "slices": slices, "means": f"means<{flag}>"}
 
 
@@ -83,7 +85,9 @@ def _polynomial(name: str, bits: int, coefficients: tuple[float, ...]) -> str:
 
 
 @cache
-def compiled(cupy: Any, device: int, dtype: str, ntk: bool, side: int) -> dict[str, Any]:
+def compiled(
+    cupy: Any, device: int, dtype: str, ntk: bool, side: int, padding: str
+) -> dict[str, Any]:
     """Compile what a computation needs.
 
     Parameters
@@ -91,7 +95,7 @@ def compiled(cupy: Any, device: int, dtype: str, ntk: bool, side: int) -> dict[s
     cupy : module
     device : int
         The current one.
-    dtype, ntk, side
+    dtype, ntk, side, padding
         As in `specializations`.
 
     Returns
@@ -106,7 +110,7 @@ def compiled(cupy: Any, device: int, dtype: str, ntk: bool, side: int) -> dict[s
     DeviceError
         It does not compile the sources for this device.
     """
-    names = specializations(dtype, ntk, side)
+    names = specializations(dtype, ntk, side, padding)
     with device_errors(cupy):
         module = cupy.RawModule(
             code=source(), options=OPTIONS, name_expressions=tuple(names.values())

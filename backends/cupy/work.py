@@ -92,7 +92,9 @@ class Work:
             )
         dtype = one.images.dtype
         self._layout = geometry(plan, dtype, self._limits)
-        self._functions = compiled(cupy, device.id, dtype.name, ntk, self._layout.side)
+        self._functions = compiled(
+            cupy, device.id, dtype.name, ntk, self._layout.side, self._layout.padding
+        )
 
     def kernels(
         self, symmetric: bool, progress: Callable[[float], None]

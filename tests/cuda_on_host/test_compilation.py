@@ -20,8 +20,10 @@ EXPRESSIONS = sorted(
         expression
         for dtype in ("float32", "float64")
         for ntk in (True, False)
-        for side in (0, 1, 3, 5, 7)
-        for expression in specializations(dtype, ntk, side).values()
+        for side in (0, 1, 3, 5)
+        for padding in ("SAME", "VALID", "CIRCULAR")
+        if (side, padding) != (1, "VALID")  # counts as SAME
+        for expression in specializations(dtype, ntk, side, padding).values()
     }
 )
 
@@ -87,7 +89,7 @@ def test_the_table_of_registers_in_the_documentation() -> None:
     text = (Path(__file__).parents[2] / "docs" / "gpu.md").read_text()
     rows = re.findall(r"^\| `(march|sweep)<(.+?)>` \| (\d+) \| (\d+) \|$", text, re.MULTILINE)
     told = {f"{name}<{arguments}>": (int(a), int(b)) for name, arguments, a, b in rows}
-    assert len(told) == 8
+    assert len(told) == 12
     for expression, used in told.items():
         for architecture, count in zip(("sm_80", "sm_90"), used, strict=True):
             # Compilers differ by a few registers.

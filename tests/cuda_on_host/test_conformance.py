@@ -37,6 +37,8 @@ NETWORKS = {
     "SAME": [*[Conv((3, 3), b_std=0.2), Relu()] * 3, GlobalAvgPool()],
     "CIRCULAR": [*[Conv((3, 3), padding="CIRCULAR", b_std=0.2), Relu()] * 3, GlobalAvgPool()],
     "VALID": [*[Conv((3, 3), padding="VALID", W_std=1.4), Relu()] * 2, GlobalAvgPool()],
+    "wide and VALID": [Conv((5, 5), padding="VALID", b_std=0.1), Relu(), Flatten()],
+    "mixed": [Conv((3, 3), padding="VALID"), Relu(), Conv((3, 3)), Relu(), GlobalAvgPool()],
     "pixels": [*[Conv((1, 1), b_std=0.2), Relu()] * 2, GlobalAvgPool()],
     "wide": [Conv((5, 5), b_std=0.1), Relu(), Conv((5, 5)), GlobalAvgPool()],
     "wide circle": [*[Conv((5, 5), padding="CIRCULAR"), Relu()] * 2, GlobalAvgPool(), Dense()],
@@ -121,12 +123,12 @@ def test_some_networks(seed: int, device: Any, assert_close: Close) -> None:
 @pytest.mark.parametrize(
     "shape", [(1, 1, 1), (1, 7, 2), (5, 1, 1), (2, 3, 1), (9, 4, 3), (11, 13, 1), (4, 33, 1)]
 )
-@pytest.mark.parametrize("name", ["SAME", "wide", "CIRCULAR", "late"])
+@pytest.mark.parametrize("name", ["SAME", "wide", "CIRCULAR", "VALID", "late"])
 def test_shapes_of_images(
     name: str, shape: tuple[int, ...], device: Any, rng: np.random.Generator, assert_close: Close
 ) -> None:
-    if name == "CIRCULAR" and min(shape[:2]) < 3:
-        shape = (3, 5, 1)
+    if name in ("CIRCULAR", "VALID"):
+        shape = (max(shape[0], 5), max(shape[1], 6), shape[2])
     images = rng.normal(size=(2, *shape))
     result = kernels(NETWORKS[name], images)
     check(result, kernels(NETWORKS[name], images, backend="numba"), assert_close)
@@ -146,7 +148,7 @@ def test_large_images(
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", ["SAME", "CIRCULAR", "VALID", "group", "strides", "late"])
+@pytest.mark.parametrize("name", ["SAME", "CIRCULAR", "VALID", "group", "mixed", "late"])
 def test_tiles_and_memory_change_no_bit(
     name: str, dtype: str, device: Any, rng: np.random.Generator
 ) -> None:
@@ -172,12 +174,14 @@ def test_images_on_which_digits_are_lost(
     for dtype in ("float64", "float32"):
         result = kernels(layers, images, dtype=dtype)
         for name, right in (("nngp", exact.nngp), ("ntk", exact.ntk)):
-            assert_close(getattr(result, name), right, floor=1e-3)
+            # Entries of opposite images cancel, to a small part of the variances.
+            floor = 1e-3 if dtype == "float64" else 1e-2
+            assert_close(getattr(result, name), right, floor=floor)
         assert np.array_equal(result.ntk[0], result.ntk[1])  # duplicates
 
 
 @pytest.mark.parametrize(("strip", "slices"), [(1, 1), (1, 5), (2, 3), (5, 16), (64, 2)])
-@pytest.mark.parametrize("name", ["SAME", "CIRCULAR", "wide", "flatten", "pixels"])
+@pytest.mark.parametrize("name", ["SAME", "CIRCULAR", "VALID", "wide", "flatten", "pixels"])
 def test_shapes_of_blocks(
     name: str,
     strip: int,

@@ -24,7 +24,8 @@ Close = Callable[..., None]
 NETWORKS = {
     "march": [*[Conv((3, 3), b_std=0.2), Relu()] * 3, GlobalAvgPool()],
     "march in a circle": [*[Conv((3, 3), padding="CIRCULAR"), Relu()] * 3, GlobalAvgPool()],
-    "sweep": [*[Conv((3, 3), padding="VALID"), Relu()] * 2, GlobalAvgPool()],
+    "march and shrink": [*[Conv((3, 3), padding="VALID"), Relu()] * 2, GlobalAvgPool()],
+    "sweep": [Conv((3, 3)), Relu(), Conv((3, 2)), Relu(), GlobalAvgPool()],
 }
 
 
@@ -204,9 +205,10 @@ geometry._STRIP, geometry._SLICES = 2, 2
 nets = {
     "march": [Lift((3, 3), "C2", b_std=0.2), Relu(), GroupConv((3, 3)), Relu(), GroupPool()],
     "circle": [*[Conv((3, 3), padding="CIRCULAR"), Relu()] * 2, GlobalAvgPool()],
+    "shrink": [*[Conv((3, 3), padding="VALID"), Relu()] * 2, GlobalAvgPool()],
     "sweep": [Conv((3, 3), padding="VALID"), Conv((2, 1), (1, 2)), Relu(), GlobalAvgPool()],
 }
-images = np.random.default_rng(0).normal(size=(2, 4, 4, 1))
+images = np.random.default_rng(0).normal(size=(2, 5, 5, 1))
 for name, layers in nets.items():
     result = refntk.kernel(Network(layers), images, backend="cupy")
     right = refntk.kernel(Network(layers), images, backend="numpy", method="literal")
