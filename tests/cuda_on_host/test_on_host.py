@@ -113,6 +113,41 @@ __global__ void fill(float* out, int size) {
 """
 
 
+WARPS = """
+__global__ void sum(const float* __restrict__ in, float* total, float* lanes, int size) {
+    __shared__ float part[32];
+    float value = 0;
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < size; i += gridDim.x * blockDim.x)
+        value += __ldg(in + i);
+    for (int d = 16; d > 0; d /= 2)
+        value += __shfl_xor_sync(0xffffffffu, value, d);
+    if (threadIdx.x % 32 == 0)
+        part[threadIdx.x / 32] = value;
+    __syncthreads();
+    if (threadIdx.x < 32) {
+        value = threadIdx.x < (blockDim.x + 31) / 32 ? part[threadIdx.x] : 0;
+        for (int d = 16; d > 0; d /= 2)
+            value += __shfl_down_sync(0xffffffffu, value, d);
+        if (threadIdx.x == 0)
+            atomicAdd(total, value);
+        lanes[threadIdx.x] = __shfl_up_sync(0xffffffffu, float(threadIdx.x), 3);
+    }
+}
+"""
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_warps(order: int, host: Any, rng: np.random.Generator) -> None:
+    # No kernel of refntk needs them yet; what the shim offers must be right.
+    host.settings.order = order
+    values = rng.integers(0, 100, 1000).astype(np.float32)
+    total, lanes = host.asarray(np.zeros(1, np.float32)), host.asarray(np.zeros(32, np.float32))
+    function = host.RawModule(code=WARPS, name_expressions=("sum",)).get_function("sum")
+    function((3,), (96,), (host.asarray(values), total, lanes, np.int32(1000)))
+    assert total.get()[0] == values.sum()
+    assert lanes.get().tolist() == [0, 1, 2, *range(29)]
+
+
 def test_arguments_are_checked(host: Any) -> None:
     function = host.RawModule(code=REFUSED, name_expressions=("fill",)).get_function("fill")
     out = host.asarray(np.zeros(4, np.float32))
