@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import dask
+import distributed  # noqa: F401 (its defaults must be there before they are changed)
 import h5py
 import numpy as np
 import psutil

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import distributed  # noqa: F401 (its defaults must be there before they are changed)
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import refntk
+from refntk.cli import main
 from refntk.cluster import Done, open_runner
 from refntk.errors import ClusterError
 from refntk.evaluate import Job
@@ -148,6 +151,39 @@ def test_a_scheduler_that_is_gone_is_an_error_and_keeps_what_is_done(
     with open_runner(machines.address) as run:
         found += run(question, [tile for tile in question.tiles if tile not in seen])
     assert_all(found, question)
+
+
+def test_the_command_says_how_to_continue_without_its_scheduler(
+    machines: Machines, tmp_path: Path
+) -> None:
+    machines.start_worker()
+    part = tmp_path / "k.h5.part"
+    arguments = [
+        "compute", "gcnn-paper", "sample:histology", "--limit", "45", "--size", "20",
+        "--tile", "3", "-o", str(tmp_path / "k.h5"),
+    ]  # fmt: skip
+
+    def kill_after_some_tiles() -> None:
+        while not part.exists() or part.stat().st_size < 60_000:
+            time.sleep(0.02)
+        machines.scheduler.kill()
+
+    killer = threading.Thread(target=kill_after_some_tiles)
+    killer.start()
+    with dask.config.set({"distributed.comm.timeouts.connect": "3s"}):
+        result = CliRunner().invoke(main, [*arguments, "--scheduler", machines.address])
+    killer.join()
+    assert result.exit_code == 2
+    assert f"tiles are kept in {part}. To continue: refntk compute gcnn-paper" in result.stderr
+    machines.restart()
+    again = [*arguments, "--resume", "--scheduler", machines.address]
+    continued = CliRunner().invoke(main, again)
+    assert (continued.exit_code, continued.stderr) == (0, "")
+    assert CliRunner().invoke(main, [*arguments[:-1], str(tmp_path / "one.h5")]).exit_code == 0
+    compared = CliRunner().invoke(
+        main, ["check", str(tmp_path / "k.h5"), str(tmp_path / "one.h5")]
+    )
+    assert compared.stdout.count("every entry is the same") == 2
 
 
 def test_a_scheduler_that_is_started_again_goes_on(machines: Machines, question: Job) -> None:
