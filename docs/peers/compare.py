@@ -25,6 +25,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding
 import numpy as np
 
 from refntk.data.oracle_file import read_answers, read_suite, write_suite
@@ -138,7 +139,8 @@ relative error of neural-tangents is {benign nngp:.0e} in the NNGP and {benign n
 on the hard ones among them it is {hard nngp:.0e} and {hard ntk:.0e}.
 
 Measured in turns: refntk {refntk} with Numba, and {versions}, compiled with `jax.jit`; Python
-{python}; both with all {cores} cores. Compilation is not counted. Networks: 3×3 SAME convolutions
+{python}; both with all {cores} cores of a processor that LLVM calls {processor}. Compilation is
+not counted. Networks: 3×3 SAME convolutions
 with Relu, the readout, a dense layer; NNGP and NTK of seeded random images (seed 0) of three
 channels. Each time is the best of up to five calls, of 256 pairs of images with refntk, and of as
 many as the table says with neural-tangents. Memory is the largest resident size
@@ -157,6 +159,7 @@ def section(results: dict[str, Any]) -> str:
         versions=results["versions"],
         python=platform.python_version(),
         cores=os.cpu_count(),
+        processor=llvmlite.binding.get_host_cpu_name(),
     )
     paragraphs = (textwrap.fill(part, 125) for part in about.split("\n\n"))
     table = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", *rows(results)]
