@@ -229,7 +229,9 @@ def open_kernel(path: str | Path) -> KernelFile:
     path = Path(path)
     try:
         if not path.is_file():
-            raise StoreError(f"{path}: no such file")
+            begun = path.with_name(path.name + ".part")
+            hint = f"; it is not finished, {begun} holds what is done" if begun.is_file() else ""
+            raise StoreError(f"{path}: no such file{hint}")
         file = h5py.File(path, "r")
     except RefntkError:
         raise

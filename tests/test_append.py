@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import refntk
@@ -76,6 +76,7 @@ def assert_holds(path, description):
 # --- the writer
 
 
+@settings(max_examples=12)
 @given(data=st.data())
 def test_any_growth_with_any_interruption(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("grow") / "k.h5"
@@ -259,12 +260,11 @@ def files(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("network", ["gcnn-paper", "cnn-paper", "mlp-5"])
+@pytest.mark.parametrize("network", ["gcnn-paper", "mlp-5"])
 @pytest.mark.parametrize("second", [(), ("other.npy",)], ids=["one set", "two sets"])
-@pytest.mark.parametrize("tile", [4, 64])
-def test_the_result_is_bitwise_that_of_one_run(files, monkeypatch, network, second, tile):
+def test_the_result_is_bitwise_that_of_one_run(files, monkeypatch, network, second):
     monkeypatch.chdir(files)
-    options = ("--tile", tile, "-o")
+    options = ("--tile", 4, "-o")
     assert run(network, "few.npy", *second, *options, "k.h5").exit_code == 0
     computed, block = [], Job.block
     monkeypatch.setattr(Job, "block", lambda *a: computed.append(a[1].pairs) or block(*a))

@@ -203,3 +203,34 @@ def test_a_process_that_does_not_hear_is_ended(x1, out):
         _, error = process.communicate(timeout=20)
     assert process.returncode == 130
     assert error.startswith("Error: interrupted; what was finished is kept. To continue: refntk ")
+
+
+LIMITED = """
+import resource, sys
+from refntk.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("room", "kept"),
+    [(100, "nothing was"), (6_000, "nothing was"), (12_000, "tiles are"), (68_000, "36 tiles are")],
+    ids=["no header", "half a header", "some tiles", "all tiles"],
+)
+def test_a_disk_that_is_full(tmp_path, out, room, kept):
+    """The limit on the size of a file stands in for it: the system refuses what goes beyond."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(1).uniform(size=(60, 4, 4, 1)))
+    arguments = ["compute", "cnn-gap", str(tmp_path / "x.npy"), "-o", str(out), "--tile", "8"]
+    command = [sys.executable, "-P", "-c", LIMITED, str(room), *arguments]
+    full = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert full.returncode == 2, full.stderr
+    assert full.stdout == ""
+    assert full.stderr.startswith(f"Error: {out}: writing failed (File too large); ")
+    assert full.stderr.count("\n") == 1
+    assert f"{kept} kept" in full.stderr
+    assert names(out) == ([] if kept == "nothing was" else ["k.h5.part"])
+    assert CliRunner().invoke(main, [*arguments, "--resume"]).exit_code == 0
+    assert run(*arguments[1:3], "-o", tmp_path / "whole.h5").exit_code == 0
+    with h5py.File(out) as file, h5py.File(tmp_path / "whole.h5") as whole:
+        assert np.array_equal(file["ntk"], whole["ntk"])

@@ -231,7 +231,7 @@ def test_every_flipped_byte_is_harmless_or_noticed(stored, values, tmp_path, rng
     with refntk.open_kernel(stored) as kernel:
         known = kernel.summary(), [info.sha256.tolist() for info in (kernel.x1, kernel.x2)]
     refused = 0
-    for place in rng.choice(len(good), 300, replace=False):
+    for place in rng.choice(len(good), 150, replace=False):
         data = bytearray(good)
         data[place] ^= 1 << int(rng.integers(8))
         path = tmp_path / "k.h5"
@@ -245,7 +245,7 @@ def test_every_flipped_byte_is_harmless_or_noticed(stored, values, tmp_path, rng
         else:
             np.testing.assert_array_equal(whole, values)
             assert about == (known[0].replace(str(stored), str(path)), known[1])
-    assert refused > 100
+    assert refused > 50
 
 
 @pytest.mark.parametrize("name", ["labels", "class_names"])

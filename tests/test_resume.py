@@ -371,7 +371,7 @@ def test_every_flipped_byte_is_recomputed_or_refused(begun):
     out, good = path.with_name("k.h5"), path.read_bytes()
     start, slot = journal_layout(path)
     rng = np.random.default_rng(0)
-    places = {*range(64), *rng.integers(0, start, 60), *rng.integers(start, len(good), 120)}
+    places = {*range(0, 64, 4), *rng.integers(0, start, 40), *rng.integers(start, len(good), 80)}
     lost = 0
     for place in map(int, places):
         data = bytearray(good)
@@ -387,7 +387,7 @@ def test_every_flipped_byte_is_recomputed_or_refused(begun):
             assert len(missing) <= (place >= start)
             lost += len(missing)
             out.unlink()
-    assert lost > 20
+    assert lost > 10
 
 
 @pytest.mark.parametrize("kind", ["truncate", "zero", "garbage", "swap"])

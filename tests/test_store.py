@@ -504,6 +504,14 @@ def test_no_such_file(tmp_path):
         open_kernel(tmp_path / "k.h5")
 
 
+def test_a_file_that_is_not_finished(out, rng):
+    with KernelWriter(out, describe()) as writer:
+        (first, *_) = writer.missing()
+        writer.write(first, block(matrices(describe(), rng), first))
+    with pytest.raises(StoreError, match=r"no such file; it is not finished, .*k\.h5\.part holds"):
+        open_kernel(out)
+
+
 def test_not_hdf5(tmp_path):
     (tmp_path / "k.h5").write_text("something else entirely")
     with pytest.raises(StoreError, match=r"cannot be opened \(.*signature not found\)\); it is"):
