@@ -14,11 +14,10 @@ import numpy.typing as npt
 
 from refntk.backends import Backend, get_backend
 from refntk.errors import InputError, unknown
+from refntk.head import Correlation, apply_head, of_kernels, of_vectors
 from refntk.images import as_images
-from refntk.layers import Dense, Layer, Relu
-from refntk.linear import dense
+from refntk.layers import Flatten, Relu
 from refntk.network import Network
-from refntk.recursion import relu
 from refntk.reduction import Plan, make_plan
 from refntk.residence import Residence
 
@@ -284,13 +283,14 @@ class Job:
             self._plan, first, second,
             ntk="ntk" in self.get, threads=self.threads, progress=report,
         )  # fmt: skip
-        powers = power1[:, None] + power2
+        powers = power1[:, None] + power2 + self._plan.exponent
         readout = np.ldexp(nngp, powers), None if ntk is None else np.ldexp(ntk, powers)
         if mirrored:
             self._variances[0][tile.rows] = np.diagonal(readout[0])
         var1 = self._variance(0, tile.rows, first, power1)
         var2 = self._variance(-1, tile.cols, second, power2)
-        head = _apply_head(self._plan.head, *readout, var1, var2)
+        correlation = self._correlation(tile, readout[0], var1, var2)
+        head = apply_head(self._plan.head, *readout, var1, var2, correlation)
         kernels = dict(zip(KERNELS, head, strict=True))
         return {name: self._finish(kernels[name], mirrored) for name in self.get}
 
@@ -312,39 +312,48 @@ class Job:
     ) -> npt.NDArray[np.float64]:
         """Kernel of each image with itself at the readout, computed once for each image."""
         known = self._variances[which][part]
-        if any(isinstance(layer, Relu) for layer in self._plan.head) and np.isnan(known).any():
+        if self._has_relu and np.isnan(known).any():
             diagonal = self._backend.diagonal(self._plan, prepared, self.threads)
-            known[:] = np.ldexp(diagonal, 2 * powers)
+            known[:] = np.ldexp(diagonal, 2 * powers + self._plan.exponent)
         return known
+
+    @property
+    def _has_relu(self) -> bool:
+        return any(isinstance(layer, Relu) for layer in self._plan.head)
+
+    def _correlation(
+        self,
+        tile: Tile,
+        nngp: npt.NDArray[np.float64],
+        var1: npt.NDArray[np.float64],
+        var2: npt.NDArray[np.float64],
+    ) -> Correlation | None:
+        """Correlations at the readout, where a Relu comes after it."""
+        if not self._has_relu:
+            return None
+        if self._plan.body.layers == (Flatten(),):
+            one, two = (
+                images[part].reshape(part.stop - part.start, -1).astype(np.float64)
+                for images, part in zip(
+                    (self._images[0], self._images[-1]), (tile.rows, tile.cols), strict=True
+                )
+            )
+            return of_vectors(one, two)
+        return of_kernels(nngp, var1, var2, float(np.finfo(self.dtype).eps))
 
     def _finish(self, block: FloatArray | None, mirrored: bool) -> FloatArray:
         assert block is not None  # the backend gives what it is asked for
-        block = block.astype(self.dtype)
+        with np.errstate(over="ignore"):
+            given, block = block, block.astype(self.dtype)
+        if np.isinf(block).any() and np.isfinite(given).all():
+            raise InputError(
+                f"the kernels of these images are too large for {self.dtype}: use the dtype "
+                "float64, or smaller W_std"
+            )
         if mirrored:
             upper = np.triu_indices(len(block), 1)
             block.T[upper] = block[upper]
         return block
-
-
-def _apply_head(
-    head: tuple[Layer, ...],
-    nngp: FloatArray,
-    ntk: FloatArray | None,
-    var1: FloatArray,
-    var2: FloatArray,
-) -> tuple[FloatArray, FloatArray | None]:
-    """Apply the layers after the readout to matrices of kernels, shape (N, M)."""
-    var1, var2 = var1[:, None], var2[None, :]
-    # An image and its duplicate are told from near ones by equality: all are computed alike.
-    same = (nngp == var1) & (nngp == var2)
-    for layer in head:
-        if isinstance(layer, Dense):
-            nngp, ntk = dense(nngp, ntk, layer)
-            var1, var2 = dense(var1, None, layer)[0], dense(var2, None, layer)[0]
-        else:
-            nngp, ntk = relu(nngp, ntk, var1, var2, same)
-            var1, var2 = var1 / 2, var2 / 2
-    return nngp, ntk
 
 
 def cut(shape: tuple[int, int], side: int, symmetric: bool) -> list[Tile]:

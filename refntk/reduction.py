@@ -16,7 +16,8 @@ entries with t' - t = d, a slice of at most P numbers, obey a recursion of their
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from refntk.arguments import times
 from refntk.errors import MethodError, NetworkError, unknown
@@ -32,6 +33,10 @@ METHODS: tuple[str, ...] = ("slices", "dense", "literal")
 ``slices`` uses both reductions. ``dense`` will use orbit reduction alone, for networks with pooling
 in the middle; no layer asks for it yet. ``literal`` assumes nothing.
 """
+
+
+_FAR = 16
+"""Powers of two that a variance may be away from 1 before features are divided."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,10 @@ class Plan:
         Height, width and channels of an image.
     body : Network
         All layers up to the readout (GroupPool, GlobalAvgPool or Flatten), which is included: the
-        expensive part, a kernel for each pair of images.
+        expensive part, a kernel for each pair of images. Its features are those of the network
+        divided by powers of two, so that no width of weights and no depth overflows or underflows.
+    exponent : int
+        The kernels of the network at the readout are those of `body` times 2 to this power.
     head : tuple of Layer
         Dense and Relu layers after it, elementwise on matrices of kernels.
     group : str
@@ -80,6 +88,7 @@ class Plan:
     method: str
     shape: tuple[int, int, int]
     body: Network
+    exponent: int
     head: tuple[Layer, ...]
     group: str
     steps: tuple[Step, ...]
@@ -166,10 +175,10 @@ def make_plan(
 def _plan(net: Network, shape: tuple[int, int, int], method: str) -> Plan:
     signals = net.signals(shape)
     count = next(k for k, signal in enumerate(signals) if signal.kind == "vector") + 1
-    body, head = Network(net.layers[:count]), net.layers[count:]
+    (body, exponent), head = _balanced(net.layers[:count]), net.layers[count:]
     pooled = not isinstance(body.layers[-1], Flatten)
     if method == "literal":
-        return Plan(method, shape, body, head, "C1", (), pooled)
+        return Plan(method, shape, body, exponent, head, "C1", (), pooled)
     group = next((layer.group for layer in body.layers if isinstance(layer, Lift)), "C1")
     steps = []
     size = shape[:2]
@@ -180,7 +189,31 @@ def _plan(net: Network, shape: tuple[int, int, int], method: str) -> Plan:
             relu = isinstance(body.layers[k + 1], Relu)
             steps.append(Step(y, x, weight, layer.b_std**2, relu))
             size = y.n_out, x.n_out
-    return Plan(method, shape, body, head, group if pooled else "C1", tuple(steps), pooled)
+    group = group if pooled else "C1"
+    return Plan(method, shape, body, exponent, head, group, tuple(steps), pooled)
+
+
+def _balanced(layers: tuple[Layer, ...]) -> tuple[Network, int]:
+    """Divide features by powers of two where variances would go far away from 1.
+
+    That changes no digit of anything, and not even the layers where it is not needed.
+    """
+    balanced: list[Layer] = []
+    variance, total = 1.0, 0
+    for layer in layers:
+        if isinstance(layer, Conv | Lift | GroupConv):
+            bias = math.ldexp(layer.b_std, -total)
+            variance = min(max(layer.W_std**2 * variance + bias**2, 1e-200), 1e200)
+            far = layer.W_std > 0 and abs(math.log2(variance)) > _FAR
+            power = round(math.log2(variance) / 2) if far else 0
+            variance, total = math.ldexp(variance, -2 * power), total + power
+            layer = replace(
+                layer, W_std=math.ldexp(layer.W_std, -power), b_std=math.ldexp(bias, -power)
+            )
+        elif isinstance(layer, Relu):
+            variance /= 2
+        balanced.append(layer)
+    return Network(balanced), 2 * total
 
 
 def _obstacle(net: Network) -> str | None:

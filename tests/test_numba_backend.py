@@ -28,6 +28,7 @@ from refntk import (
 )
 from refntk.backends.arccos import ANGLE, SEGMENT
 from refntk.backends.numba import backend
+from refntk.backends.numba.careful import careful_row_function
 from refntk.backends.numba.rows import NONNEGATIVE, SIGNED, row_function
 from refntk.backends.numba.slices import block_sums
 from refntk.evaluate import Job
@@ -188,20 +189,34 @@ def test_nothing_is_compiled_again_for_another_network_or_image(rng: np.random.G
     assert len(block_sums.signatures) == both == 4
 
 
-def assembly(dtype: str, activation: int, last: bool, three: bool) -> str:
-    """Compile a row function by itself: Numba does not show code that it loads from its cache."""
+def assembly(dtype: str, activation: int, last: bool, three: bool | None) -> str:
+    """Compile a row function by itself: Numba does not show code that it loads from its cache.
+
+    `three` is None for the careful form.
+    """
     number = numba.from_dtype(np.dtype(dtype))
     row = types.CPointer(number)
-    rows = types.UniTuple(row, 3)
-    function = row_function(activation, last, three)
-    function.compile((row, row, row, row, rows, rows, row, row, number, types.intp))
+    several = [types.UniTuple(row, count) for count in range(5)]
+    rows = [row, row, row, row]
+    if three is None:
+        function = careful_row_function(activation, last)
+        rows += [several[2], several[2], several[4], several[4], number, number, types.intp]
+    else:
+        function = row_function(activation, last, three)
+        rates = types.UniTuple(number, 3)
+        rows += [several[3], several[3], several[2], row, rates, types.intp]
+    function.compile(tuple(rows))
     return str(function.inspect_asm(function.signatures[0]))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("last", "three"), [(False, True), (True, False)])
+@pytest.mark.parametrize(
+    ("last", "three"), [(False, True), (True, False), (False, None), (True, None)]
+)
 @pytest.mark.parametrize("activation", [SIGNED, NONNEGATIVE])
-def test_inner_loops_are_vectorised(dtype: str, activation: int, last: bool, three: bool) -> None:
+def test_inner_loops_are_vectorised(
+    dtype: str, activation: int, last: bool, three: bool | None
+) -> None:
     features = llvm.get_host_cpu_features()
     if not features.get("avx"):
         pytest.skip("this processor has no vector registers of 256 bits")

@@ -152,13 +152,13 @@ def _run(
     parts, lanes = _parts(plan), lanes_of(one.images.dtype)
     bounds, across = _bounds(tables, parts), tables.displacements[1]
     partial = np.zeros((parts, groups, len(one.images), 1 + ntk, lanes))
-    static = tables.steps, tables.weights, tables.biases, tables.layout
+    static = tables.steps, tables.rates, tables.unlike, tables.layout
 
     def work(memory: Workspace, task: _Task) -> None:
         down = bounds[task.part], bounds[task.part + 1]
         block_sums(
             one.images, two.rotated, task.rows, task.lane, (*down, *across), *static,
-            memory.work, memory.tangent, partial[task.part, task.group],
+            memory.work, memory.excess, memory.tangent, partial[task.part, task.group],
         )  # fmt: skip
 
     _share(tasks, threads, lambda: Workspace(tables, ntk), work, progress)

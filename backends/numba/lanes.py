@@ -24,11 +24,13 @@ __all__ = [
     "INLINE",
     "LANE_BYTES",
     "OPTIONS",
+    "add_difference",
     "add_edge",
     "angle",
     "at",
     "compiled",
-    "distance",
+    "deficit",
+    "excess",
     "get",
     "lane_count",
     "lanes_of",
@@ -36,8 +38,9 @@ __all__ = [
     "product",
     "put",
     "segment",
+    "some",
+    "square_edge",
     "start",
-    "triple",
     "wide",
 ]
 
@@ -120,18 +123,17 @@ def at(typingctx: Any, pointer: Any, offset: Any) -> Any:
 
 
 @intrinsic
-def triple(typingctx: Any, pointer: Any, first: Any, second: Any, third: Any) -> Any:
-    """Pointers to three elements further on; None of None."""
+def some(typingctx: Any, pointer: Any, offsets: Any) -> Any:
+    """Pointers to elements further on, one for each offset of a tuple; None of None."""
     if isinstance(pointer, types.NoneType):
-        signature = types.none(pointer, first, second, third)
-        return signature, lambda context, *_: context.get_dummy_value()
+        return types.none(pointer, offsets), lambda context, *_: context.get_dummy_value()
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointers = [builder.gep(args[0], [offset], inbounds=True) for offset in args[1:]]
+        places = cgutils.unpack_tuple(builder, args[1], len(offsets))
+        pointers = [builder.gep(args[0], [place], inbounds=True) for place in places]
         return context.make_tuple(builder, signature.return_type, pointers)
 
-    returned = types.UniTuple(pointer, 3)
-    return returned(pointer, types.intp, types.intp, types.intp), codegen
+    return types.UniTuple(pointer, len(offsets))(pointer, offsets), codegen
 
 
 @intrinsic
@@ -211,45 +213,98 @@ def add_edge(typingctx: Any, out: Any, scalar: Any, lanes: Any) -> Any:
     return types.none(out, out.dtype, lanes), codegen
 
 
-def _over_channels(term: Callable[[Any, Any, Any], Any], summary: str) -> Any:
-    """Build an intrinsic that sums a function of a scalar and of lanes over channels."""
+@intrinsic
+def square_edge(typingctx: Any, out: Any, scalar: Any, lanes: Any) -> Any:
+    """Set one row of lanes: out = scalar² + lanes²."""
 
-    def function(
-        typingctx: Any, out: Any, x1: Any, stride1: Any, x2: Any, stride2: Any, channels: Any
-    ) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            target, one, step1, two, step2, count = args
-            kind = context.get_value_type(out.dtype)
-            vector = _load_lanes(builder, two, kind).type
-            total = cgutils.alloca_once_value(builder, ir.Constant(vector, None))
-            with cgutils.for_range(builder, count) as loop:
-                place1, place2 = (builder.mul(loop.index, step) for step in (step1, step2))
-                scalar = builder.load(builder.gep(one, [place1], inbounds=True))
-                lanes = _load_lanes(builder, builder.gep(two, [place2], inbounds=True), kind)
-                value = term(builder, _spread(builder, scalar, vector), lanes)
-                fused = builder.fadd(builder.load(total), value, flags=("contract",))
-                builder.store(fused, total)
-            _store_lanes(builder, builder.load(total), target)
-            return context.get_dummy_value()
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = _load_lanes(builder, args[2], args[1].type)
+        one = _spread(builder, builder.fmul(args[1], args[1]), value.type)
+        two = builder.fmul(value, value, flags=("contract",))
+        _store_lanes(builder, builder.fadd(two, one, flags=("contract",)), args[0])
+        return context.get_dummy_value()
 
-        place = types.intp
-        return types.none(out, x1, place, x2, place, place), codegen
+    return types.none(out, out.dtype, lanes), codegen
+
+
+@intrinsic
+def add_difference(typingctx: Any, out: Any, scalar: Any, lanes: Any) -> Any:
+    """Change one row of lanes: out += (scalar - lanes)²."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = _load_lanes(builder, args[2], args[1].type)
+        square = _squared_difference(builder, _spread(builder, args[1], value.type), value)
+        old = _load_lanes(builder, args[0], args[1].type)
+        _store_lanes(builder, builder.fadd(old, square, flags=("contract",)), args[0])
+        return context.get_dummy_value()
+
+    return types.none(out, out.dtype, lanes), codegen
+
+
+def _over_channels(term: Callable[[Any, Any, Any], Any], scaled: bool, summary: str) -> Any:
+    """Build an intrinsic that sums a function of a scalar and of lanes over channels.
+
+    Where it is `scaled`, the sum is multiplied by another scalar and other lanes.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        target, one, step1, two, step2, count = args[:6]
+        kind = context.get_value_type(signature.args[0].dtype)
+        vector = _load_lanes(builder, two, kind).type
+        total = cgutils.alloca_once_value(builder, ir.Constant(vector, None))
+        with cgutils.for_range(builder, count) as loop:
+            place1, place2 = (builder.mul(loop.index, step) for step in (step1, step2))
+            scalar = builder.load(builder.gep(one, [place1], inbounds=True))
+            lanes = _load_lanes(builder, builder.gep(two, [place2], inbounds=True), kind)
+            value = term(builder, _spread(builder, scalar, vector), lanes)
+            fused = builder.fadd(builder.load(total), value, flags=("contract",))
+            builder.store(fused, total)
+        result = builder.load(total)
+        if scaled:
+            factor = builder.fmul(
+                _spread(builder, builder.load(args[6]), vector), _load_lanes(builder, args[7], kind)
+            )
+            result = builder.fmul(factor, result)
+        _store_lanes(builder, result, target)
+        return context.get_dummy_value()
+
+    place = types.intp
+    if scaled:
+
+        def function(typingctx: Any, out: Any, x1: Any, stride1: Any, x2: Any, stride2: Any,
+                     channels: Any, factor1: Any, factor2: Any) -> Any:  # fmt: skip
+            return types.none(out, x1, place, x2, place, place, factor1, factor2), emit
+
+    else:
+
+        def function(  # type: ignore[misc]
+            typingctx: Any, out: Any, x1: Any, stride1: Any, x2: Any, stride2: Any, channels: Any
+        ) -> Any:
+            return types.none(out, x1, place, x2, place, place), emit
 
     function.__doc__ = summary
     return intrinsic(function)
 
 
-def _square(builder: Any, a: Any, b: Any) -> Any:
+def _squared_difference(builder: Any, a: Any, b: Any) -> Any:
     difference = builder.fsub(a, b)
     return builder.fmul(difference, difference, flags=("contract",))
+
+
+def _squared_sum(builder: Any, a: Any, b: Any) -> Any:
+    total = builder.fadd(a, b)
+    return builder.fmul(total, total, flags=("contract",))
 
 
 def _product(builder: Any, a: Any, b: Any) -> Any:
     return builder.fmul(a, b, flags=("contract",))
 
 
-distance = _over_channels(_square, "Set one row of lanes to the sum over channels of (x1 - x2)².")
-product = _over_channels(_product, "Set one row of lanes to the sum over channels of x1 x2.")
+deficit = _over_channels(
+    _squared_difference, True, "Set one row of lanes to s s' times the sum of (n - n')²."
+)
+excess = _over_channels(_squared_sum, True, "Set one row of lanes to s s' times that of (n + n')².")
+product = _over_channels(_product, False, "Set one row of lanes to the sum over channels of x x'.")
 
 
 def _polynomial(table: dict[int, tuple[float, ...]], summary: str) -> Any:

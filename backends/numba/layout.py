@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Layout", "Step"]
+__all__ = ["Frame", "Layout", "Step"]
 
 
 class Layout(NamedTuple):
     """Sizes, and offsets in elements into the workspace.
 
-    The regions up to `tangent_size` exist twice, for the distance in `work` and for the NTK in
-    `tangent`.
+    The regions up to `tangent_size` exist twice, for the distance or the deficit in `work` and for
+    the NTK, or the excess in a careful first step, in `tangent`.
     """
 
     height: int  # of the images, in positions
@@ -27,12 +27,15 @@ class Layout(NamedTuple):
     gathered: int  # box sum of the newest row, where the row function cannot do it
     older: int  # sum of all older rows of the window
     tangent_size: int
+    chords: int  # what Cauchy and Schwarz add to the box sum of a row
     halo: int  # a row outside of the rectangle
-    pixels1: int  # one image x, [y, channel, x]
+    unlike: int  # for each lane, whether the pair needs the careful form: below 0
+    worst: int  # for each lane, whether the slice needs it
+    pixels1: int  # one image x, [y, channel, x], each position in units of its length
     pixels2: int  # lanes of images x', likewise
-    maps1: int  # lanes of maps: of all steps, variances, and roots with their reciprocals
+    maps1: int  # lanes of the maps of all steps
     maps2: int
-    map1: int  # the maps of a single image x, in which reciprocals are halved
+    map1: int  # the maps of a single image x
     map_size: int  # positions
     size: int
 
@@ -53,6 +56,36 @@ class Step(NamedTuple):
     scale_y: int = 10  # displacement below, for a displacement of 1 after the last step
     scale_x: int = 11
     activation: int = 12
-    variance: int = 13  # offsets into the maps, in positions: variance below, with margins
-    root: int = 14  # in turns, the root of the variance after the convolution and its reciprocal
-    after: int = 15  # variance after the step, with margins
+    below: int = 13  # offsets into the maps, in positions: roots of variances below, with margins
+    sums: int = 14  # roots of their sums over the columns of a window, with margins of rows
+    scales: int = 15  # reciprocals of these
+    root: int = 16  # in turns, the root of the variance after the convolution and its reciprocal
+    level: int = 17  # sum of these roots over all positions, and sum of the variances
+
+
+class Frame(NamedTuple):
+    """One slice at one step: its rectangles below and above the convolution, and their maps.
+
+    Rows of the rectangles count from 0; offsets into the maps are of their first columns.
+    """
+
+    first: int  # row of x at row 0 below
+    shift: int  # rows of x' less rows of x, below
+    height: int  # of the rectangle below
+    width: int
+    left: int  # columns that windows read before it, and beyond
+    right: int
+    rows: int  # of the rectangle above
+    columns: int
+    slots: int  # of the ring
+    direct: int  # whether the row function sums the columns of the newest row
+    line: int  # positions in a row of the maps of sums and, halved, of roots
+    line_below: int
+    below1: int  # for x, and for x' in lanes
+    below2: int
+    sums1: int
+    sums2: int
+    scales: int  # from the sums to their reciprocals, in positions
+    root1: int  # at row 0 above
+    root2: int
+    other: int  # row of x' at row 0 above

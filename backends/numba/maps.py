@@ -1,6 +1,15 @@
-"""Variances of single images: once for each image and step, and shared by all of its pairs."""
+"""Roots of the variances of single images: once for each image and step, for all of its pairs.
+
+For each step there are four maps, which `refntk.backends.numba.layout.Step` finds: `below`, the
+roots s of the variances of the features that go into it; `sums`, the roots S of the sums of s² over
+the columns of a window, and `scales`, 1/S; and `root`, the root of the variance after the
+convolution and, in turns, its reciprocal. The reciprocal of 0 is 0. With circular padding all rows
+are there twice, one after the other, so that any displacement can be read without a break.
+"""
 
 from __future__ import annotations
+
+import math
 
 from numba import njit
 
@@ -9,16 +18,15 @@ from refntk.backends.numba.lanes import (
     OPTIONS,
     add_edge,
     at,
-    distance,
     get,
     lane_count,
     number,
     put,
 )
 from refntk.backends.numba.layout import Step
-from refntk.backends.numba.rows import LINEAR, add_row, roots_row, sum_row
+from refntk.backends.numba.rows import LINEAR, add_row, add_squares, roots_row, sum_row
 
-__all__ = ["gather", "load_lanes", "select", "variance_maps"]
+__all__ = ["build_maps", "gather", "load_lanes", "select", "unit_pixels"]
 
 _S = Step()
 
@@ -54,73 +62,128 @@ def gather(array, target, row, size, stride, columns, lay):
 
 
 @njit(**OPTIONS)
-def _fill_margins(work, first, height, width, lay):
-    """Wrap a map with margins; without circular padding they stay zero."""
+def unit_pixels(work, maps, lay):
+    """Divide the pixels in the lanes by their lengths, which begin the maps."""
     lanes = lane_count(work)
-    margin, line = lay.margin, width + 2 * lay.margin
-    for y in range(-margin, height + margin):
-        for x in range(-margin, width + margin):
-            if not (0 <= y < height and 0 <= x < width):
-                source = (y % height + margin) * line + x % width + margin
-                target = (y + margin) * line + x + margin
-                for v in range(lanes):
-                    value = get(work, first + source * lanes + v)
-                    put(work, first + target * lanes + v, value)
+    zero = number(work, 0.0)
+    line = lay.width * (1 + lay.wrap)
+    for y in range(lay.height):
+        target = maps + ((y + lay.margin) * (line + 2 * lay.margin) + lay.margin) * lanes
+        for q in range(line * lanes):
+            first = lay.pixels2 + y * lay.channels * line * lanes + q
+            square = zero
+            for c in range(lay.channels):
+                pixel = get(work, first + c * line * lanes)
+                square = square + pixel * pixel
+            length = math.sqrt(square)
+            put(work, target + q, length)
+            for c in range(lay.channels):
+                place = first + c * line * lanes
+                put(work, place, get(work, place) / length if length > zero else zero)
 
 
 @njit(**OPTIONS)
-def variance_maps(work, pixels, maps, table, weights, biases, lay):
-    """Variances of the images in the lanes, at every position and step, and their roots."""
+def _wrap_row(work, row, width, lay):
+    """Repeat a row of a map of `below` with circular padding, margins included."""
+    lanes = lane_count(work)
+    for x in range(-lay.margin, 2 * width + lay.margin):
+        if not 0 <= x < width:
+            source = at(work, row + x % width * lanes)
+            add_edge(at(work, row + x * lanes), number(work, 0.0), source)
+
+
+@njit(**INLINE)
+def _add_columns(work, target, row, size, stride, columns):
+    """Add to each column of the target the squares of its window in a row."""
+    lanes = lane_count(work)
+    runs, length = (1, columns * lanes) if stride == 1 else (columns, lanes)
+    for b in range(size):
+        for j in range(runs):
+            source = row + (j * stride + b) * lanes
+            add_squares(at(work, target + j * lanes), at(work, source), length)
+
+
+@njit(**OPTIONS)
+def _add_levels(work, level, pair, begin, columns):
+    """Add a row of a map of roots to the sums of roots and of their squares, or begin with it."""
+    lanes = lane_count(work)
+    zero = number(work, 0.0)
+    for v in range(lanes):
+        total = zero if begin else get(work, level + v)
+        squares = zero if begin else get(work, level + lanes + v)
+        for x in range(columns):
+            root = get(work, pair + 2 * x * lanes + v)
+            total = total + root
+            squares = squares + root * root
+        put(work, level + v, total)
+        put(work, level + lanes + v, squares)
+
+
+@njit(**OPTIONS)
+def build_maps(work, maps, table, rates, lay):
+    """Build the maps of the images in the lanes; `below` of the first step is there."""
     lanes = lane_count(work)
     margin = lay.margin
-    zero = at(work, lay.zero)
-    stride = lay.width * (1 + lay.wrap) * lanes
-    for y in range(lay.height):
-        for x in range(lay.width):
-            target = maps + ((y + margin) * (lay.width + 2 * margin) + x + margin) * lanes
-            source = pixels + y * lay.channels * stride + x * lanes
-            distance(at(work, target), zero, 0, at(work, source), stride, lay.channels)
     nothing, half, one = number(work, 0.0), number(work, 0.5), number(work, 1.0)
+    zero, total = at(work, lay.zero), at(work, lay.older)
+    some, other = at(work, lay.gathered), at(work, lay.chords)
     for k in range(table.shape[0]):
-        size_x, stride_x = table[k, _S.size_x], table[k, _S.stride_x]
-        line_below = table[k, _S.in_x] + 2 * margin
-        below = maps + table[k, _S.variance] * lanes
-        if lay.wrap:
-            _fill_margins(work, below, table[k, _S.in_y], table[k, _S.in_x], lay)
-        columns = table[k, _S.out_x]
-        factor = one if table[k, _S.activation] == LINEAR else half
+        stride_x, columns = table[k, _S.stride_x], table[k, _S.out_x]
+        width = table[k, _S.in_x]
+        line_below = width * (1 + lay.wrap) + 2 * margin
+        line = columns * (1 + lay.wrap)
+        for y in range(table[k, _S.in_y]):
+            row = maps + (table[k, _S.below] + (y + margin) * line_below + margin) * lanes
+            if lay.wrap:
+                _wrap_row(work, row, width, lay)
+            sum_row(total, zero, zero, zero, columns * lanes)
+            first = row - table[k, _S.low_x] * lanes
+            _add_columns(work, lay.older, first, table[k, _S.size_x], stride_x, columns)
+            roots_row(total, some, other, one, nothing, columns * lanes)
+            target = maps + (y + margin) * line * lanes
+            for x in range(line):
+                source, place = x % columns * lanes, target + x * lanes
+                sums = place + table[k, _S.sums] * lanes
+                scales = place + table[k, _S.scales] * lanes
+                add_edge(at(work, sums), nothing, at(some, source))
+                add_edge(at(work, scales), nothing, at(other, source))
         for i in range(table[k, _S.out_y]):
-            after = (i + margin) * (columns + 2 * margin) + margin
-            target = maps + (table[k, _S.after] + after) * lanes
-            sum_row(at(work, target), zero, zero, zero, columns * lanes)
+            sum_row(total, zero, zero, zero, columns * lanes)
             for a in range(table[k, _S.size_y]):
-                y = table[k, _S.stride_y] * i - table[k, _S.low_y] + a + margin
-                row = below + (y * line_below + margin - table[k, _S.low_x]) * lanes
-                gather(work, lay.gathered, row, size_x, stride_x, columns, lay)
-                add_row(at(work, target), at(work, lay.gathered), columns * lanes)
-            roots, reciprocals = at(work, lay.gathered), at(work, lay.older)
-            roots_row(
-                at(work, target), roots, reciprocals, weights[k], biases[k], factor, columns * lanes
-            )
-            line = columns * (1 + lay.wrap)
+                y = table[k, _S.stride_y] * i - table[k, _S.low_y] + a
+                y = y % table[k, _S.in_y] if lay.wrap else y
+                row = maps + (table[k, _S.sums] + (y + margin) * line) * lanes
+                add_squares(total, at(work, row), columns * lanes)
+            roots_row(total, some, other, rates[k, 0], rates[k, 5], columns * lanes)
             pair = maps + (table[k, _S.root] + 2 * i * line) * lanes
             for x in range(line):
                 source = x % columns * lanes
-                add_edge(at(work, pair + 2 * x * lanes), nothing, at(roots, source))
-                add_edge(at(work, pair + (2 * x + 1) * lanes), nothing, at(reciprocals, source))
+                add_edge(at(work, pair + 2 * x * lanes), nothing, at(some, source))
+                add_edge(at(work, pair + (2 * x + 1) * lanes), nothing, at(other, source))
+            _add_levels(work, maps + table[k, _S.level] * lanes, pair, i == 0, columns)
+            if k + 1 < table.shape[0]:
+                factor = one if table[k, _S.activation] == LINEAR else half
+                above = (i + margin) * (columns * (1 + lay.wrap) + 2 * margin) + margin
+                after = at(work, maps + (table[k + 1, _S.below] + above) * lanes)
+                weight, bias = factor * rates[k, 0], factor * rates[k, 5]
+                roots_row(total, after, other, weight, bias, columns * lanes)
 
 
 @njit(**OPTIONS)
 def select(pixels, image, work, lane, table, lay):
-    """Take one image x, whose maps are in a lane of `maps1`."""
+    """Take one image x, whose maps are in a lane of `maps1`; pixels in units of their lengths."""
     lanes = lane_count(work)
-    for q in range(lay.height * lay.channels * lay.width):
-        put(work, lay.pixels1 + q, pixels[image, q])
     for q in range(lay.map_size):
         put(work, lay.map1 + q, get(work, lay.maps1 + q * lanes + lane))
-    half = number(work, 0.5)
-    for k in range(table.shape[0]):
-        first = lay.map1 + table[k, _S.root]
-        for q in range(table[k, _S.out_y] * table[k, _S.out_x] * (1 + lay.wrap)):
-            place = first + 2 * q + 1
-            put(work, place, half * get(work, place))
+    zero, one = number(work, 0.0), number(work, 1.0)
+    line = lay.width * (1 + lay.wrap) + 2 * lay.margin
+    for y in range(lay.height):
+        for c in range(lay.channels):
+            for x in range(lay.width):
+                q = (y * lay.channels + c) * lay.width + x
+                length = one
+                if table.shape[0] > 0:
+                    place = (y + lay.margin) * line + x + lay.margin
+                    length = get(work, lay.map1 + place)
+                pixel = pixels[image, q]
+                put(work, lay.pixels1 + q, pixel / length if length > zero else zero)

@@ -9,8 +9,8 @@ import numpy as np
 from llvmlite import binding
 from numba import njit
 
-from refntk.backends.numba.lanes import OPTIONS, at, lanes_of, start, triple
-from refntk.backends.numba.rows import NONNEGATIVE, row_function
+from refntk.backends.numba.lanes import OPTIONS, at, lanes_of, some, start
+from refntk.backends.numba.rows import LIMITS, NONNEGATIVE, row_function
 
 __all__ = ["inner_loop_time", "vector_bits"]
 
@@ -19,14 +19,14 @@ _relu = row_function(NONNEGATIVE, False, True)
 
 
 @njit(**OPTIONS)
-def _repeat(work, tangent, size, columns, repeats, weight):
+def _repeat(work, tangent, size, columns, repeats, rates):
     work, tangent = start(work), start(tangent)
+    above = 3 * size, 4 * size, 5 * size
     for _ in range(repeats):
         _relu(
             at(work, 0), at(tangent, 0), at(work, size), at(tangent, size),
-            triple(work, 3 * size, 4 * size, 5 * size),
-            triple(tangent, 3 * size, 4 * size, 5 * size),
-            at(work, 6 * size), at(work, 7 * size), weight, columns,
+            some(work, above), some(tangent, above), some(work, (6 * size, 7 * size)),
+            at(work, 9 * size), rates, columns,
         )  # fmt: skip
 
 
@@ -47,12 +47,13 @@ def inner_loop_time(dtype: str, ntk: bool, repeats: int = 10_000) -> float:
         Seconds per entry and layer. Edges, the first layer, sums and loops come on top of it.
     """
     size = _COLUMNS * lanes_of(np.dtype(dtype))
-    work: Any = np.full(9 * size, 0.5, dtype)
+    work: Any = np.full(10 * size, 0.5, dtype)
     tangent = work.copy() if ntk else None
+    rates = tuple(np.array([1 / 9, *LIMITS[dtype][:2]], dtype))
     best = np.inf
     for _ in range(2):
         begin = time.perf_counter()
-        _repeat(work, tangent, size, _COLUMNS, repeats, np.dtype(dtype).type(1 / 9))
+        _repeat(work, tangent, size, _COLUMNS, repeats, rates)
         best = min(best, time.perf_counter() - begin)
     return best / (repeats * size)
 

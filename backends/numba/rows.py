@@ -19,6 +19,13 @@ and for Relu, where theta = arccos(1 - u) and A(u) = u - (sin theta - theta cos 
 The distance is carried instead of K because theta loses half of the digits of 1 - K / (s s') near
 coinciding arguments, where constant images, duplicates and flat regions live. Where s s' = 0 the
 reciprocals passed in are 0, so that u = 0, K = 0, Theta = 0, and D is right.
+
+Three things this form does not do well: features that are nearly parallel and not of one size,
+where D is hardly more than delta² and rounding is all that is left of u; nearly opposite ones,
+where 2 - u is; and images of unlike size. A row function finds the first two and says so, lane by
+lane, and `refntk.backends.numba.careful` computes such a slice again. With the relative precision
+eps, u is wrong by eps delta² / (2 s s'), and the derivative of Relu by eps / sqrt(2 limit) at most
+where D - delta² > limit delta².
 """
 
 from __future__ import annotations
@@ -31,10 +38,12 @@ from numba import njit
 from refntk.backends.numba.lanes import OPTIONS, angle, get, lane_count, number, put, segment, wide
 
 __all__ = [
+    "LIMITS",
     "LINEAR",
     "NONNEGATIVE",
     "SIGNED",
     "add_row",
+    "add_squares",
     "roots_row",
     "row_function",
     "sum_row",
@@ -42,6 +51,15 @@ __all__ = [
 
 LINEAR, SIGNED, NONNEGATIVE = 0, 1, 2
 """What follows a convolution: nothing; a Relu; a Relu where K >= 0 is known (after another one)."""
+
+LIMITS = {"float64": (1e-6, 1e-6, 1e3), "float32": (1e-4, 1e-4, 16.0)}
+"""By dtype, when the careful form is needed: (D - delta²) / delta² is below the first limit, 2 - u
+below the second, or the mean of v in one image above the third times the product of the means of s
+and s'.
+
+The derivative of Relu is then right to 1.6e-13 in float64 and to 8e-6 in float32, where entries
+so near to a limit are few; and rounding of D is less than 1e-13 and 1e-6 of the mean of K.
+"""
 
 
 def row_function(activation: int, last: bool, three: bool) -> Any:
@@ -58,24 +76,25 @@ def row_function(activation: int, last: bool, three: bool) -> Any:
 
     Returns
     -------
-    compiled function (d, t, below_d, below_t, above_d, above_t, map1, map2, weight, columns)
+    compiled function (d, t, below_d, below_t, above_d, above_t, maps, worst, rates, columns)
         `d` and `t` are written, ``below_*`` is the newest row, ``above_*`` the box sums of two
         older rows and, where it is made here, of the newest. Those of the NTK are None when it is
-        not wanted. The maps have, in turns, a root and a reciprocal: s and 1/(2s) of x, a pair for
-        each position, and s' and 1/s' of x', a pair of rows of lanes for each position. Nothing
+        not wanted. The two `maps` have, in turns, a root and its reciprocal: numbers for each
+        position of x, rows of lanes for each position of x'. `worst` is a row of lanes that goes
+        below 0 where the careful form is needed. Rates are the weight and two `LIMITS`. Nothing
         that is written may overlap anything else.
     """
 
     @njit(**OPTIONS)
-    def row(d, t, below_d, below_t, above_d, above_t, map1, map2, weight, columns):
+    def row(d, t, below_d, below_t, above_d, above_t, maps, worst, rates, columns):
         wide()
-        g0, g1, g2 = above_d
+        (g0, g1, g2), (map1, map2), (weight, parallel, opposite) = above_d, maps, rates
         if t is not None:
             h0, h1, h2 = above_t
         lanes = lane_count(d)
         zero, half, one, two = number(d, 0.0), number(d, 0.5), number(d, 1.0), number(d, 2.0)
         for j in range(columns):
-            root, reciprocal = get(map1, 2 * j), get(map1, 2 * j + 1)
+            root, reciprocal = get(map1, 2 * j), half * get(map1, 2 * j + 1)
             for v in range(lanes):
                 k = j * lanes + v
                 newest = get(below_d, k)
@@ -88,7 +107,17 @@ def row_function(activation: int, last: bool, three: bool) -> Any:
                 scale = root * other
                 square = delta * delta
                 distance = (newest + (get(g0, k) + get(g1, k))) * weight
-                u = (distance - square) * (reciprocal * get(map2, pair + lanes))
+                rate = reciprocal * get(map2, pair + lanes)
+                more = distance - square
+                u = more * rate
+                if activation != LINEAR:
+                    # Times the rate, which is 0 where a variance is: nothing is lost there.
+                    margin = (more - parallel * square) * rate
+                    if activation == SIGNED:
+                        rest = (two - u) - opposite
+                        margin = rest if rest < margin else margin
+                    known = get(worst, v)
+                    put(worst, v, margin if margin < known else known)
                 if activation == LINEAR:
                     cosine = one - u
                     new = scale * cosine if last else distance
@@ -138,17 +167,20 @@ def add_row(out, row, size):
 
 
 @njit(**OPTIONS)
-def roots_row(variance, roots, reciprocals, weight, bias, factor, size):
-    """Turn box sums into the variances after a step, and their roots before its Relu.
-
-    With v = weight * sum + bias: variance <- factor * v, roots <- sqrt(v) and
-    reciprocals <- 1 / sqrt(v), where the reciprocal of 0 is 0.
-    """
+def add_squares(out, row, size):
+    """Set out += row² over `size` elements."""
     wide()
-    zero, one = number(variance, 0.0), number(variance, 1.0)
     for k in range(size):
-        value = weight * get(variance, k) + bias
+        put(out, k, get(out, k) + get(row, k) * get(row, k))
+
+
+@njit(**OPTIONS)
+def roots_row(sums, roots, reciprocals, weight, bias, size):
+    """Turn sums of variances into roots of v = weight * sum + bias, and 1 / roots; 0 for 1 / 0."""
+    wide()
+    zero, one = number(sums, 0.0), number(sums, 1.0)
+    for k in range(size):
+        value = weight * get(sums, k) + bias
         root = math.sqrt(value)
-        put(variance, k, factor * value)
         put(roots, k, root)
         put(reciprocals, k, one / root if value > zero else zero)

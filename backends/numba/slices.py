@@ -3,147 +3,131 @@
 For each displacement d = t' - t the distances D(t, t + d) form a rectangle that goes through all
 steps on its own and in place. Rows of the rectangle are taken in order; the horizontal box sums of
 the last few are kept in a ring. A position outside of exactly one image has covariance 0, so its
-distance is the variance in the other one: these edges are filled in from the maps of variances, in
+distance is the variance in the other one: these edges are filled in from the maps of roots, in
 which positions outside are 0. With circular padding a slice has all positions, edges are copies.
 
+A slice that turns out to need it in some lane is computed again with deficits in the place of
+distances, and its sums are those of these lanes.
+
 Everything lives in two flat arrays, `work` and `tangent` (None without NTK), at the offsets of
-`refntk.backends.numba.layout.Layout`.
+`refntk.backends.numba.layout.Layout`. In a careful first step the excess takes the place of the
+NTK, which is zero below it.
 """
 
 from __future__ import annotations
 
 from numba import njit
 
+from refntk.backends.numba.calls import careful_first_row, careful_row, fast_row
+from refntk.backends.numba.careful import chord_row, tower_row
+from refntk.backends.numba.frames import extent, frame_of, map_rows, rows_of_sums, wrapped
 from refntk.backends.numba.lanes import (
     INLINE,
     OPTIONS,
+    add_difference,
     add_edge,
     at,
     compiled,
-    distance,
+    deficit,
+    excess,
     get,
     lane_count,
     number,
     product,
+    put,
+    some,
+    square_edge,
     start,
-    triple,
 )
 from refntk.backends.numba.layout import Step
-from refntk.backends.numba.maps import gather, load_lanes, select, variance_maps
-from refntk.backends.numba.rows import (
-    LINEAR,
-    NONNEGATIVE,
-    SIGNED,
-    add_row,
-    row_function,
-    sum_row,
-)
+from refntk.backends.numba.maps import build_maps, gather, load_lanes, select, unit_pixels
+from refntk.backends.numba.rows import SIGNED, add_row, sum_row
 
 __all__ = ["block_sums"]
 
 _S = Step()
-_linear, _linear_last = (row_function(LINEAR, last, False) for last in (False, True))
-_signed, _signed_last = (row_function(SIGNED, last, False) for last in (False, True))
-_relu, _relu_last = (row_function(NONNEGATIVE, last, False) for last in (False, True))
-_signed_three, _signed_last_three = (row_function(SIGNED, last, True) for last in (False, True))
-_relu_three, _relu_last_three = (row_function(NONNEGATIVE, last, True) for last in (False, True))
-
-
-@njit(**INLINE)
-def _extent(n, displacement, wrap):
-    """First position and number of positions t with t and t + displacement inside."""
-    if wrap:
-        return 0, n
-    return max(0, -displacement), n - abs(displacement)
-
-
 @njit(**OPTIONS)
-def _begin(work, dy, dx, products, lay):
-    """Slice of the images: squared distances, or products, of the pixels."""
+def _begin(work, tangent, dy, dx, careful, table, lay):
+    """Slice of the images: distances; or deficits and excesses; with no step, products."""
     lanes = lane_count(work)
-    y0, height = _extent(lay.height, dy, lay.wrap)
-    x0, width = _extent(lay.width, dx, lay.wrap)
+    y0, height = extent(lay.height, dy, lay.wrap)
+    x0, width = extent(lay.width, dx, lay.wrap)
     line = lay.width * (1 + lay.wrap)
+    map_line = line + 2 * lay.margin
+    steps = lay.width, line * lanes, lay.channels
     for i in range(height):
         one = lay.pixels1 + (y0 + i) * lay.channels * lay.width + x0
-        row = (y0 + i + dy) % lay.height * lay.channels * line + x0 + dx
-        two = lay.pixels2 + row * lanes
+        y = (y0 + i + dy) % lay.height
+        two = lay.pixels2 + (y * lay.channels * line + x0 + dx) * lanes
         out = lay.slice + i * lay.line + lay.margin * lanes
+        length1 = lay.map1 + (y0 + i + lay.margin) * map_line + lay.margin + x0
+        length2 = lay.maps2 + ((y + lay.margin) * map_line + lay.margin + x0 + dx) * lanes
         for j in range(width):
-            target, x1, x2 = at(work, out + j * lanes), at(work, one + j), at(work, two + j * lanes)
-            if products:
-                product(target, x1, lay.width, x2, line * lanes, lay.channels)
+            x1, x2 = at(work, one + j), at(work, two + j * lanes)
+            target = at(work, out + j * lanes)
+            if table.shape[0] == 0:
+                product(target, x1, steps[0], x2, steps[1], steps[2])
             else:
-                distance(target, x1, lay.width, x2, line * lanes, lay.channels)
+                s1, s2 = at(work, length1 + j), at(work, length2 + j * lanes)
+                deficit(target, x1, steps[0], x2, steps[1], steps[2], s1, s2)
+                if careful:
+                    other = at(tangent, out + j * lanes)
+                    excess(other, x1, steps[0], x2, steps[1], steps[2], s1, s2)
+                else:
+                    add_difference(target, get(s1, 0), s2)
 
 
 @njit(**INLINE)
-def _copy_edge(array, row, column, source, lay):
+def _fill_edge(array, row, column, source, lay):
+    """Copy a column from the other side with circular padding, else clear it."""
     if array is not None:
         lanes = lane_count(array)
-        nothing = number(array, 0.0)
-        add_edge(at(array, row + column * lanes), nothing, at(array, row + source * lanes))
-
-
-@njit(**INLINE)
-def _clear_edge(array, place, lay):
-    if array is not None:
-        add_edge(at(array, place), number(array, 0.0), at(array, lay.zero))
-
-
-@njit(**INLINE)
-def _wrapped(index, modulus):
-    """Bring an index that is off by less than one turn into the range; a division is slow."""
-    if index < 0:
-        return index + modulus
-    return index - modulus if index >= modulus else index
+        place = row + source * lanes if lay.wrap else lay.zero
+        add_edge(at(array, row + column * lanes), number(array, 0.0), at(array, place))
 
 
 @njit(**OPTIONS)
-def _edges(work, tangent, height, width, low, right, one, two, line, lay):
-    """Complete all rows of the slice: `low` columns on the left, `right` ones on the right.
-
-    `one` and `two` are the places of the rectangle's first position in the maps of variances, whose
-    rows have `line` positions.
-    """
+def _edges(work, tangent, careful, step, frame, lay):
+    """Complete all rows of the slice with the columns that windows read on both sides."""
     lanes = lane_count(work)
-    for r in range(height):
+    for r in range(frame.height):
         row = lay.slice + r * lay.line + lay.margin * lanes
-        for k in range(low + right):
-            column = k - low if k < low else width + k - low
-            if lay.wrap:
-                source = column + width if k < low else column - width
-                _copy_edge(work, row, column, source, lay)
-                _copy_edge(tangent, row, column, source, lay)
+        y1, y2 = map_rows(r, step[_S.in_y], frame, lay)
+        one = frame.below1 + y1 * frame.line_below
+        two = frame.below2 + y2 * frame.line_below * lanes
+        for k in range(frame.left + frame.right):
+            column = k - frame.left if k < frame.left else frame.width + k - frame.left
+            source = column + frame.width if k < frame.left else column - frame.width
+            if lay.wrap or careful:
+                _fill_edge(work, row, column, source, lay)
             else:
-                place = row + column * lanes
-                variance = get(work, one + column)
-                add_edge(at(work, place), variance, at(work, two + column * lanes))
-                _clear_edge(tangent, place, lay)
-        one += line
-        two += line * lanes
+                root = get(work, one + column)
+                square_edge(at(work, row + column * lanes), root, at(work, two + column * lanes))
+            _fill_edge(tangent, row, column, source, lay)
 
 
 @njit(**OPTIONS)
-def _halo(work, r, width, low, right, one, two, line, lay):
+def _halo(work, r, step, frame, lay):
     """Write row r, which lies outside of the rectangle, with its edges."""
     lanes = lane_count(work)
-    for column in range(-low, width + right):
-        variance = get(work, one + r * line + column)
-        other = two + (r * line + column) * lanes
-        add_edge(at(work, lay.halo + (column + low) * lanes), variance, at(work, other))
+    y1, y2 = map_rows(r, step[_S.in_y], frame, lay)
+    one = frame.below1 + y1 * frame.line_below
+    two = frame.below2 + y2 * frame.line_below * lanes
+    for column in range(-frame.left, frame.width + frame.right):
+        out = at(work, lay.halo + (column + frame.left) * lanes)
+        square_edge(out, get(work, one + column), at(work, two + column * lanes))
 
 
 @njit(**INLINE)
-def _source(work, r, here, known, height, width, low, right, one, two, line, lay):
-    """Offsets, for D and for the NTK, of the first column that a window reads of row r.
-
-    `here` is that of row 0; the NTK of the images, not `known`, is zero, as it is outside.
-    """
-    if lay.wrap or 0 <= r < height:
-        row = here + _wrapped(r, height) * lay.line
+def _source(work, r, known, careful, step, frame, lay):
+    """Offsets, for D and for the NTK, of the first column that a window reads of row r."""
+    if lay.wrap or 0 <= r < frame.height:
+        row = lay.slice + (lay.margin - frame.left) * lane_count(work)
+        row += wrapped(r, frame.height) * lay.line
         return row, row if known else lay.zero
-    _halo(work, r, width, low, right, one, two, line, lay)
+    if careful:
+        return lay.zero, lay.zero
+    _halo(work, r, step, frame, lay)
     return lay.halo, lay.zero
 
 
@@ -153,115 +137,131 @@ def _older(array, count, oldest, slots, columns, lay):
     if count == 0:
         return lay.zero, lay.zero
     one = lay.ring + oldest * lay.slot
-    two = lay.ring + _wrapped(oldest + 1, slots) * lay.slot if count > 1 else lay.zero
+    two = lay.ring + wrapped(oldest + 1, slots) * lay.slot if count > 1 else lay.zero
     if count > 2 and array is not None:
         lanes = lane_count(array)
-        three = lay.ring + _wrapped(oldest + 2, slots) * lay.slot
+        three = lay.ring + wrapped(oldest + 2, slots) * lay.slot
         length = columns * lanes
         sum_row(at(array, lay.older), at(array, one), at(array, two), at(array, three), length)
         for k in range(3, count):
-            other = lay.ring + _wrapped(oldest + k, slots) * lay.slot
+            other = lay.ring + wrapped(oldest + k, slots) * lay.slot
             add_row(at(array, lay.older), at(array, other), length)
     if count > 2:
         return lay.older, lay.zero
     return one, two
 
 
-@njit(**INLINE)
-def _row(kind, work, tangent, out, below, older, newest, map1, map2, weight, columns):
-    """Call the row function of a step: kind is 4 x activation + 2 x last + three columns to sum."""
-    d, t = at(work, out), at(tangent, out)
-    below_d, below_t = at(work, below[0]), at(tangent, below[1])
-    above_d = triple(work, older[0], older[1], newest)
-    above_t = triple(tangent, older[0], older[1], newest)
-    one, two = at(work, map1), at(work, map2)
-    if kind == 4 * NONNEGATIVE + 1:
-        _relu_three(d, t, below_d, below_t, above_d, above_t, one, two, weight, columns)
-    elif kind == 4 * SIGNED + 1:
-        _signed_three(d, t, below_d, below_t, above_d, above_t, one, two, weight, columns)
-    elif kind == 4 * NONNEGATIVE + 3:
-        _relu_last_three(d, t, below_d, below_t, above_d, above_t, one, two, weight, columns)
-    elif kind == 4 * SIGNED + 3:
-        _signed_last_three(d, t, below_d, below_t, above_d, above_t, one, two, weight, columns)
-    elif kind == 4 * NONNEGATIVE:
-        _relu(d, t, below_d, below_t, above_d, above_t, one, two, weight, columns)
-    elif kind == 4 * SIGNED:
-        _signed(d, t, below_d, below_t, above_d, above_t, one, two, weight, columns)
-    elif kind == 4 * NONNEGATIVE + 2:
-        _relu_last(d, t, below_d, below_t, above_d, above_t, one, two, weight, columns)
-    elif kind == 4 * SIGNED + 2:
-        _signed_last(d, t, below_d, below_t, above_d, above_t, one, two, weight, columns)
-    elif kind == 4 * LINEAR:
-        _linear(d, t, below_d, below_t, above_d, above_t, one, two, weight, columns)
-    else:
-        _linear_last(d, t, below_d, below_t, above_d, above_t, one, two, weight, columns)
-
-
 @njit(**OPTIONS)
-def _advance(work, tangent, k, dy_out, dx_out, table, weight, lay):
-    """Take one slice through step k, in place; displacements are those after the last step."""
+def _add_chords(work, excess, slot, r, step, frame, lay):
+    """Add to the sums of row r what Cauchy and Schwarz say about the columns of each window."""
     lanes = lane_count(work)
-    last = k + 1 == table.shape[0]
-    dy, dx = dy_out * table[k, _S.scale_y], dx_out * table[k, _S.scale_x]
-    above_y = dy_out if last else dy_out * table[k + 1, _S.scale_y]
-    above_x = dx_out if last else dx_out * table[k + 1, _S.scale_x]
-    if lay.wrap:
-        above_y, above_x = above_y % table[k, _S.out_y], above_x % table[k, _S.out_x]
-    y0, height = _extent(table[k, _S.in_y], dy, lay.wrap)
-    x0, width = _extent(table[k, _S.in_x], dx, lay.wrap)
-    top, rows = _extent(table[k, _S.out_y], above_y, lay.wrap)
-    left, columns = _extent(table[k, _S.out_x], above_x, lay.wrap)
-    size, stride, low = table[k, _S.size_y], table[k, _S.stride_y], table[k, _S.low_y]
-    size_x, stride_x, low_x = table[k, _S.size_x], table[k, _S.stride_x], table[k, _S.low_x]
-    right = max(0, stride_x * (columns - 1) - low_x + size_x - width)
-    map_line = table[k, _S.in_x] + 2 * lay.margin
-    place = table[k, _S.variance] + (y0 + lay.margin) * map_line + x0 + lay.margin
-    one, two = lay.map1 + place, lay.maps2 + (place + dy * map_line + dx) * lanes
-    # The row function sums three columns itself, where the newest row is not the one it writes.
-    activation = table[k, _S.activation]
-    direct = activation != LINEAR and size_x == 3 and stride_x == 1
-    direct = direct and size - low > 1 and not lay.wrap
-    slots = rows * stride + size if lay.wrap else size
-    line = table[k, _S.out_x] * (1 + lay.wrap)
-    map1 = lay.map1 + table[k, _S.root] + 2 * (top * line + left)
-    map2 = lay.maps2 + (table[k, _S.root] + 2 * (left + above_x)) * lanes
-    height_above = table[k, _S.out_y]
-    kind = 4 * activation + 2 * last + direct
-    _edges(work, tangent, height, width, low_x, right, one, two, map_line, lay)
-    here = lay.slice + (lay.margin - low_x) * lanes
-    ready, oldest = -low, 0
-    for i in range(rows):
-        first = stride * i - low
-        newest = first + size - 1
-        # Slices are overwritten from the top, and wrapped windows come back to the top.
-        bound = stride * (rows - 1) - low + size if lay.wrap else newest + (0 if direct else 1)
-        for r in range(max(ready, first), bound):
-            d, t = _source(
-                work, r, here, k > 0, height, width, low_x, right, one, two, map_line, lay
-            )
-            slot = lay.ring + _wrapped(oldest + r - first, slots) * lay.slot
-            gather(work, slot, d, size_x, stride_x, columns, lay)
-            gather(tangent, slot, t, size_x, stride_x, columns, lay)
-        ready = max(ready, bound)
-        slot = lay.ring + _wrapped(oldest + size - 1, slots) * lay.slot
-        d = t = slot
-        if direct:
-            d, t = _source(
-                work, newest, here, k > 0, height, width, low_x, right, one, two, map_line, lay
-            )
-            ready = newest + 1
-        older = _older(work, size - 1, oldest, slots, columns, lay)
-        _older(tangent, size - 1, oldest, slots, columns, lay)
-        oldest = (oldest + stride) % slots if stride >= slots else _wrapped(oldest + stride, slots)
-        other = map2 + 2 * _wrapped(top + i + above_y, height_above) * line * lanes
-        out = lay.slice + i * lay.line + lay.margin * lanes
-        _row(kind, work, tangent, out, (d, t), older, slot, map1, other, weight, columns)
-        map1 += 2 * line
+    size, stride, columns = step[_S.size_x], step[_S.stride_x], frame.columns
+    y1, y2 = map_rows(r, step[_S.in_y], frame, lay)
+    below1 = frame.below1 + y1 * frame.line_below - frame.left
+    below2 = frame.below2 + (y2 * frame.line_below - frame.left) * lanes
+    sums1, sums2 = rows_of_sums(r, step[_S.in_y], lanes, frame, lay)
+    scales1, scales2 = sums1 + frame.scales, sums2 + frame.scales * lanes
+    zero = lay.zero
+    for b in range(0, size, 3):
+        one1, one2 = below1 + b, below2 + b * lanes
+        two1, two2 = (one1 + 1, one2 + lanes) if size - b > 1 else (zero, zero)
+        three1, three2 = (one1 + 2, one2 + 2 * lanes) if size - b > 2 else (zero, zero)
+        ones = some(work, (one1, two1, three1, scales1, sums1))
+        twos = some(work, (one2, two2, three2, scales2, sums2))
+        chord_row(at(work, lay.chords), ones, twos, stride, columns)
+        add_row(at(work, slot), at(work, lay.chords), columns * lanes)
+        if excess is not None:
+            add_row(at(excess, slot), at(work, lay.chords), columns * lanes)
 
 
 @njit(**OPTIONS)
-def _total(array, out, height, width, lay):
-    """Add the sum of a slice to `out`, lane by lane: in pairs, then in double precision."""
+def _add_towers(work, array, first, count, map1, map2, step, frame, lay):
+    """Add to the sum of `count` older rows, from row `first`, what Cauchy and Schwarz say."""
+    if array is not None:
+        lanes = lane_count(work)
+        for r in range(first, first + count):
+            sums1, sums2 = rows_of_sums(r, step[_S.in_y], lanes, frame, lay)
+            tower_row(
+                at(array, lay.older), at(work, sums1), at(work, sums2),
+                at(work, map1), at(work, map2), frame.columns,
+            )  # fmt: skip
+
+
+def _advance_function(call, careful, first):
+    """Build the function that takes a slice through one step.
+
+    Parameters
+    ----------
+    call : compiled function
+        Calls the right row function.
+    careful : bool
+        Whether the slice has deficits, else distances.
+    first : bool
+        Whether this is a careful first step with a Relu, which has excesses.
+
+    Returns
+    -------
+    compiled function (work, tangent, second, k, dy, dx, table, rates, lay)
+        Works in place, on the slice of displacements dy, dx after the last step; `second` are the
+        excesses, else the NTK, which is not known before step 0.
+    """
+
+    @njit(**OPTIONS)
+    def advance(work, tangent, second, k, dy, dx, table, rates, lay):
+        lanes = lane_count(work)
+        frame, step = frame_of(table, k, dy, dx, careful, lanes, lay), table[k]
+        size, stride, low = step[_S.size_y], step[_S.stride_y], step[_S.low_y]
+        size_x = step[_S.size_x]
+        columns, known, excess = frame.columns, first or k > 0, second if first else None
+        kind = 2 * (k + 1 == table.shape[0]) + frame.direct
+        _edges(work, second, careful, step, frame, lay)
+        ready, oldest = -low, 0
+        for i in range(frame.rows):
+            begin = stride * i - low
+            newest = begin + size - 1
+            # Slices are overwritten from the top, and wrapped windows come back to the top.
+            bound = newest + 1 - frame.direct
+            if lay.wrap:
+                bound = stride * (frame.rows - 1) - low + size
+            for r in range(max(ready, begin), bound):
+                row, row_t = _source(work, r, known, careful, step, frame, lay)
+                slot = lay.ring + wrapped(oldest + r - begin, frame.slots) * lay.slot
+                gather(work, slot, row, size_x, step[_S.stride_x], columns, lay)
+                gather(second, slot, row_t, size_x, step[_S.stride_x], columns, lay)
+                if careful and size_x > 1:
+                    _add_chords(work, excess, slot, r, step, frame, lay)
+            ready = max(ready, bound + frame.direct)
+            slot = lay.ring + wrapped(oldest + size - 1, frame.slots) * lay.slot
+            rows = slot, slot
+            if frame.direct:
+                rows = _source(work, newest, known, careful, step, frame, lay)
+            map1 = frame.root1 + 2 * i * frame.line
+            map2 = 2 * wrapped(i + frame.other, step[_S.out_y]) * frame.line * lanes + frame.root2
+            older = _older(work, size - 1, oldest, frame.slots, columns, lay)
+            _older(second, size - 1, oldest, frame.slots, columns, lay)
+            if careful and size > 3:
+                _add_towers(work, work, begin, size - 1, map1, map2, step, frame, lay)
+                _add_towers(work, excess, begin, size - 1, map1, map2, step, frame, lay)
+            oldest += stride
+            oldest = oldest % frame.slots if stride >= frame.slots else wrapped(oldest, frame.slots)
+            out = lay.slice + i * lay.line + lay.margin * lanes
+            places = out, rows, older, slot, map1, map2, newest
+            call(step[_S.activation], kind, work, tangent, second, places, rates, step, frame, lay)
+
+    return advance
+
+
+_advance = _advance_function(fast_row, False, False)
+_advance_careful = _advance_function(careful_row, True, False)
+_advance_first = _advance_function(careful_first_row, True, True)
+
+
+@njit(**OPTIONS)
+def _total(array, worst, careful, out, height, width, lay):
+    """Add the sum of a slice to `out`, in pairs and then in double precision.
+
+    Those lanes count that need the careful form, or the others.
+    """
     if array is not None:
         lanes = lane_count(array)
         first = lay.slice + lay.margin * lanes
@@ -278,12 +278,62 @@ def _total(array, out, height, width, lay):
             add_row(at(array, first), at(array, first + kept * lanes), half * lanes)
             width = kept
         for v in range(lanes):
-            out[v] += get(array, first + v)
+            if (get(worst, v) < 0.0) == careful:
+                out[v] += get(array, first + v)
+
+
+@njit(**OPTIONS)
+def _slice(work, excess, tangent, dy, dx, careful, table, rates, lay, out):
+    """Take one slice from the images to the sums over its positions."""
+    steps = table.shape[0]
+    scale_y, scale_x, height, width = 1, 1, lay.height, lay.width
+    if steps > 0:
+        scale_y, scale_x = table[0, _S.scale_y], table[0, _S.scale_x]
+        height, width = table[steps - 1, _S.out_y], table[steps - 1, _S.out_x]
+    _begin(work, excess, dy * scale_y, dx * scale_x, careful, table, lay)
+    for k in range(steps):
+        rate = rates[k, 0], rates[k, 1], rates[k, 2], rates[k, 3], rates[k, 4]
+        if not careful:
+            _advance(work, tangent, tangent, k, dy, dx, table, rate, lay)
+        elif k == 0 and table[k, _S.activation] == SIGNED:
+            _advance_first(work, tangent, excess, k, dy, dx, table, rate, lay)
+        else:
+            _advance_careful(work, tangent, tangent, k, dy, dx, table, rate, lay)
+    height, width = extent(height, dy, lay.wrap)[1], extent(width, dx, lay.wrap)[1]
+    worst = at(work, lay.worst)
+    _total(work, worst, careful, out[0], height, width, lay)
+    if tangent is not None:
+        _total(tangent, worst, careful, out[1], height, width, lay)
+
+
+@njit(**OPTIONS)
+def _compare(work, table, limit, lay):
+    """Find the lanes with an image that is unlike x in size, before some Relu."""
+    for v in range(lane_count(work)):
+        unlike = False
+        for k in range(table.shape[0]):
+            one = lay.map1 + table[k, _S.level]
+            two = lay.maps2 + table[k, _S.level] * lane_count(work) + v
+            means = get(work, one) * get(work, two)
+            positions = number(work, table[k, _S.out_y] * table[k, _S.out_x])
+            for square in (get(work, one + 1), get(work, two + lane_count(work))):
+                unlike = unlike or square * positions > limit * means > number(work, 0.0)
+        put(work, lay.unlike + v, number(work, -1.0 if unlike else 1.0))
+
+
+@njit(**OPTIONS)
+def _needed(work, all_lanes, lay):
+    """Whether some lane, or each, needs the careful form."""
+    count = 0
+    for v in range(lane_count(work)):
+        if get(work, lay.worst + v) < number(work, 0.0):
+            count += 1
+    return count == lane_count(work) if all_lanes else count > 0
 
 
 @compiled
 def block_sums(
-    pixels1, pixels2, rows, lane, bounds, table, weights, biases, lay, work, tangent, out
+    pixels1, pixels2, rows, lane, bounds, table, rates, limit, lay, work, excess, tangent, out
 ):
     """Sum the kernels at the readout over positions and some displacements, for a block of pairs.
 
@@ -297,34 +347,37 @@ def block_sums(
         Image x' in the first lane.
     bounds : (int, int, int, int)
         Displacements dy from, to, dx from, to.
-    table : int array, shape (steps, 16)
+    table : int array, shape (steps, 17)
         See `Step`.
-    weights, biases : float array, shape (steps,)
-        W_std² / |S| and b_std².
+    rates : float array, shape (steps, 6)
+        Of each step: c = W_std² / |S|; two limits of `refntk.backends.numba.rows.LIMITS`; c / 2,
+        b_std² / 2 and b_std².
+    limit : float
+        How unlike two images may be, the last of these limits.
     lay : Layout
-    work, tangent : float array or None
-        The workspace: 64-byte aligned, zeros at its first use with this table and layout.
+    work, excess, tangent : float arrays
+        The workspace: 64-byte aligned, zeros at its first use with this table and layout; the last
+        one is None where the NTK is not wanted, else it may be the memory of `excess`.
     out : float64 array, shape (N, 1 or 2, lanes)
         Sums are added to it: NNGP, and NTK where `tangent` is not None.
     """
-    work, tangent = start(work), start(tangent)
+    work, excess, tangent = start(work), start(excess), start(tangent)
     load_lanes(pixels1, rows[0], work, lay.pixels2, lay)
-    variance_maps(work, lay.pixels2, lay.maps1, table, weights, biases, lay)
+    if table.shape[0] > 0:
+        unit_pixels(work, lay.maps1, lay)
+        build_maps(work, lay.maps1, table, rates, lay)
     load_lanes(pixels2, lane, work, lay.pixels2, lay)
-    variance_maps(work, lay.pixels2, lay.maps2, table, weights, biases, lay)
-    steps = table.shape[0]
-    height, width, scale_y, scale_x = lay.height, lay.width, 1, 1
-    if steps > 0:
-        height, width = table[steps - 1, _S.out_y], table[steps - 1, _S.out_x]
-        scale_y, scale_x = table[0, _S.scale_y], table[0, _S.scale_x]
+    if table.shape[0] > 0:
+        unit_pixels(work, lay.maps2, lay)
+        build_maps(work, lay.maps2, table, rates, lay)
     for row in range(rows[0], rows[1]):
         select(pixels1, row, work, row - rows[0], table, lay)
+        _compare(work, table, limit, lay)
         for dy in range(bounds[0], bounds[1]):
             for dx in range(bounds[2], bounds[3]):
-                _begin(work, dy * scale_y, dx * scale_x, steps == 0, lay)
-                for k in range(steps):
-                    _advance(work, tangent, k, dy, dx, table, weights[k], lay)
-                rectangle = _extent(height, dy, lay.wrap)[1], _extent(width, dx, lay.wrap)[1]
-                _total(work, out[row, 0], rectangle[0], rectangle[1], lay)
-                if tangent is not None:
-                    _total(tangent, out[row, 1], rectangle[0], rectangle[1], lay)
+                for v in range(lane_count(work)):
+                    put(work, lay.worst + v, get(work, lay.unlike + v))
+                if not _needed(work, True, lay):
+                    _slice(work, excess, tangent, dy, dx, False, table, rates, lay, out[row])
+                if _needed(work, False, lay):
+                    _slice(work, excess, tangent, dy, dx, True, table, rates, lay, out[row])

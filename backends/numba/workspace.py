@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from refntk.backends.numba.lanes import LANE_BYTES, lanes_of
 from refntk.backends.numba.layout import Layout, Step
-from refntk.backends.numba.rows import LINEAR, NONNEGATIVE, SIGNED
+from refntk.backends.numba.rows import LIMITS, LINEAR, NONNEGATIVE, SIGNED
 from refntk.reduction import Plan
 
 __all__ = ["Tables", "Workspace"]
@@ -45,13 +45,22 @@ class Tables:
                 table[k, column.stride_y + a] = window.stride
                 table[k, column.low_y + a] = window.low
             # Kernels are not negative from the first Relu on.
+            # Kernels are not negative from the first Relu on.
             signed = NONNEGATIVE if relu else SIGNED
             table[k, column.activation] = signed if step.relu else LINEAR
             relu = relu or step.relu
-            pairs = step.y.n_out * step.x.n_out * (1 + self.wrap)
-            table[k, column.variance] = place
-            table[k, column.root] = place + self._map(step.y.n_in, step.x.n_in)
-            place = table[k, column.after] = table[k, column.root] + 2 * pairs
+            repeats = 1 + self.wrap
+            rows, columns = step.y.n_in + 2 * self.margin, step.x.n_out * repeats
+            sizes = {
+                column.below: rows * (step.x.n_in * repeats + 2 * self.margin),
+                column.sums: rows * columns,
+                column.scales: rows * columns,
+                column.root: 2 * step.y.n_out * columns,
+                column.level: 2,
+            }
+            for name, size in sizes.items():
+                table[k, name] = place
+                place += size
         for k in reversed(range(len(table))):
             scale_y *= table[k, column.stride_y]
             scale_x *= table[k, column.stride_x]
@@ -59,14 +68,16 @@ class Tables:
         return table
 
     @cached_property
-    def weights(self) -> npt.NDArray[Any]:
-        """W_std² / |S| of each step."""
-        return np.array([step.weight for step in self.plan.steps], self.dtype)
+    def rates(self) -> npt.NDArray[Any]:
+        """Numbers of each step: weight, limits, half the weight, half the bias, and the bias."""
+        limits = LIMITS[self.dtype][:2]
+        rates = [(s.weight, *limits, s.weight / 2, s.bias / 2, s.bias) for s in self.plan.steps]
+        return np.array(rates, self.dtype).reshape(-1, 6)
 
-    @cached_property
-    def biases(self) -> npt.NDArray[Any]:
-        """b_std² of each step."""
-        return np.array([step.bias for step in self.plan.steps], self.dtype)
+    @property
+    def unlike(self) -> Any:
+        """How unlike two images may be, see `refntk.backends.numba.rows.LIMITS`."""
+        return np.dtype(self.dtype).type(LIMITS[self.dtype][2])
 
     @property
     def wrap(self) -> int:
@@ -106,16 +117,14 @@ class Tables:
             (step.y.n_out * step.y.stride if self.wrap else 0) + step.y.size for step in windows
         ]
         ring = max([0, *slots]) * slot
-        map_size = self._map(height, width)
-        if windows:
-            last = windows[-1]
-            map_size = int(self.steps[-1, Step().after]) + self._map(last.y.n_out, last.x.n_out)
+        map_size = int(self.steps[-1, Step().level]) + 2 if windows else 0
         pixels = height * channels * width * (1 + self.wrap) * lanes
         sizes = {
             "slice": tallest * line, "ring": ring, "zero": line, "gathered": line, "older": line,
-            "tangent_size": 0, "halo": line, "pixels1": height * channels * width,
-            "pixels2": pixels, "maps1": map_size * lanes, "maps2": map_size * lanes,
-            "map1": map_size, "map_size": 0, "size": 0,
+            "tangent_size": 0, "chords": line, "halo": line, "unlike": lanes, "worst": lanes,
+            "pixels1": height * channels * width, "pixels2": pixels,
+            "maps1": map_size * lanes, "maps2": map_size * lanes, "map1": map_size,
+            "map_size": 0, "size": 0,
         }  # fmt: skip
         places: dict[str, int] = {}
         end = 0
@@ -128,12 +137,11 @@ class Tables:
             line=line, slot=slot, **places,
         )  # fmt: skip
 
-    def _map(self, height: int, width: int) -> int:
-        return (height + 2 * self.margin) * (width + 2 * self.margin)
-
 
 class Workspace:
     """Memory of one thread: a few images' worth, whatever the number of images.
+
+    The NTK takes the place of the excess after the first step.
 
     Parameters
     ----------
@@ -144,7 +152,8 @@ class Workspace:
 
     def __init__(self, tables: Tables, ntk: bool) -> None:
         self.work = _aligned(tables.layout.size, tables.dtype)
-        self.tangent = _aligned(tables.layout.tangent_size, tables.dtype) if ntk else None
+        self.excess = _aligned(tables.layout.tangent_size, tables.dtype)
+        self.tangent = self.excess if ntk else None
 
 
 def _aligned(size: int, dtype: str) -> npt.NDArray[Any]:

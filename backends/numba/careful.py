@@ -1,0 +1,168 @@
+r"""The careful inner loops, for slices in which the fast ones of `rows` would lose digits.
+
+A row has `columns` positions of `lane_count` lanes each. With s, s' the roots of the variances of
+the two features, what is carried of their covariance K is how much is missing to that of parallel
+features, the *deficit* W, and the NTK Theta:
+
+.. math::
+    W = 2 (s s' - K) = 2 s s' u, \quad u = 1 - \rho, \quad K = s s' (1 - u)
+
+W is carried instead of K because theta = arccos rho loses half of the digits of K / (s s') near
+parallel features: constant images, duplicates and flat regions. A sum over a filter adds up
+deficits, and adds what Cauchy and Schwarz say: with :math:`S^2 = \sum_a s_a^2`,
+
+.. math::
+    2 \Bigl(S S' - \sum_a K_a\Bigr) = \sum_a W_a
+        + S S' \sum_a \Bigl(\frac{s_a}{S} - \frac{s'_a}{S'}\Bigr)^2
+
+a sum of squares, in which nothing cancels whatever the sizes of the two images. Here it is taken
+along rows first, and then over rows; a bias is one more feature in the second sum. Relu takes
+
+.. math::
+    W \leftarrow s s' A(u), \qquad \Theta \leftarrow \Theta \, \tfrac{\pi - \theta}{2 \pi}, \qquad
+    K \leftarrow \tfrac12 s s' (1 - A(u)), \qquad
+    A(u) = u - (\sin\theta - \theta \cos\theta) / \pi
+
+Before the first Relu rho may also be near -1. There the *excess* Z = 2 (s s' + K) is carried, too,
+which adds up in the same way; after it K >= 0. Where s s' = 0 the reciprocals passed in are 0, so
+that W, K and Theta are 0.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from numba import njit
+
+from refntk.backends.numba.lanes import OPTIONS, angle, get, lane_count, number, put, segment, wide
+from refntk.backends.numba.rows import LINEAR, NONNEGATIVE, SIGNED
+
+__all__ = ["LATE", "careful_row_function", "chord_row", "tower_row"]
+
+LATE = 3
+"""A Relu that is the first but comes after other convolutions, without Z; SIGNED has it here."""
+
+
+def careful_row_function(activation: int, last: bool) -> Any:
+    """Build the function that takes one row through one step.
+
+    Parameters
+    ----------
+    activation : int
+        LINEAR, SIGNED, NONNEGATIVE or LATE.
+    last : bool
+        The last step before the readout stores K in place of W.
+
+    Returns
+    -------
+    compiled function (w, t, below_w, below_t, above_w, above_t, ones, twos, half, bias, columns)
+        `w` and `t` are written; ``below_*`` is the newest row of sums, ``above_*`` two older ones.
+        ``*_t`` are NTK, or Z where SIGNED; `t` is None, and ``*_t`` as well but for Z, where the
+        NTK is not wanted. `ones` (a number for each position) and `twos` (lanes) are four rows of
+        maps each: S of the newest row and of the two older ones, and, in turns, the root and its
+        reciprocal after the convolution. Half a weight and half a squared bias. Nothing that is
+        written may overlap anything else.
+    """
+
+    @njit(**OPTIONS)
+    def row(w, t, below_w, below_t, above_w, above_t, ones, twos, half, bias, columns):
+        wide()
+        if below_t is not None:
+            h0, h1 = above_t
+        (g0, g1), (newest1, older1, oldest1, map1) = above_w, ones
+        newest2, older2, oldest2, map2 = twos
+        lanes = lane_count(w)
+        zero, middle, one = number(w, 0.0), number(w, 0.5), number(w, 1.0)
+        two, four = number(w, 2.0), number(w, 4.0)
+        for j in range(columns):
+            root, reciprocal = get(map1, 2 * j), get(map1, 2 * j + 1)
+            newest = get(newest1, j) * reciprocal
+            older = get(older1, j) * reciprocal
+            oldest = get(oldest1, j) * reciprocal
+            for v in range(lanes):
+                k, pair = j * lanes + v, 2 * j * lanes + v
+                other, back = get(map2, pair), get(map2, pair + lanes)
+                a = get(newest2, k) * back - newest
+                b = get(older2, k) * back - older
+                c = get(oldest2, k) * back - oldest
+                d = reciprocal - back
+                fixed = half * (a * a + (b * b + c * c)) + bias * (d * d)
+                product = reciprocal * back
+                rate = half * product
+                u = rate * (get(below_w, k) + (get(g0, k) + get(g1, k))) + fixed
+                size = root * other
+                if below_t is not None:
+                    sum_t = get(below_t, k) + (get(h0, k) + get(h1, k))
+                if activation == LINEAR:
+                    cosine = one - u
+                    new = size * cosine if last else two * (size * u)
+                else:
+                    if activation == NONNEGATIVE:
+                        near = True
+                        small = u
+                    elif activation == SIGNED:
+                        # Biases are parallel: their excess is 4 times the squared bias.
+                        opposite = (rate * sum_t + fixed) + four * (bias * product)
+                        near = u <= opposite
+                        small = u if near else opposite
+                    else:
+                        near = u <= one
+                        small = u if near else two - u
+                        small = small if small > zero else zero
+                    tau = math.sqrt(small)
+                    turn = tau * angle(small)
+                    cap = (small * tau) * segment(small)
+                    cosine = one - small if near else small - one
+                    slope = middle - turn if near else turn
+                    if last:
+                        new = middle * size * ((one - small if near else zero) + cap)
+                    else:
+                        new = size * ((small if near else one) - cap)
+                put(w, k, new)
+                if t is not None:
+                    theta = size * cosine
+                    if activation != SIGNED:
+                        theta = (half + half) * sum_t + theta
+                    put(t, k, theta if activation == LINEAR else theta * slope)
+
+    return row
+
+
+@njit(**OPTIONS)
+def chord_row(out, ones, twos, stride, columns):
+    """Set out = S S' times the sum of (s/S - s'/S')² over three columns of a window.
+
+    `ones` and `twos` are rows of maps: s of each column, `stride` further on for the next window,
+    then 1/S and S.
+    """
+    wide()
+    left1, centre1, right1, scale1, sum1 = ones
+    left2, centre2, right2, scale2, sum2 = twos
+    lanes = lane_count(out)
+    for j in range(columns):
+        scale, amplitude = get(scale1, j), get(sum1, j)
+        left = get(left1, j * stride) * scale
+        centre = get(centre1, j * stride) * scale
+        right = get(right1, j * stride) * scale
+        for v in range(lanes):
+            k, q = j * lanes + v, j * stride * lanes + v
+            other = get(scale2, k)
+            a = get(left2, q) * other - left
+            b = get(centre2, q) * other - centre
+            c = get(right2, q) * other - right
+            put(out, k, (amplitude * get(sum2, k)) * (a * a + (b * b + c * c)))
+
+
+@njit(**OPTIONS)
+def tower_row(out, sum1, sum2, map1, map2, columns):
+    """Set out += s s' (S/s - S'/s')² for one older row of sums S; maps as in a row function."""
+    wide()
+    lanes = lane_count(out)
+    for j in range(columns):
+        root, reciprocal = get(map1, 2 * j), get(map1, 2 * j + 1)
+        tap = get(sum1, j) * reciprocal
+        for v in range(lanes):
+            k, pair = j * lanes + v, 2 * j * lanes + v
+            a = get(sum2, k) * get(map2, pair + lanes) - tap
+            put(out, k, get(out, k) + root * get(map2, pair) * (a * a))

@@ -1,0 +1,80 @@
+"""Where a slice lies at one step: its rectangles, and the rows of the maps that go with them."""
+
+from __future__ import annotations
+
+from numba import njit
+
+from refntk.backends.numba.lanes import INLINE
+from refntk.backends.numba.layout import Frame, Step
+from refntk.backends.numba.rows import LINEAR
+
+__all__ = ["extent", "frame_of", "map_rows", "rows_of_sums", "wrapped"]
+
+_S = Step()
+
+
+@njit(**INLINE)
+def extent(n, displacement, wrap):
+    """First position and number of positions t with t and t + displacement inside."""
+    if wrap:
+        return 0, n
+    return max(0, -displacement), n - abs(displacement)
+
+
+@njit(**INLINE)
+def wrapped(index, modulus):
+    """Bring an index that is off by less than one turn into the range; a division is slow."""
+    if index < 0:
+        return index + modulus
+    return index - modulus if index >= modulus else index
+
+
+@njit(**INLINE)
+def frame_of(table, k, dy_out, dx_out, careful, lanes, lay):
+    """Place one slice at step k; displacements are those after the last step."""
+    last = k + 1 == table.shape[0]
+    dy, dx = dy_out * table[k, _S.scale_y], dx_out * table[k, _S.scale_x]
+    above_y = dy_out if last else dy_out * table[k + 1, _S.scale_y]
+    above_x = dx_out if last else dx_out * table[k + 1, _S.scale_x]
+    if lay.wrap:
+        above_y, above_x = above_y % table[k, _S.out_y], above_x % table[k, _S.out_x]
+    y0, height = extent(table[k, _S.in_y], dy, lay.wrap)
+    x0, width = extent(table[k, _S.in_x], dx, lay.wrap)
+    top, rows = extent(table[k, _S.out_y], above_y, lay.wrap)
+    left, columns = extent(table[k, _S.out_x], above_x, lay.wrap)
+    size, stride_x, low_x = table[k, _S.size_y], table[k, _S.stride_x], table[k, _S.low_x]
+    # The row function sums three columns itself, where the newest row is not the one it writes.
+    direct = table[k, _S.activation] != LINEAR and table[k, _S.size_x] == 3 and stride_x == 1
+    direct = direct and size - table[k, _S.low_y] > 1 and not lay.wrap and not careful
+    right = max(0, stride_x * (columns - 1) - low_x + table[k, _S.size_x] - width)
+    slots = rows * table[k, _S.stride_y] + size if lay.wrap else size
+    line = table[k, _S.out_x] * (1 + lay.wrap)
+    line_below = table[k, _S.in_x] * (1 + lay.wrap) + 2 * lay.margin
+    below = table[k, _S.below] + lay.margin + x0
+    sums, root = table[k, _S.sums] + left, table[k, _S.root] + 2 * left
+    scales = table[k, _S.scales] - table[k, _S.sums]
+    below1, below2 = lay.map1 + below, lay.maps2 + (below + dx) * lanes
+    sums1, sums2 = lay.map1 + sums, lay.maps2 + (sums + above_x) * lanes
+    root1 = lay.map1 + root + 2 * top * line
+    root2 = lay.maps2 + (root + 2 * above_x) * lanes
+    return Frame(
+        y0, dy, height, width, low_x, right, rows, columns, slots, int(direct), line, line_below,
+        below1, below2, sums1, sums2, scales, root1, root2, top + above_y,
+    )  # fmt: skip
+
+
+@njit(**INLINE)
+def map_rows(r, in_y, frame, lay):
+    """Rows of the maps of x and of x' that go with row r of the slice."""
+    if lay.wrap:
+        one = wrapped(r, in_y)
+        return one + lay.margin, wrapped(one + frame.shift, in_y) + lay.margin
+    one = frame.first + r + lay.margin
+    return one, one + frame.shift
+
+
+@njit(**INLINE)
+def rows_of_sums(r, in_y, lanes, frame, lay):
+    """Offsets of row r in the maps of sums of x and of x'."""
+    y1, y2 = map_rows(r, in_y, frame, lay)
+    return frame.sums1 + y1 * frame.line, frame.sums2 + y2 * frame.line * lanes
