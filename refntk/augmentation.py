@@ -43,6 +43,7 @@ __all__ = [
     "pairs",
     "rotated_copies",
     "split_targets",
+    "ungrouped",
 ]
 
 BOUND = 1e-9
@@ -113,6 +114,21 @@ def ordinary(net: Network) -> Network:
         not hold.
     """
     _group(net)
+    return ungrouped(net)
+
+
+def ungrouped(net: Network) -> Network:
+    """Replace group layers by ordinary ones with the same filters, whatever the theorem says.
+
+    Parameters
+    ----------
+    net : Network
+
+    Returns
+    -------
+    Network
+        Lift and GroupConv have become Conv, GroupPool GlobalAvgPool; all else is as it was.
+    """
     return Network([_ordinary_layer(layer) for layer in net.layers])
 
 
