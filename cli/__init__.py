@@ -21,6 +21,7 @@ from refntk.cli.plot import plot
 from refntk.cli.predict import predict
 from refntk.cli.program import Program
 from refntk.cli.spectral import spectral
+from refntk.cli.symmetry import symmetry
 from refntk.cli.verify import verify
 
 __all__ = ["main"]
@@ -61,6 +62,7 @@ for _command in (
     data,
     spectral,
     dynamics,
+    symmetry,
     oracle,
     verify,
     bench,

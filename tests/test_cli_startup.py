@@ -51,6 +51,7 @@ def test_importing_the_command_line_imports_nothing_heavy():
         ["predict", "-h"],
         ["learning-curve", "-h"],
         ["networks", "-h"],
+        ["symmetry", "-h"],
         ["verify", "-h"],
         ["verify", "augmentation", "-h"],
         ["data", "-h"],

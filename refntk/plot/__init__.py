@@ -12,9 +12,11 @@ from refntk.plot.curve import plot_learning_curve
 from refntk.plot.gram import plot_gram
 from refntk.plot.spectrum import plot_spectrum
 from refntk.plot.style import save_figure
+from refntk.plot.symmetry import plot_angles
 from refntk.plot.trajectories import plot_trajectories
 
 __all__ = [
+    "plot_angles",
     "plot_convergence",
     "plot_gram",
     "plot_learning_curve",
