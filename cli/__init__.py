@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from refntk.cli.bench import bench
+from refntk.cli.bridge import bridge
 from refntk.cli.check import check
 from refntk.cli.compute import compute
 from refntk.cli.converge import converge
@@ -63,6 +64,7 @@ for _command in (
     spectral,
     dynamics,
     symmetry,
+    bridge,
     oracle,
     verify,
     bench,

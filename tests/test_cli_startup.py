@@ -52,6 +52,7 @@ def test_importing_the_command_line_imports_nothing_heavy():
         ["learning-curve", "-h"],
         ["networks", "-h"],
         ["symmetry", "-h"],
+        ["bridge", "-h"],
         ["verify", "-h"],
         ["verify", "augmentation", "-h"],
         ["data", "-h"],

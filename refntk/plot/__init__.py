@@ -7,6 +7,7 @@ are left alone. matplotlib is imported when a picture is drawn; it comes with th
 
 from __future__ import annotations
 
+from refntk.plot.bridge import plot_bridge
 from refntk.plot.convergence import plot_convergence
 from refntk.plot.curve import plot_learning_curve
 from refntk.plot.gram import plot_gram
@@ -17,6 +18,7 @@ from refntk.plot.trajectories import plot_trajectories
 
 __all__ = [
     "plot_angles",
+    "plot_bridge",
     "plot_convergence",
     "plot_gram",
     "plot_learning_curve",
