@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,7 @@ FLOWS: dict[str, str] = {
 """The flows by name, and the unit of t in each."""
 
 _INTERPOLATIONS = ("fourier", "spline")
+_Border = Literal["mirror", "grid-wrap"]
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ class Flow:
         x = as_images(images, "images").astype(np.float64, copy=False)
         if self.interpolation == "fourier":
             return _fourier_shift(x, t, 2 if self.kind == "translate-x" else 1)
-        matrix, shift, mode = np.eye(2), np.zeros(2), "mirror"
+        matrix, shift = np.eye(2), np.zeros(2)
+        mode: _Border = "mirror"
         if self.kind == "rotate":
             matrix = np.array([[np.cos(t), np.sin(t)], [-np.sin(t), np.cos(t)]])
         elif self.kind == "scale":
@@ -125,7 +127,7 @@ def _fourier_shift(x: FloatArray, t: float, axis: int) -> FloatArray:
     return np.asarray(np.fft.irfft(turned, n=side, axis=axis))
 
 
-def _spline(x: FloatArray, matrix: FloatArray, shift: FloatArray, mode: str) -> FloatArray:
+def _spline(x: FloatArray, matrix: FloatArray, shift: FloatArray, mode: _Border) -> FloatArray:
     """Sample the cubic spline of each channel at matrix (s - centre) + centre + shift."""
     middle = (np.array(x.shape[1:3]) - 1) / 2
     coefficients = x
