@@ -31,8 +31,10 @@ __all__ = [
     "cyclic_action",
     "error_floor",
     "group_action",
+    "norms",
     "point_action",
     "predict",
+    "root_mean_square",
     "symmetry_error",
     "turn_features",
 ]
