@@ -72,7 +72,7 @@ def test_symmetry_gives_the_same_kernel(rng, assert_close, name, kind, get):
         net, orbits, step, get=get, progress=lambda done, total: told.append((done, total))
     )
     assert quick.shape == (3, 8, 3, 8)
-    assert_close(quick, whole, tol=2e-12 if get == "nngp" else 1e-9)
+    assert_close(quick, whole, tol=2e-12)
     flat = quick.reshape(24, 24)
     np.testing.assert_array_equal(flat, flat.T)
     assert told[-1] == (24 * 24 * step // 8,) * 2 == (orbit_pairs(3, 8, step),) * 2
