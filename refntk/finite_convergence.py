@@ -232,7 +232,8 @@ def converge(
     Returns
     -------
     Convergence
-        The same figures for the same draws, in whatever order they came.
+        The same figures for the same draws, in whatever order they came; those of a width do not
+        depend on the other widths.
 
     Raises
     ------
@@ -241,12 +242,13 @@ def converge(
     """
     order = sorted(samples)
     kept = {w: samples[w] for w in order if np.count_nonzero(samples[w].state == 1) > 1}
-    rng = np.random.default_rng(seed)
     compared, slopes = {}, {}
-    for name in KERNELS:
+    for index, name in enumerate(KERNELS):
         values = {width: own.finite(name) for width, own in kept.items()}
         try:
-            compared[name], slopes[name] = _compare(exact[name], values, rng, _ROUNDING[dtype])
+            compared[name], slopes[name] = _compare(
+                exact[name], values, (seed, index), _ROUNDING[dtype]
+            )
         except ZeroDivisionError:
             raise InputError(
                 f"the exact {name.upper()} is zero or overflows, so that deviations from it mean "
@@ -261,7 +263,7 @@ def converge(
 
 
 def _compare(
-    exact: Matrix, values: Mapping[int, Matrix], rng: np.random.Generator, rounding: float
+    exact: Matrix, values: Mapping[int, Matrix], seeds: tuple[int, int], rounding: float
 ) -> tuple[dict[int, Comparison], Band | None]:
     """Compare one kernel, draws by width, with the exact one; give the slope, too."""
     triangle = np.triu_indices(len(exact))
@@ -274,6 +276,7 @@ def _compare(
     compared, resampled = {}, []
     for width, draws in values.items():
         mean, error = draws.mean(axis=0), draws.std(axis=0, ddof=1) / math.sqrt(len(draws))
+        rng = np.random.default_rng((*seeds, width))  # a width more changes no other band
         resampled.append(_norm(_resampled_means(draws, rng) - wanted, weights) / scale)
         compared[width] = Comparison(
             _band(float(_norm(mean - wanted, weights)) / scale, resampled[-1]),

@@ -96,6 +96,11 @@ def test_the_result_does_not_depend_on_the_order_of_the_draws(rng):
     assert converge(EXACT, {4: samples}) == converge(EXACT, {4: other})
 
 
+def test_another_width_changes_no_band(rng):
+    samples = {width: draws(rng, width, 10, 0.1, 0.2) for width in (4, 8)}
+    assert converge(EXACT, samples).rows[1] == converge(EXACT, {8: samples[8]}).rows[0]
+
+
 @pytest.mark.parametrize("value", [0.0, np.inf])
 def test_there_must_be_something_to_compare_with(rng, value):
     exact = EXACT | {"ntk": np.full((2, 2), value)}
