@@ -160,7 +160,8 @@ Measured in turns: refntk {refntk} with Numba, and {versions}, compiled with `ja
 counted. Networks: 3×3 SAME convolutions with Relu, the readout, a dense layer; NNGP and NTK of
 seeded random images (seed 0) of three channels. Each time is the best of up to five calls, of 256
 pairs of images with refntk, and of as many as the table says with neural-tangents. The machine is
-shared, and a single time may be too long by a factor of two. Memory is the largest resident size of
+shared, and a single time may be too long by a factor of two or three. Memory is the largest
+resident size of
 the process in MB, libraries included. *Apart* is the largest relative difference of the two. In
 float32 it is the rounding of one of them: against refntk in float64, refntk in float32 is off by
 {ours:.0e} at most in these networks, neural-tangents by {theirs:.0e}."""
