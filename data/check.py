@@ -132,7 +132,8 @@ def _check_entries(
         text = f"{len(damaged)} tiles are damaged: {'; '.join(damaged[:_SHOWN])}"
         found.add(array.name, text + ("; ..." if len(damaged) > _SHOWN else ""), fault=True)
         return False
-    found.add(array.name, f"{array.size} entries {array.dtype.name}, every tile as it was written")
+    sound = "as it was written" if array.digested else "right by the checksum of HDF5"
+    found.add(array.name, f"{array.size} entries {array.dtype.name}, every tile {sound}")
     if infinite:
         found.add(array.name, f"{infinite} entries are NaN or infinite", fault=True)
     if symmetric:

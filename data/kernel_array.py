@@ -59,6 +59,11 @@ class KernelArray:
         self._trusted = np.full((down, across), digests is None)
 
     @property
+    def digested(self) -> bool:
+        """Whether the file has a digest of each tile; HDF5 takes zeros for data, a digest not."""
+        return self._digests is not None
+
+    @property
     def fits(self) -> bool:
         """Whether there is a digest for each tile, where there are any."""
         wanted = (*self._trusted.shape, hashlib.sha256().digest_size)

@@ -90,6 +90,7 @@ def test_a_file_without_digests(folder, tmp_path):
     result = run("check", old)
     assert result.exit_code == 0
     assert "seal        none: written before there were seals" in result.stdout
+    assert "81 entries float64, every tile right by the checksum of HDF5" in result.stdout
     with h5py.File(old, "r+") as file:
         file["nngp"][1, 8] += 1
         file["tiles"][0, 0] = 0
