@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from refntk.cli.accuracy import accuracy
 from refntk.cli.bench import bench
 from refntk.cli.bridge import bridge
 from refntk.cli.check import check
@@ -68,6 +69,7 @@ for _command in (
     oracle,
     verify,
     bench,
+    accuracy,
     env,
 ):
     main.add_command(_command)

@@ -109,7 +109,8 @@ def test_a_classifier_takes_the_largest_output(tiles: Any, get: str, assert_clos
     matrix = getattr(refntk.kernel(refntk.preset("gcnn-paper"), images), get)
     right = KernelRegression(1e-4).fit(matrix[TRAIN, TRAIN], class_targets(labels[TRAIN], 9))
     outputs = right.predict(matrix[TEST, TRAIN])
-    assert_close(model.decision_function(images[TEST]), outputs, 1e-9)
+    # Rounding of the kernel, times the condition number of the regularised matrix.
+    assert_close(model.decision_function(images[TEST]), outputs, 1e-8)
     assert model.predict(images[TEST]).tolist() == [f"class {k}" for k in outputs.argmax(axis=1)]
     assert model.score(images[TRAIN], names[TRAIN]) > 0.8
 
@@ -272,10 +273,11 @@ def test_one_class_only(rng: np.random.Generator) -> None:
 
 
 def test_a_singular_kernel_is_not_repaired(rng: np.random.Generator) -> None:
-    X = np.repeat(rng.random((3, 2)), 2, axis=0)
+    # So many duplicates that rounding leaves some pivot that is not positive.
+    X = np.repeat(rng.random((3, 2)), 8, axis=0)
     with pytest.raises(NotPositiveDefiniteError, match=r"diag_reg=\S+ will do"):
-        NTKRegressor(diag_reg=0).fit(X, np.arange(6.0))
-    assert NTKRegressor(diag_reg=1e-6).fit(X, np.arange(6.0)).predict(X).shape == (6,)
+        NTKRegressor(diag_reg=0).fit(X, np.arange(24.0))
+    assert NTKRegressor(diag_reg=1e-6).fit(X, np.arange(24.0)).predict(X).shape == (24,)
 
 
 def test_deviations_that_are_not_there(rng: np.random.Generator) -> None:
