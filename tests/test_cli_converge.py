@@ -174,7 +174,9 @@ def test_a_real_interrupt_ends_the_worker_processes(folder):
             break
         time.sleep(0.1)
     assert not _alive(process.pid)
-    assert contents()[0]["widths/2/state"].sum() > 0
+    # On a busy machine the workers may not have got anywhere: what is said must be what is kept.
+    kept = np.count_nonzero(contents()[0]["widths/2/state"])
+    assert f"interrupted; {10**6 - kept} draws are missing" in message.decode()
 
 
 def test_an_interrupted_replacement_goes_on(folder, monkeypatch):
