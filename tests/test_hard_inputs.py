@@ -77,7 +77,8 @@ def test_hard_images_and_groups(group: str, assert_close: Close) -> None:
 def test_filters_of_any_shape(assert_close: Close) -> None:
     for shape, strides in (((5, 5), (1, 1)), ((2, 4), (1, 1)), ((3, 2), (2, 1)), ((4, 1), (1, 2))):
         layers = [Conv(shape, strides, b_std=0.1), Relu(), Conv((3, 3)), Conv((5, 4)), Relu()]
-        check(Network([*layers, GlobalAvgPool()]), 5, assert_close)
+        # The NTK of opposite images is a difference of larger terms in some of these networks.
+        check(Network([*layers, GlobalAvgPool()]), 5, assert_close, single=2e-5)
 
 
 def test_wide_weights_do_not_overflow(assert_close: Close) -> None:
