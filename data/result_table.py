@@ -9,8 +9,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
+from refntk.data.lock import Lock
 from refntk.errors import StoreError
 
 __all__ = ["Table", "read_table"]
@@ -44,9 +45,9 @@ class Table:
     Raises
     ------
     StoreError
-        The file exists and neither `resume` nor `overwrite` is given, it is no such table or was
-        made with other settings (the message names the first that differs), or it cannot be
-        written.
+        The file exists and neither `resume` nor `overwrite` is given, another process is writing
+        it, it is no such table or was made with other settings (the message names the first that
+        differs), or it cannot be written.
     """
 
     def __init__(
@@ -61,23 +62,35 @@ class Table:
         self.rows: list[Row] = []
         self._settings = json.loads(json.dumps(dict(settings)))
         self._columns: list[str] | None = None
+        self._lock = Lock(self.path.with_name(self.path.name + ".lock"), self.path)
+        try:
+            self._file = self._open(resume, overwrite)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self, resume: bool, overwrite: bool) -> BinaryIO:
+        """Open the file behind its last whole row, or begin it anew."""
         exists = self.path.exists()
         if exists and not (resume or overwrite):
             raise StoreError(
-                f"{path}: exists; use --resume to go on with it, --overwrite to replace"
+                f"{self.path}: exists; use --resume to go on with it, --overwrite to replace"
             )
         keep = 0
         if exists and resume:
             stored, self._columns, self.rows, keep = _parse(self.path)
             _same(self.path, stored, self._settings)
         try:
-            self._file = open(self.path, "r+b" if keep else "wb")  # noqa: SIM115
-            self._file.truncate(keep)  # a row that was torn in the middle is written again
-            self._file.seek(keep)
+            file = open(self.path, "r+b" if keep else "wb")  # noqa: SIM115
+            file.truncate(keep)  # a row that was torn in the middle is written again
+            file.seek(keep)
             if not keep:
-                self._write(_MARK + json.dumps(self._settings) + "\n")
+                _write(file, _MARK + json.dumps(self._settings) + "\n")
         except OSError as error:
-            raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
+            raise StoreError(
+                f"{self.path}: cannot be written: {error.strerror or error}"
+            ) from error
+        return file
 
     def append(self, row: Row) -> None:
         """Add a row.
@@ -99,7 +112,7 @@ class Table:
             writer.writerow(self._columns)
         writer.writerow([row[name] for name in self._columns])
         try:
-            self._write(lines.getvalue())
+            _write(self._file, lines.getvalue())
         except OSError as error:
             raise StoreError(
                 f"{self.path}: cannot be written: {error.strerror or error}; "
@@ -117,11 +130,13 @@ class Table:
         traceback: TracebackType | None,
     ) -> None:
         self._file.close()
+        self._lock.release()
 
-    def _write(self, text: str) -> None:
-        self._file.write(text.encode())
-        self._file.flush()
-        os.fsync(self._file.fileno())
+
+def _write(file: BinaryIO, text: str) -> None:
+    file.write(text.encode())
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def read_table(path: str | Path) -> tuple[dict[str, Any], list[Row]]:

@@ -62,7 +62,7 @@ def test_what_is_refused(tmp_path, monkeypatch):
     assert read_table(path)[1] == ROWS[:1]
     with pytest.raises(StoreError, match="nothing.csv: cannot be read: No such file"):
         read_table(tmp_path / "nothing.csv")
-    with pytest.raises(StoreError, match="cannot be written: No such file"):
+    with pytest.raises(StoreError, match="cannot be written .No such file or directory"):
         write(tmp_path / "no" / "a.csv")
     for content in (b"", b"a,b\n1,2\n", b"# refntk-table/1 {oops\n", b"\xff\n"):
         (tmp_path / "bad.csv").write_bytes(content)
@@ -71,6 +71,16 @@ def test_what_is_refused(tmp_path, monkeypatch):
     (tmp_path / "bad.csv").write_text("# refntk-table/1 {}\na,b\n1\n")
     with pytest.raises(StoreError, match="line 3 has 1 cells, not 2"):
         read_table(tmp_path / "bad.csv")
+
+
+def test_a_second_writer_is_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    with Table(path, SETTINGS) as table:
+        table.append(ROWS[0])
+        with pytest.raises(StoreError, match=r"a.csv: is being written by process \d+ on "):
+            Table(path, SETTINGS, resume=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
+    assert write(path, ROWS[1:], resume=True) == ROWS[:1]
 
 
 def test_a_full_disk_is_told_and_keeps_the_rows_before(tmp_path, monkeypatch):
