@@ -9,8 +9,9 @@ import click
 
 from refntk.cli import options
 from refntk.cli.columns import echo_columns
-from refntk.cli.program import Command, Interrupted, Program, typed
+from refntk.cli.program import Command, Program
 from refntk.cli.progress import ProgressBar
+from refntk.cli.result_tables import finish, open_table, output_options
 
 __all__ = ["dynamics", "groups", "perm", "rot", "trans"]
 
@@ -38,14 +39,6 @@ def dynamics() -> None:
 def _options(steps: int, batch: int, rate: float) -> Callable[[Callable[..., Any]], Any]:
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for option in (
-            click.option("-q", "--quiet", is_flag=True, help="Show no progress bar."),
-            click.option("--overwrite", is_flag=True, help="Replace OUT.csv if it exists."),
-            click.option("--resume", is_flag=True, help="Go on with OUT.csv if it exists."),
-            click.option("--plot", metavar="FILE", help="Draw the distances: .svg, .pdf or .png."),
-            click.option(
-                "-o", "--output", required=True, metavar="OUT.csv",
-                help="The table to write, row by row; its first line records the settings.",
-            ),
             click.option(
                 "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="S",
                 help="Seed of data, parameters and batches.",
@@ -68,52 +61,46 @@ def _options(steps: int, batch: int, rate: float) -> Callable[[Callable[..., Any
             ),
         ):  # fmt: skip
             command = option(command)
-        return command
+        return output_options(command)
 
     return decorate
 
 
 @dynamics.command(cls=Command, short_help="Graphs: is it connected? All permutations of 10 nodes.")
 @_options(steps=300, batch=100, rate=0.01)
-@click.pass_context
-def perm(ctx: click.Context, /, **given: Any) -> None:
+def perm(**given: Any) -> None:
     """Train on graphs of a stochastic block model; augmented by 32 random permutations a step."""
-    _run(ctx, "perm", None, **given)
+    _run("perm", None, **given)
 
 
 @dynamics.command(cls=Command, short_help="Digits of 14×14 pixels, all 196 cyclic shifts.")
 @click.argument("data", default="sample:digits")
 @_options(steps=100, batch=10, rate=0.05)
-@click.pass_context
-def trans(ctx: click.Context, /, data: str, **given: Any) -> None:
+def trans(data: str, **given: Any) -> None:
     """Train on DATA, digits of 28×28 pixels; augmented exactly by all shifts."""
-    _run(ctx, "trans", data, **given)
+    _run("trans", data, **given)
 
 
 @dynamics.command(cls=Command, short_help="Which pixels are the triangle's? Quarter turns.")
 @_options(steps=300, batch=100, rate=0.002)
-@click.pass_context
-def rot(ctx: click.Context, /, **given: Any) -> None:
+def rot(**given: Any) -> None:
     """Train to segment triangles beside pentagons; augmented exactly by the four turns."""
-    _run(ctx, "rot", None, **given)
+    _run("rot", None, **given)
 
 
 @dynamics.command(cls=Command, short_help="Digits of 14×14 pixels, four groups, one architecture.")
 @click.argument("data", default="sample:digits")
 @_options(steps=100, batch=10, rate=0.05)
-@click.pass_context
-def groups(ctx: click.Context, /, data: str, **given: Any) -> None:
+def groups(data: str, **given: Any) -> None:
     """Train on DATA with shifts, shifts along x, quarter turns, and shifts with quarter turns."""
-    _run(ctx, "groups", data, **given)
+    _run("groups", data, **given)
 
 
 def _run(
-    ctx: click.Context, name: str, data: str | None, repeats: int, steps: int, batch: int,
-    rate: float, seed: int, output: str, plot: str | None, resume: bool, overwrite: bool,
-    quiet: bool,
+    name: str, data: str | None, repeats: int, steps: int, batch: int, rate: float, seed: int,
+    output: str, plot: str | None, resume: bool, overwrite: bool, quiet: bool,
 ) -> None:  # fmt: skip
     from refntk.data import load_images, to_unit
-    from refntk.data.result_table import Table
     from refntk.dynamics.study import (
         EXPERIMENTS,
         MODES,
@@ -123,10 +110,8 @@ def _run(
         summarize,
     )
     from refntk.errors import InputError
-    from refntk.plot.style import check_figure_path
+    from refntk.plot.dynamics import plot_dynamics
 
-    if plot is not None:
-        check_figure_path(plot)
     record: dict[str, Any] = {
         "command": f"dynamics {name}", "repeats": repeats, "steps": steps, "batch": batch,
         "rate": rate, "seed": seed,
@@ -140,23 +125,12 @@ def _run(
         record["images"] = images.info.digest
     schedule = Schedule(steps, batch, rate, every=max(1, steps // 20))
     total = len(EXPERIMENTS[name]) * len(MODES) * repeats * steps
-    with Table(output, record, resume=resume, overwrite=overwrite) as table:
-        try:
-            with ProgressBar(total, quiet=quiet, unit="steps") as bar:
-                for row in dynamics_rows(
-                    name, schedule, repeats, seed, digits, tuple(table.rows), bar.update
-                ):
-                    table.append(row)
-        except KeyboardInterrupt:
-            again = typed(ctx) + ("" if resume else " --resume")
-            raise Interrupted(
-                f"interrupted; the rows that are finished are kept. To go on: {again}"
-            ) from None
+    with (
+        open_table(output, record, plot, resume, overwrite) as table,
+        ProgressBar(total, quiet=quiet, unit="steps") as bar,
+    ):
+        done = tuple(table.rows)
+        for row in dynamics_rows(name, schedule, repeats, seed, digits, done, bar.update):
+            table.append(row)
     echo_columns(summarize(table.rows))
-    click.echo(f"{output}: {len(table.rows)} rows")
-    if plot is not None:
-        from refntk.plot import save_figure
-        from refntk.plot.dynamics import plot_dynamics
-
-        save_figure(plot_dynamics(table.rows), plot)
-        click.echo(f"{plot}: picture of {output}")
+    finish(output, len(table.rows), plot, lambda: plot_dynamics(table.rows))

@@ -10,12 +10,11 @@ import click
 
 from refntk.cli import options
 from refntk.cli.columns import echo_columns
-from refntk.cli.program import Command, Interrupted, Program, typed
+from refntk.cli.program import Command, Program
 from refntk.cli.progress import ProgressBar
+from refntk.cli.result_tables import finish, open_table, output_options
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from refntk.data.result_table import Table
     from refntk.network import Network
     from refntk.spectral.study import Study
@@ -43,23 +42,6 @@ def spectral() -> None:
     the error ε is above 1. The theory gives ε from the spectrum of the kernel on the orbits; every
     command reports it beside the exact one, with the same regularisation in both.
     """
-
-
-def _output_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (
-        click.option("-q", "--quiet", is_flag=True, help="Show no progress bar."),
-        click.option("--overwrite", is_flag=True, help="Replace OUT.csv if it exists."),
-        click.option("--resume", is_flag=True, help="Go on with OUT.csv if it exists."),
-        click.option(
-            "--plot", metavar="FILE", help="Draw the result: .svg or .pdf to print, .png to look."
-        ),
-        click.option(
-            "-o", "--output", required=True, metavar="OUT.csv",
-            help="The table to write, row by row; its first line records the settings.",
-        ),
-    ):  # fmt: skip
-        command = option(command)
-    return command
 
 
 def _study_options(poses: str) -> _Decorator:
@@ -154,37 +136,12 @@ def _numbers(option: str, text: str) -> list[int]:
         raise InputError(f"{option}: expected whole numbers such as 4,8,16, not {text!r}") from None
 
 
-def _table(output: str, record: dict[str, Any], plot: str | None, keep: bool, new: bool) -> Table:
-    from refntk.data.result_table import Table
-
-    if plot is not None:
-        from refntk.plot.style import check_figure_path
-
-        check_figure_path(plot)
-    return Table(output, record, resume=keep, overwrite=new)
-
-
-def _finish(output: str, rows: int, plot: str | None, draw: Callable[[], Figure]) -> None:
-    click.echo(f"{output}: {rows} rows")
-    if plot is not None:
-        from refntk.plot import save_figure
-
-        save_figure(draw(), plot)
-        click.echo(f"{plot}: picture of {output}")
-
-
-def _interrupted(ctx: click.Context) -> Interrupted:
-    again = typed(ctx)
-    again += "" if "--resume" in again else " --resume"
-    return Interrupted(f"interrupted; the rows that are finished are kept. To go on: {again}")
-
-
 @spectral.command(cls=Command, short_help="Two circles of points under a Gaussian kernel.")
 @click.option(
     "--diag-reg", type=click.FloatRange(min=0), default=1e-5, show_default=True, metavar="λ",
     help="Nugget, in the exact and in the spectral error.",
 )  # fmt: skip
-@_output_options
+@output_options
 def toy(
     diag_reg: float, output: str, plot: str | None, resume: bool, overwrite: bool, quiet: bool
 ) -> None:
@@ -193,12 +150,12 @@ def toy(
     from refntk.spectral.study import toy_rows
 
     record = {"command": "spectral toy", "diag_reg": diag_reg}
-    with _table(output, record, plot, resume, overwrite) as table:
+    with open_table(output, record, plot, resume, overwrite) as table:
         for row in toy_rows(diag_reg)[len(table.rows) :]:
             table.append(row)
     gap = max(abs(row["exact"] / row["spectral"] - 1) for row in table.rows)
     click.echo(f"largest relative difference of exact and spectral error: {gap:.2g}")
-    _finish(output, len(table.rows), plot, lambda: plot_toy(table.rows))
+    finish(output, len(table.rows), plot, lambda: plot_toy(table.rows))
 
 
 @spectral.command(
@@ -215,11 +172,10 @@ Examples:
     "--pairs", type=options.positive, default=512, show_default=True, metavar="P",
     help="Pairs of images of different classes.",
 )  # fmt: skip
-@_output_options
-@click.pass_context
+@output_options
 def pairs(
-    ctx: click.Context, /, pairs: int, output: str, plot: str | None, resume: bool, overwrite: bool,
-    quiet: bool, **given: Any,
+    pairs: int, output: str, plot: str | None, resume: bool, overwrite: bool, quiet: bool,
+    **given: Any,
 ) -> None:  # fmt: skip
     """Compare both errors over random pairs of images of DATA, and show the two causes."""
     from refntk.plot.spectral import plot_pairs
@@ -228,16 +184,15 @@ def pairs(
 
     setting = _setting("pairs", **given)
     drawn = draw_pairs(setting.labels, pairs, given["seed"])
-    with _table(output, setting.record | {"pairs": pairs}, plot, resume, overwrite) as table:
-        _measure_pairs(ctx, setting, drawn, table, given["diag_reg"], quiet)
+    with open_table(output, setting.record | {"pairs": pairs}, plot, resume, overwrite) as table:
+        _measure_pairs(setting, drawn, table, given["diag_reg"], quiet)
     echo_columns(summarize_pairs(table.rows))
-    _finish(output, len(table.rows), plot, lambda: plot_pairs(table.rows))
+    finish(output, len(table.rows), plot, lambda: plot_pairs(table.rows))
 
 
 def _measure_pairs(
-    ctx: click.Context, setting: _Setting, drawn: list[tuple[int, int]], table: Table,
-    diag_reg: float, quiet: bool,
-) -> None:  # fmt: skip
+    setting: _Setting, drawn: list[tuple[int, int]], table: Table, diag_reg: float, quiet: bool
+) -> None:
     from refntk.spectral.study import pair_rows
 
     total = len(setting.nets) * len(setting.poses) * len(drawn)
@@ -245,14 +200,11 @@ def _measure_pairs(
         setting.study, setting.nets, setting.labels, drawn, setting.poses, diag_reg,
         tuple(table.rows),
     )  # fmt: skip
-    try:
-        with ProgressBar(total, quiet=quiet, unit="pairs of orbits") as bar:
-            bar.update(len(table.rows))
-            for row in rows:
-                table.append(row)
-                bar.update(1)
-    except KeyboardInterrupt:
-        raise _interrupted(ctx) from None
+    with ProgressBar(total, quiet=quiet, unit="pairs of orbits") as bar:
+        bar.update(len(table.rows))
+        for row in rows:
+            table.append(row)
+            bar.update(1)
 
 
 @spectral.command(
@@ -274,16 +226,15 @@ Example:
     "--seeds", type=options.positive, default=13, show_default=True, metavar="M",
     help="Images of each class.",
 )  # fmt: skip
-@_output_options
-@click.pass_context
-def seeds(ctx: click.Context, /, classes: str, seeds: int, **given: Any) -> None:
+@output_options
+def seeds(classes: str, seeds: int, **given: Any) -> None:
     """Compare exact and predicted error of a pose left out, all other poses of M seeds known."""
     from refntk.errors import InputError
 
     two = _numbers("--classes", classes)
     if len(two) != 2:
         raise InputError(f"--classes: expected two classes such as 4,9, not {classes!r}")
-    _many_seeds(ctx, "seeds", two, seeds, **given)
+    _many_seeds("seeds", two, seeds, **given)
 
 
 @spectral.command(
@@ -298,16 +249,15 @@ Example:
     "--seeds", type=options.positive, default=3, show_default=True, metavar="M",
     help="Images of each class.",
 )  # fmt: skip
-@_output_options
-@click.pass_context
-def classes(ctx: click.Context, /, seeds: int, **given: Any) -> None:
+@output_options
+def classes(seeds: int, **given: Any) -> None:
     """Compare exact and predicted accuracy of one class against the rest, a pose left out."""
-    _many_seeds(ctx, "classes", None, seeds, **given)
+    _many_seeds("classes", None, seeds, **given)
 
 
 def _many_seeds(
-    ctx: click.Context, command: str, classes: list[int] | None, seeds: int, output: str,
-    plot: str | None, resume: bool, overwrite: bool, quiet: bool, **given: Any,
+    command: str, classes: list[int] | None, seeds: int, output: str, plot: str | None,
+    resume: bool, overwrite: bool, quiet: bool, **given: Any,
 ) -> None:  # fmt: skip
     from refntk.plot.spectral import plot_poses
     from refntk.spectral.study import draw_seeds, seed_rows
@@ -316,19 +266,18 @@ def _many_seeds(
     chosen = classes or sorted({int(c) for c in setting.labels})
     drawn = draw_seeds(setting.labels, chosen, seeds, given["seed"])
     record = setting.record | {"classes": chosen, "seeds": seeds}
-    with _table(output, record, plot, resume, overwrite) as table:
-        try:
-            with ProgressBar(1, quiet=quiet, unit="pairs of images") as bar:
-                for row in seed_rows(
-                    setting.study, setting.nets, setting.labels, drawn, setting.poses,
-                    given["diag_reg"], two=classes is not None, done=tuple(table.rows),
-                    progress=bar.reach,
-                ):  # fmt: skip
-                    table.append(row)
-        except KeyboardInterrupt:
-            raise _interrupted(ctx) from None
+    with (
+        open_table(output, record, plot, resume, overwrite) as table,
+        ProgressBar(1, quiet=quiet, unit="pairs of images") as bar,
+    ):
+        for row in seed_rows(
+            setting.study, setting.nets, setting.labels, drawn, setting.poses,
+            given["diag_reg"], two=classes is not None, done=tuple(table.rows),
+            progress=bar.reach,
+        ):  # fmt: skip
+            table.append(row)
     echo_columns(table.rows)
-    _finish(output, len(table.rows), plot, lambda: plot_poses(table.rows))
+    finish(output, len(table.rows), plot, lambda: plot_poses(table.rows))
 
 
 @spectral.command(
@@ -349,11 +298,10 @@ Examples:
     "--seeds", type=options.positive, default=3, show_default=True, metavar="M",
     help="Pairs of images for each pair of classes.",
 )  # fmt: skip
-@_output_options
-@click.pass_context
+@output_options
 def advise(
-    ctx: click.Context, /, seeds: int, output: str, plot: str | None, resume: bool, overwrite: bool,
-    quiet: bool, **given: Any,
+    seeds: int, output: str, plot: str | None, resume: bool, overwrite: bool, quiet: bool,
+    **given: Any,
 ) -> None:  # fmt: skip
     """Predict, for each pair of classes of DATA, whether networks will know unseen poses."""
     from refntk.plot.spectral import plot_advice
@@ -362,7 +310,7 @@ def advise(
 
     setting = _setting("advise", **given)
     drawn = draw_class_pairs(setting.labels, seeds, given["seed"])
-    with _table(output, setting.record | {"seeds": seeds}, plot, resume, overwrite) as table:
-        _measure_pairs(ctx, setting, drawn, table, given["diag_reg"], quiet)
+    with open_table(output, setting.record | {"seeds": seeds}, plot, resume, overwrite) as table:
+        _measure_pairs(setting, drawn, table, given["diag_reg"], quiet)
     echo_columns(advice(table.rows, setting.class_names))
-    _finish(output, len(table.rows), plot, lambda: plot_advice(table.rows, setting.class_names))
+    finish(output, len(table.rows), plot, lambda: plot_advice(table.rows, setting.class_names))
