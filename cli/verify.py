@@ -73,7 +73,7 @@ def dynamics() -> None:
 
     The gradients and Hessians of the nominal, augmented and equivariant risk at equivariant
     parameters; that exact augmented training stays there; dimensions of the spaces of equivariant
-    layers; and a minimum that is stable for one risk and not for another.
+    layers; and points that are stable for one risk and not for another.
     """
     from refntk.dynamics.theorems import THEOREMS
 

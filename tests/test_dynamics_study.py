@@ -169,6 +169,6 @@ def test_what_is_refused(tmp_path, monkeypatch, arguments, words):
 
 def test_the_theorems_as_a_command():
     result = CliRunner().invoke(main, ["verify", "dynamics", "-h"])
-    assert "a minimum that is stable for one risk and not for another" in " ".join(
+    assert "points that are stable for one risk and not for another" in " ".join(
         result.stdout.split()
     )

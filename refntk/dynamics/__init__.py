@@ -3,8 +3,8 @@
 O. Nordenfors, F. Ohlsson, A. Flinth, "Optimization dynamics of equivariant and augmented neural
 networks", arXiv:2303.13458. `representations` has groups, actions and the projection on
 equivariant layers; `nonlinearities` what stands between and behind the layers; `network` gradients
-and Hessian-vector products; `theorems` the statements as checks; `study` and `data` the
-experiments.
+and Hessian-vector products; `theorems` the statements as checks; `counterexamples` points that are
+stable for one risk and not for another; `study` and `data` the experiments.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from refntk.dynamics.network import (
     Weights,
     add,
     augmented_gradient,
+    augmented_hessian,
     distance,
     inner,
     scale,
@@ -35,6 +36,7 @@ __all__ = [
     "Weights",
     "add",
     "augmented_gradient",
+    "augmented_hessian",
     "distance",
     "image_group",
     "inner",

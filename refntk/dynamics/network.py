@@ -32,6 +32,7 @@ __all__ = [
     "Weights",
     "add",
     "augmented_gradient",
+    "augmented_hessian",
     "distance",
     "inner",
     "scale",
@@ -244,6 +245,33 @@ def augmented_gradient(
     if total is None:
         raise InputError("elements: expected one at least")
     return scale(total, 1 / len(chosen))
+
+
+def augmented_hessian(
+    net: EquivariantMlp, a: Weights, v: Weights, x: FloatArray, y: FloatArray
+) -> Weights:
+    """Give ∇²R_aug(A) v at an equivariant point, mean_g ρ̄(g)⁻¹ ∇²R(A) ρ̄(g) v (Proposition 2).
+
+    Parameters
+    ----------
+    net : EquivariantMlp
+        Of a group that can be listed.
+    a, v : Weights
+        A point of E, and any direction.
+    x, y : array of float64
+
+    Returns
+    -------
+    Weights
+    """
+    parts = [
+        net.act(np.argsort(g), net.hessian_product(a, net.act(g, v), x, y))
+        for g in net.group.elements
+    ]
+    total = parts[0]
+    for part in parts[1:]:
+        total = add(total, part)
+    return scale(total, 1 / len(parts))
 
 
 def add(a: Weights, b: Weights, factor: float = 1.0) -> Weights:
