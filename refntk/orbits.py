@@ -12,9 +12,9 @@ import scipy.ndimage
 
 from refntk.errors import InputError
 from refntk.evaluate import kernel
+from refntk.exact_symmetry import blind_to_shifts, blind_to_turns, moves_with_shifts, turns
 from refntk.groups import point_group, rotate
 from refntk.images import as_images
-from refntk.layers import Conv, GroupConv, Layer, Lift
 from refntk.network import Network
 
 __all__ = ["CyclicAction", "centre", "orbit_kernel", "orbit_pairs", "pose_kernel", "sweep"]
@@ -131,35 +131,32 @@ class CyclicAction:
             group of the network allow it, and N where nothing is known.
         """
         if self.kind != "rotation":
-            return 1 if all(_moves_with_shifts(layer) for layer in net.layers) else self.order
-        if self.exact == 4 and all(_turns(layer, 1) for layer in net.layers):
+            return 1 if moves_with_shifts(net) else self.order
+        return self._step(net, turns)
+
+    def blind_step(self, net: Network) -> int:
+        """Smallest number of poses by which one image can be moved without changing the kernel.
+
+        Parameters
+        ----------
+        net : Network
+
+        Returns
+        -------
+        int
+            s, a divisor of N, with k(pose i + s, pose j) = k(pose i, pose j) exactly, for all
+            orbits: 1 for shifts under global pooling, N/4 or N/2 for rotations where the network
+            pools over these turns, and N where nothing is known.
+        """
+        if self.kind != "rotation":
+            return 1 if blind_to_shifts(net) else self.order
+        return self._step(net, blind_to_turns)
+
+    def _step(self, net: Network, holds: Callable[[Network, int], bool]) -> int:
+        """Poses in the smallest turn that permutes pixels and for which something holds."""
+        if self.exact == 4 and holds(net, 1):
             return self.order // 4
-        if all(_turns(layer, 2) for layer in net.layers):
-            return self.order // 2
-        return self.order
-
-
-def _moves_with_shifts(layer: Layer) -> bool:
-    """Whether a cyclic shift of its input shifts its output."""
-    if isinstance(layer, Conv | Lift | GroupConv):
-        return layer.padding == "CIRCULAR" and getattr(layer, "strides", (1, 1)) == (1, 1)
-    return True
-
-
-def _turns(layer: Layer, quarters: int) -> bool:
-    """Whether rotating its input by so many quarter turns rotates its output, in distribution."""
-    if not isinstance(layer, Conv | Lift | GroupConv):
-        return True
-    if getattr(layer, "strides", (1, 1)) != (1, 1):
-        return False
-    height, width = layer.filter_shape
-    if height % 2 == 0 or width % 2 == 0 or (quarters == 1 and height != width):
-        return False
-    if isinstance(layer, Lift):
-        quarter = point_group("C4").matrices[quarters]
-        elements = point_group(layer.group).matrices.tolist()
-        return all((quarter @ np.array(e) @ quarter.T).tolist() in elements for e in elements)
-    return True
+        return self.order // 2 if holds(net, 2) else self.order
 
 
 def sweep(
@@ -241,6 +238,7 @@ def pose_kernel(
     second: npt.ArrayLike,
     step: int | None = None,
     *,
+    blind: int | None = None,
     get: Literal["nngp", "ntk"] = "ntk",
     dtype: str = "float64",
     threads: int | None = None,
@@ -255,6 +253,9 @@ def pose_kernel(
     step : int, optional
         As `CyclicAction.exact_step` gives it: k(pose i + step, pose j + step) = k(pose i, pose j).
         Default N: no symmetry is used.
+    blind : int, optional
+        As `CyclicAction.blind_step` gives it: k(pose i, pose j + blind) = k(pose i, pose j).
+        Default N.
     get : {"nngp", "ntk"}
     dtype, threads, progress
         As for `refntk.kernel`.
@@ -262,12 +263,12 @@ def pose_kernel(
     Returns
     -------
     array of float64, shape (R, N, S, N)
-        Of the R S N² entries R S N step are computed.
+        Of the R S N² entries R S step blind are computed.
 
     Raises
     ------
     InputError
-        Not such arrays, or a step that does not divide N.
+        Not such arrays, or steps that do not divide N.
     RefntkError
         As `refntk.kernel`.
     """
@@ -279,11 +280,14 @@ def pose_kernel(
             )
     poses = x.shape[1]
     step = poses if step is None else step
-    if step < 1 or poses % step:
-        raise InputError(f"step: expected a divisor of {poses}, not {step}")
-    rows, columns = (z.reshape(-1, *x.shape[2:]) for z in (x[:, :step], y))
+    blind = poses if blind is None else blind
+    for name, value in (("step", step), ("blind", blind)):
+        if value < 1 or poses % value:
+            raise InputError(f"{name}: expected a divisor of {poses}, not {value}")
+    rows, columns = (z.reshape(-1, *x.shape[2:]) for z in (x[:, :step], y[:, :blind]))
     result = kernel(net, rows, columns, get, dtype, threads=threads, progress=progress)
-    block = getattr(result, get).reshape(len(x), step, len(y), poses)
+    block = getattr(result, get).reshape(len(x), step, len(y), blind)
+    block = np.tile(block, poses // blind)
     moved = [np.roll(block, k, axis=3) for k in range(0, poses, step)]
     return np.concatenate(moved, axis=1, dtype=np.float64)
 
@@ -293,6 +297,7 @@ def orbit_kernel(
     orbits: npt.ArrayLike,
     step: int | None = None,
     *,
+    blind: int | None = None,
     get: Literal["nngp", "ntk"] = "ntk",
     dtype: str = "float64",
     threads: int | None = None,
@@ -304,7 +309,7 @@ def orbit_kernel(
     ----------
     net : Network
     orbits : array of float, shape (S, N, H, W, C)
-    step, get, dtype, threads
+    step, blind, get, dtype, threads
         As for `pose_kernel`.
     progress : callable, optional
         Called as ``progress(done, total)`` with numbers of pairs of images that are computed.
@@ -312,7 +317,7 @@ def orbit_kernel(
     Returns
     -------
     array of float64, shape (S, N, S, N)
-        Exactly symmetric. Of the S² N² entries about S² N step / 2 are computed.
+        Exactly symmetric. Of the S² N² entries about S² step blind / 2 are computed.
 
     Raises
     ------
@@ -323,7 +328,7 @@ def orbit_kernel(
     if x.ndim != 5:
         raise InputError(f"orbits: expected the shape (S, N, H, W, C), not {x.shape}")
     seeds, poses = x.shape[:2]
-    total = orbit_pairs(seeds, poses, step)
+    total = orbit_pairs(seeds, poses, step, blind)
     done = 0
 
     def report(now: int, of: int) -> None:
@@ -334,9 +339,9 @@ def orbit_kernel(
     for part in _parts(seeds, step or poses):
         out[part, :, part.start :] = pose_kernel(
             net, x[part], x[part.start :], step,
-            get=get, dtype=dtype, threads=threads, progress=report,
+            blind=blind, get=get, dtype=dtype, threads=threads, progress=report,
         )  # fmt: skip
-        done += (part.stop - part.start) * (step or poses) * (seeds - part.start) * poses
+        done += (part.stop - part.start) * (step or poses) * (seeds - part.start) * (blind or poses)
     for a in range(seeds):
         own = out[a, :, a]
         out[a, :, a] = (own + own.T) / 2
@@ -344,14 +349,14 @@ def orbit_kernel(
     return out
 
 
-def orbit_pairs(seeds: int, poses: int, step: int | None = None) -> int:
+def orbit_pairs(seeds: int, poses: int, step: int | None = None, blind: int | None = None) -> int:
     """Count the pairs of images that `orbit_kernel` computes.
 
     Parameters
     ----------
     seeds, poses : int
         S orbits of N poses.
-    step : int, optional
+    step, blind : int, optional
         As for `orbit_kernel`.
 
     Returns
@@ -360,7 +365,7 @@ def orbit_pairs(seeds: int, poses: int, step: int | None = None) -> int:
     """
     step = step or poses
     return sum(
-        (part.stop - part.start) * step * (seeds - part.start) * poses
+        (part.stop - part.start) * step * (seeds - part.start) * (blind or poses)
         for part in _parts(seeds, step)
     )
 

@@ -49,10 +49,15 @@ NETWORKS = {
     "C4": [refntk.Lift((3, 3), "C4", padding="CIRCULAR"), refntk.Relu(), refntk.GroupPool()],
     "D1": [refntk.Lift((3, 3), "D1", padding="CIRCULAR"), refntk.Relu(), refntk.GroupPool()],
     "D2": [refntk.Lift((3, 3), "D2", padding="CIRCULAR"), refntk.Relu(), refntk.GroupPool()],
+    "no pool": [refntk.Lift((3, 3), "C4", padding="CIRCULAR"), refntk.Relu(), refntk.Flatten()],
 }  # fmt: skip
 STEPS = {  # of 8 rotations, and of 8 shifts
     "mlp": (2, 1), "cnn-fc": (2, 1), "cnn-gap": (2, 1), "zero padding": (2, 8), "lopsided": (4, 1),
-    "strided": (8, 8), "C4": (2, 1), "D1": (4, 1), "D2": (2, 1),
+    "strided": (8, 8), "C4": (2, 1), "D1": (4, 1), "D2": (2, 1), "no pool": (2, 1),
+}  # fmt: skip
+BLIND = {
+    "mlp": (8, 8), "cnn-fc": (8, 8), "cnn-gap": (8, 1), "zero padding": (8, 8), "lopsided": (8, 1),
+    "strided": (8, 8), "C4": (2, 1), "D1": (8, 1), "D2": (4, 1), "no pool": (8, 8),
 }  # fmt: skip
 
 
@@ -63,19 +68,21 @@ def test_symmetry_gives_the_same_kernel(rng, assert_close, name, kind, get):
     layers = NETWORKS[name]
     net = refntk.preset(layers) if isinstance(layers, str) else refntk.Network(layers)
     action = CyclicAction(kind, 8)
-    step = action.exact_step(net)
+    step, blind = action.exact_step(net), action.blind_step(net)
     assert step == STEPS[name][kind != "rotation"]
+    assert blind == BLIND[name][kind != "rotation"]
     orbits = centre(action.sweep(rng.random((3, 8, 8, 1))))
     whole = orbit_kernel(net, orbits, get=get)
     told = []
     quick = orbit_kernel(
-        net, orbits, step, get=get, progress=lambda done, total: told.append((done, total))
-    )
+        net, orbits, step, blind=blind, get=get,
+        progress=lambda done, total: told.append((done, total)),
+    )  # fmt: skip
     assert quick.shape == (3, 8, 3, 8)
     assert_close(quick, whole, tol=2e-12)
     flat = quick.reshape(24, 24)
     np.testing.assert_array_equal(flat, flat.T)
-    assert told[-1] == (24 * 24 * step // 8,) * 2 == (orbit_pairs(3, 8, step),) * 2
+    assert told[-1] == (9 * step * blind,) * 2 == (orbit_pairs(3, 8, step, blind),) * 2
 
 
 def test_many_orbits_are_computed_in_pieces(rng, assert_close, monkeypatch):
@@ -127,6 +134,10 @@ def images(*shape):
         (
             lambda: orbit_kernel(refntk.preset("mlp-1"), images(1, 4, 4, 4, 1), 3),
             "step: expected a divisor of 4, not 3",
+        ),
+        (
+            lambda: orbit_kernel(refntk.preset("mlp-1"), images(1, 4, 4, 4, 1), blind=8),
+            "blind: expected a divisor of 4, not 8",
         ),
     ],
 )

@@ -65,17 +65,21 @@ class Study:
         array of float64, shape (2, poses, 2, poses)
         """
         orbits = self.orbits([a, b], poses)
-        step = CyclicAction(self.kind, poses).exact_step(net)
+        step, blind = self._steps(net, poses)
         out = np.empty((2, poses, 2, poses))
         for k, seed in enumerate((a, b)):
             key = net.hash, seed, poses
             if key not in self._own:
-                own = orbit_kernel(net, orbits[k : k + 1], step, get=self.get, threads=self.threads)
+                own = orbit_kernel(
+                    net, orbits[k : k + 1], step,
+                    blind=blind, get=self.get, threads=self.threads,
+                )  # fmt: skip
                 self._own[key] = own[0, :, 0]
             out[k, :, k] = self._own[key]
-        across = pose_kernel(net, orbits[:1], orbits[1:], step, get=self.get, threads=self.threads)[
-            0, :, 0
-        ]
+        across = pose_kernel(
+            net, orbits[:1], orbits[1:], step,
+            blind=blind, get=self.get, threads=self.threads,
+        )[0, :, 0]  # fmt: skip
         out[0, :, 1], out[1, :, 0] = across, across.T
         return out
 
@@ -87,11 +91,25 @@ class Study:
         progress: Callable[[int, int], None] | None = None,
     ) -> FloatArray:
         """Kernel between the orbits of many images, shape (S, poses, S, poses)."""
-        step = CyclicAction(self.kind, poses).exact_step(net)
+        step, blind = self._steps(net, poses)
         return orbit_kernel(
             net, self.orbits(seeds, poses), step,
-            get=self.get, threads=self.threads, progress=progress,
+            blind=blind, get=self.get, threads=self.threads, progress=progress,
         )  # fmt: skip
+
+    def pairs(self, net: Network, seeds: int, poses: int) -> int:
+        """Count the pairs of images that `kernel` computes."""
+        return orbit_pairs(seeds, poses, *self._steps(net, poses))
+
+    def equivariant(self, nets: Mapping[str, Network], poses: int) -> list[str]:
+        """Name the networks that are invariant under those of so many poses that permute pixels."""
+        action = CyclicAction(self.kind, poses)
+        fewest = poses // action.exact
+        return [name for name, net in nets.items() if action.blind_step(net) == fewest]
+
+    def _steps(self, net: Network, poses: int) -> tuple[int, int]:
+        action = CyclicAction(self.kind, poses)
+        return action.exact_step(net), action.blind_step(net)
 
 
 def pair_rows(
@@ -194,10 +212,7 @@ def seed_rows(
     """
     known = {(row["network"], row["poses"]) for row in done}
     tasks = [(name, n) for name in nets for n in poses if (name, n) not in known]
-    sizes = [
-        orbit_pairs(len(seeds), n, CyclicAction(study.kind, n).exact_step(nets[name]))
-        for name, n in tasks
-    ]
+    sizes = [study.pairs(nets[name], len(seeds), n) for name, n in tasks]
     before = 0
 
     def report(now: int, of: int) -> None:
