@@ -284,9 +284,16 @@ def _many_seeds(
     cls=Command,
     short_help="Which classes will generalise to unseen poses, and what limits the others.",
     epilog="""\b
-Columns: error, the median predicted error with the most poses, wrong above 1; its two causes,
-separation (large: the classes are close together) over density (large: poses are close together);
-poses, the smallest number tried from which on 90 % of the pairs are right.
+Columns:
+  error        predicted error of a pose left out, with the most poses, wrong above 1: that of the
+               pair of images in the middle, from the spectra of each orbit (by_orbit)
+  separation   its numerator, large where the classes are close together
+  density      its denominator, large where poses are close together
+  between      median error where the quarter turns of the pose are left out as well
+  poses        smallest number tried from which on 90 % of the pairs of images are right
+  equivariant  whether a network that is equivariant under quarter turns (shifts) is worth it: its
+               error is 0 where the data hold a turn of the pose, and that of "between" elsewhere;
+               there need not be one among the networks
 
 \b
 Examples:
@@ -303,14 +310,21 @@ def advise(
     seeds: int, output: str, plot: str | None, resume: bool, overwrite: bool, quiet: bool,
     **given: Any,
 ) -> None:  # fmt: skip
-    """Predict, for each pair of classes of DATA, whether networks will know unseen poses."""
+    """Predict, for each pair of classes of DATA, whether networks will know unseen poses.
+
+    It also says whether an equivariant network is worth it.
+    """
     from refntk.plot.spectral import plot_advice
     from refntk.spectral.study import draw_class_pairs
-    from refntk.spectral.summary import advice
+    from refntk.spectral.summary import advice, worth
 
     setting = _setting("advise", **given)
     drawn = draw_class_pairs(setting.labels, seeds, given["seed"])
     with open_table(output, setting.record | {"seeds": seeds}, plot, resume, overwrite) as table:
         _measure_pairs(setting, drawn, table, given["diag_reg"], quiet)
-    echo_columns(advice(table.rows, setting.class_names))
+    equivariant = setting.study.equivariant(setting.nets, max(setting.poses))
+    advised = advice(table.rows, setting.class_names, equivariant)
+    echo_columns(advised)
+    for line in worth(advised):
+        click.echo(line)
     finish(output, len(table.rows), plot, lambda: plot_advice(table.rows, setting.class_names))

@@ -135,6 +135,16 @@ def test_a_table_of_other_settings_is_not_continued(tmp_path, data):
     assert run(*arguments, "--overwrite", "--seed", 1).exit_code == 0
 
 
+def test_advice_says_whether_an_equivariant_network_is_worth_it(tmp_path, data):
+    networks = ["-n", "mlp-1", "-n", "gcnn-c4"]
+    options = ["--seeds", 1, "--poses", 4, "-o", tmp_path / "a.csv"]
+    lines = run("advise", data, *networks, *options).stdout.splitlines()
+    columns = "classes network error separation density between poses equivariant"
+    assert lines[0].split() == columns.split()
+    assert lines[-3].startswith("mlp-1: right at unseen poses for ")
+    assert lines[-2].endswith("for 3 of 3 pairs of classes; it is equivariant.")
+
+
 def test_help_teaches():
-    assert "Columns: error" in run("advise", "-h").stdout
+    assert "Columns:\n    error " in run("advise", "-h").stdout
     assert "arXiv:2412.11521" in run("-h").stdout

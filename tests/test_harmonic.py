@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from refntk.errors import InputError
 from refntk.groups import point_group
-from refntk.spectral.harmonic import cyclic, dihedral, group_average, group_spectrum, pose_errors
+from refntk.spectral.harmonic import (
+    cyclic,
+    dihedral,
+    group_average,
+    group_spectrum,
+    pose_causes,
+    pose_errors,
+)
+from refntk.spectral.theory import causes, circulant_spectrum, deinterleave
 
 GROUPS = [cyclic(1), cyclic(2), cyclic(7), cyclic(2, 3), cyclic(2, 2, 4), dihedral(1), dihedral(2)]
 GROUPS += [dihedral(3), dihedral(4), dihedral(7)]
@@ -81,12 +89,35 @@ def test_a_singular_kernel_is_the_limit_of_a_nugget_that_vanishes():
     group = cyclic(4)
     kappa = np.ones((2, 2, 4)) + np.eye(2)[:, :, None]  # constant on each orbit
     assert list(pose_errors(kappa, [1, -1], group)) == [0, 0]
+    assert list(pose_causes(kappa, [1, -1], group)[1]) == [np.inf, np.inf]
     assert 0 < pose_errors(kappa, [1, -1], group, 1e-6).max() < 1e-5
     one_collapses = kappa.copy()
     one_collapses[1, 1] += [4, 0, 0, 0]
     errors = pose_errors(one_collapses, [1, -1], group)
     assert errors[0] == 0 < errors[1]
     np.testing.assert_allclose(pose_errors(one_collapses, [1, -1], group, 1e-9), errors, atol=1e-7)
+
+
+def test_the_causes_are_those_of_the_spectral_error_where_the_kernel_is_circulant(assert_close):
+    row = np.exp(-np.minimum(np.arange(12), 12 - np.arange(12)) / 3.0)
+    circulant = row[(np.arange(12) - np.arange(12)[:, None]) % 12]
+    kappa, _ = group_average(deinterleave(circulant), cyclic(6))
+    separation, density = pose_causes(kappa, [1, -1], cyclic(6), 1e-3)
+    expected = causes(circulant_spectrum(row), 1e-3)
+    assert_close(separation, np.full(2, expected[0]), tol=1e-12)
+    assert_close(density, np.full(2, expected[1]), tol=1e-12)
+
+
+def test_density_is_the_inverse_of_the_variance_of_a_pose_given_all_others(rng, assert_close):
+    group = dihedral(3)
+    kernel = invariant_kernel(group, 2, rng)
+    kappa, _ = group_average(kernel, group)
+    _, density = pose_causes(kappa, [1, 2], group)
+    k = kernel.reshape(12, 12)
+    for orbit, out in enumerate((3, 8)):
+        rest = np.delete(np.arange(12), out)
+        known = k[out, rest] @ np.linalg.solve(k[np.ix_(rest, rest)], k[rest, out])
+        assert_close(1 / density[orbit], k[out, out] - known, tol=1e-10)
 
 
 def test_the_average_tells_how_far_from_invariant_the_kernel_was(rng):

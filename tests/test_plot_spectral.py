@@ -65,7 +65,7 @@ def test_curves_run_over_the_poses_in_order(tmp_path, errors):
 def test_advice_is_a_matrix_a_network(tmp_path):
     figure = plot_advice(PAIRS, ["x", "y", "zebra"])
     matrix = figure.axes[0].images[0].get_array()
-    np.testing.assert_allclose(matrix[0, 1], np.log10(0.45))
+    np.testing.assert_allclose(matrix[0, 1], np.log10(0.5))
     np.testing.assert_array_equal(np.ma.filled(matrix, 9), np.ma.filled(matrix.T, 9))
     assert [axes.get_title() for axes in figure.axes[:2]] == [
         "plain, 8 poses",

@@ -19,7 +19,7 @@ from refntk.spectral.study import (
     pair_rows,
     toy_rows,
 )
-from refntk.spectral.summary import advice, summarize_pairs
+from refntk.spectral.summary import advice, summarize_pairs, worth
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_a_pair(digits, assert_close, kind, get, name):
     errors = left_out(flat, targets, range(16), 1e-6 * np.trace(flat) / 16) * targets
     assert_close(row["exact"], errors.mean(), tol=1e-6)
     assert row["accuracy"] == np.mean(errors < 1)
-    assert_close(row["spectral"], row["separation"] / row["density"], tol=1e-12)
+    assert_close(row["by_orbit"], row["separation"] / row["density"], tol=1e-12)
     if kind == "shift-x":  # the kernel is invariant: averaging over poses changes nothing
         assert_close(row["by_orbit"], errors.mean(), tol=1e-6)
     else:
@@ -198,21 +198,70 @@ def test_rows_go_on_where_they_stopped_and_are_condensed(digits):
     assert all(1 <= r["by_orbit_within"] < 1 + 1e-6 for r in condensed)
 
 
-def test_advice_tells_how_many_angles_are_needed():
-    def row(a, b, poses, spectral, network="n"):
-        return {
-            "network": network, "poses": poses, "class_a": a, "class_b": b, "spectral": spectral,
-            "separation": 2 * spectral, "density": 2.0,
-        }  # fmt: skip
+def advice_row(a, b, poses, error, between=0.1, network="n"):
+    return {
+        "network": network, "poses": poses, "class_a": a, "class_b": b, "by_orbit": error,
+        "spectral": error / 30, "separation": 2 * error, "density": 2.0, "coset": between,
+    }  # fmt: skip
 
+
+def test_advice_tells_how_many_angles_are_needed():
+    row = advice_row
     rows = [row(0, 1, 4, 1.5), row(1, 0, 4, 0.5), row(0, 1, 8, 0.5), row(0, 1, 16, 0.1)]
     rows += [row(2, 0, 4, 0.5), row(0, 2, 8, 1.5), row(0, 2, 16, 2.0), row(0, 2, 16, 3.0)]
     table = advice(rows, ["zero", "one", "two"])
     assert [r["classes"] for r in table] == ["zero / one", "zero / two"]
     assert [r["poses"] for r in table] == [8, "> 16"]
-    assert [r["error"] for r in table] == [0.1, 2.5]
-    assert table[1]["separation"] == 5
-    assert table[1]["density"] == 2
+    assert [r["error"] for r in table] == [0.1, 3.0]
+    assert (table[1]["separation"], table[1]["density"]) == (6, 2)
+
+
+def test_one_wrong_pair_in_ten_is_forgiven():
+    rows = [advice_row(0, 1, 8, error) for error in (2.0, *[0.5] * 9)]
+    assert advice(rows, "01")[0]["poses"] == 8
+    assert advice([*rows, rows[0]], "01")[0]["poses"] == "> 8"
+
+
+def test_advice_tells_whether_an_equivariant_network_is_worth_it():
+    nan = float("nan")
+    rows = [
+        advice_row(0, 1, 8, 0.5), advice_row(0, 2, 8, 1.5), advice_row(1, 2, 8, 1.5, 1.1),
+        *(advice_row(a, b, 8, 0.0, network="turned") for a, b in ((0, 1), (0, 2), (1, 2))),
+        *(advice_row(a, b, 8, 0.5, network="learns") for a, b in ((0, 1), (0, 2), (1, 2))),
+        *(advice_row(a, b, 8, 2.0, nan, network="shifts") for a, b in ((0, 1), (0, 2), (1, 2))),
+    ]  # fmt: skip
+    table = advice(rows, "abc", ["turned"])
+    verdicts = {}
+    for row in table:
+        verdicts.setdefault(row["network"], []).append(row["equivariant"])
+    assert verdicts == {
+        "n": ["not needed", "worth it", "worth it, not between"],
+        "turned": ["is one"] * 3,
+        "learns": ["not needed"] * 3,
+        "shifts": ["worth it"] * 3,
+    }
+    assert worth(table) == [
+        "n: right at unseen poses for 1 of 3 pairs of classes; an equivariant network is worth it "
+        "for the other 2 (1 at turns of known poses only).",
+        "turned: right at unseen poses for 3 of 3 pairs of classes; it is equivariant.",
+        "learns: right at unseen poses for 3 of 3 pairs of classes; an equivariant network is not "
+        "needed.",
+        "shifts: right at unseen poses for 0 of 3 pairs of classes; an equivariant network is "
+        "worth it for the other 3.",
+    ]
+
+
+def test_an_equivariant_network_errs_between_known_poses_as_its_counterpart_does(
+    digits, assert_close
+):
+    study = Study(digits[0], "rotation")
+    nets = {name: refntk.preset(name) for name in ("mlp-1", "cnn-gap", "gcnn-c4")}
+    assert study.equivariant(nets, 8) == ["gcnn-c4"]
+    assert Study(digits[0], "shift-x").equivariant(nets, 8) == ["cnn-gap", "gcnn-c4"]
+    plain, turned = (
+        pair_measures(study.pair(nets[name], 0, 50, 8), 1e-10, 4) for name in ("cnn-gap", "gcnn-c4")
+    )
+    assert_close(turned["coset"], plain["coset"], tol=1e-6)
 
 
 def test_the_toys_sweeps():

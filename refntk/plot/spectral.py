@@ -21,8 +21,8 @@ Rows = Sequence[Mapping[str, Any]]
 _EXACT = "exact error ε of a pose left out"
 _SPECTRAL = "spectral error $λ_N^{-1}/⟨λ_k^{-1}⟩$"
 _BY_ORBIT = "error from the spectra of each orbit"
-_SEPARATION = "separation: mean diagonal × $λ_N^{-1}$"
-_DENSITY = "density: mean diagonal × $⟨λ_k^{-1}⟩$"
+_SEPARATION = "separation: numerator of the error in the middle"
+_DENSITY = "density: its denominator"
 _SMALLEST = 1e-12
 
 
@@ -73,7 +73,8 @@ def plot_pairs(rows: Rows) -> Figure:
     -------
     matplotlib.figure.Figure
         A point for each pair; colours and markers tell networks apart. Left: the spectral error,
-        which averages the two orbits; middle: that of each orbit by itself; right: its two causes.
+        which averages the two orbits; middle: that of each orbit by itself; right: the two causes
+        of the latter.
 
     Raises
     ------
@@ -179,7 +180,8 @@ def plot_advice(rows: Rows, class_names: Sequence[str]) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Medians over the pairs of seeds, on a logarithmic scale around 1.
+        Medians over the pairs of seeds of the error from the spectra of each orbit, on a
+        logarithmic scale around 1.
 
     Raises
     ------
@@ -201,7 +203,7 @@ def plot_advice(rows: Rows, class_names: Sequence[str]) -> Figure:
         for row in rows:
             if row["network"] == name and row["poses"] == poses:
                 key = place[row["class_a"]], place[row["class_b"]]
-                values.setdefault(key, []).append(max(row["spectral"], _SMALLEST))
+                values.setdefault(key, []).append(max(row["by_orbit"], _SMALLEST))
         matrix = np.full((len(classes), len(classes)), np.nan)
         for (a, b), errors in values.items():
             matrix[a, b] = matrix[b, a] = np.log10(np.median(errors))

@@ -17,6 +17,7 @@ from refntk.spectral.harmonic import (
     dihedral,
     group_average,
     group_spectrum,
+    pose_causes,
     pose_errors,
 )
 from refntk.spectral.leave_out import (
@@ -52,6 +53,7 @@ __all__ = [
     "leave_out_errors",
     "missing_errors",
     "missing_errors_spectral",
+    "pose_causes",
     "pose_errors",
     "spectral_error",
 ]

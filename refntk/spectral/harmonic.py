@@ -30,6 +30,7 @@ __all__ = [
     "dihedral",
     "group_average",
     "group_spectrum",
+    "pose_causes",
     "pose_errors",
 ]
 
@@ -250,6 +251,35 @@ def pose_errors(
         The shapes do not fit, or the kernel cannot tell orbits of different targets apart and there
         is no nugget.
     """
+    separation, density = pose_causes(kappa, targets, group, nugget)
+    return separation / density
+
+
+def pose_causes(
+    kappa: npt.ArrayLike, targets: npt.ArrayLike, group: FiniteGroup, nugget: float = 0.0
+) -> tuple[FloatArray, FloatArray]:
+    r"""Numerator and denominator of `pose_errors`: what makes a pose left out hard to complete.
+
+    Parameters
+    ----------
+    kappa, targets, group, nugget
+        As for `pose_errors`.
+
+    Returns
+    -------
+    separation : array of float64, shape (S,)
+        :math:`(\hat κ(1)^{-1} y)_a / y_a`, large where orbits of different targets are close
+        together.
+    density : array of float64, shape (S,)
+        :math:`\frac1n \sum_ρ d_ρ \operatorname{tr} (\hat κ(ρ)^{-1})_{aa}`, the inverse of the
+        variance of a pose given all others: large where the poses of an orbit are close together,
+        and infinite where the others determine it.
+
+    Raises
+    ------
+    InputError
+        As `pose_errors`.
+    """
     kappa = np.asarray(kappa, np.float64)
     y = np.asarray(targets, np.float64)
     seeds, order = len(kappa), group.order
@@ -277,7 +307,7 @@ def pose_errors(
         diagonal += d * np.diagonal(inverse).real.reshape(seeds, d).sum(axis=1) / order
         if k == 0:
             numerator = (inverse @ y).real / y
-    return np.where(determined, 0.0, numerator / np.where(determined, 1.0, diagonal))
+    return numerator, np.where(determined, np.inf, diagonal)
 
 
 def _transform(kappa: npt.NDArray[Any], irrep: Irrep) -> npt.NDArray[np.complex128]:

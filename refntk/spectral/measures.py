@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.errors import InputError
-from refntk.spectral.harmonic import cyclic, group_average, pose_errors
+from refntk.spectral.harmonic import cyclic, group_average, pose_causes, pose_errors
 from refntk.spectral.leave_out import accuracy_one_against_rest, leave_out_errors, missing_errors
 from refntk.spectral.theory import (
     causes,
@@ -48,9 +48,12 @@ def pair_measures(kernel: FloatArray, diag_reg: float, exact: int | None = None)
         ``exact``, the mean of ε over leaving out each point; ``accuracy``, the share with ε < 1;
         ``spectral``, eq. 7 from the circulant average; ``by_orbit``, the mean over the two orbits
         of `refntk.spectral.pose_errors`, which averages over poses but not over the orbits;
-        ``deviation``, how far the kernel is from circulant; ``separation`` and ``density``, the
-        mean of the diagonal times λ_N⁻¹ and ⟨λ⁻¹⟩; ``coset`` and ``spectral_coset``, exact and
-        spectral error (eq. 59-61) where a pose is left out together with its images under the
+        ``separation`` and ``density``, its two causes, in units of the mean of the diagonal:
+        density is the inverse of the mean variance of a pose given all others, and separation the
+        mean of that of the orbits, weighted by these variances, so that by_orbit is separation /
+        density (`refntk.spectral.pose_causes`; λ_N⁻¹ and ⟨λ⁻¹⟩ where the kernel is circulant);
+        ``deviation``, how far the kernel is from circulant; ``coset`` and ``spectral_coset``, exact
+        and spectral error (eq. 59-61) where a pose is left out together with its images under the
         subgroup, the only test for a network that is blind to the subgroup, NaN where nothing of
         the orbit would be left.
     """
@@ -61,16 +64,17 @@ def pair_measures(kernel: FloatArray, diag_reg: float, exact: int | None = None)
     errors = leave_out_errors(mixed, targets, diag_reg) * targets
     row, deviation = circularize(mixed)
     spectrum = circulant_spectrum(row)
-    separation, density = causes(spectrum, diag_reg)
     kappa, _ = group_average(kernel, cyclic(poses))
+    separation, density = pose_causes(kappa, [1, -1], cyclic(poses), diag_reg)
+    by_orbit, variance = float((separation / density).mean()), float((1 / density).mean())
     return {
         "exact": float(errors.mean()),
         "accuracy": float(np.mean(errors < 1)),
         "spectral": spectral_error(spectrum, diag_reg),
-        "by_orbit": float(pose_errors(kappa, [1, -1], cyclic(poses), diag_reg).mean()),
+        "by_orbit": by_orbit,
         "deviation": deviation,
-        "separation": separation,
-        "density": density,
+        "separation": by_orbit / variance if variance else float(separation.mean()),
+        "density": 1 / variance if variance else float("inf"),
     } | _coset_measures(mixed, spectrum, diag_reg, exact or poses)
 
 
