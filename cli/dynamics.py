@@ -56,8 +56,12 @@ def _options(steps: int, batch: int, rate: float) -> Callable[[Callable[..., Any
                 help="Steps of gradient descent.",
             ),
             click.option(
+                "--beside", type=click.FloatRange(min=0), default=0, show_default=True, metavar="ε",
+                help="Start beside E, at this distance relative to the parameters.",
+            ),
+            click.option(
                 "--repeats", type=options.positive, default=5, show_default=True, metavar="R",
-                help="Runs from different parameters.",
+                help="Runs from different parameters; with --resume, more of them are added.",
             ),
         ):  # fmt: skip
             command = option(command)
@@ -97,8 +101,8 @@ def groups(data: str, **given: Any) -> None:
 
 
 def _run(
-    name: str, data: str | None, repeats: int, steps: int, batch: int, rate: float, seed: int,
-    output: str, plot: str | None, resume: bool, overwrite: bool, quiet: bool,
+    name: str, data: str | None, repeats: int, beside: float, steps: int, batch: int, rate: float,
+    seed: int, output: str, plot: str | None, resume: bool, overwrite: bool, quiet: bool,
 ) -> None:  # fmt: skip
     from refntk.data import load_images, to_unit
     from refntk.dynamics.study import (
@@ -113,9 +117,10 @@ def _run(
     from refntk.plot.dynamics import plot_dynamics
 
     record: dict[str, Any] = {
-        "command": f"dynamics {name}", "repeats": repeats, "steps": steps, "batch": batch,
-        "rate": rate, "seed": seed,
+        "command": f"dynamics {name}", "steps": steps, "batch": batch, "rate": rate, "seed": seed,
     }  # fmt: skip
+    if beside:
+        record["beside"] = beside
     digits = None
     if data is not None:
         images = load_images(data)
@@ -123,7 +128,7 @@ def _run(
             raise InputError(f"{data}: has no labels; the classes of the digits are needed")
         digits = subsample(to_unit(images.images)), images.labels
         record["images"] = images.info.digest
-    schedule = Schedule(steps, batch, rate, every=max(1, steps // 20))
+    schedule = Schedule(steps, batch, rate, max(1, steps // 20), beside)
     total = len(EXPERIMENTS[name]) * len(MODES) * repeats * steps
     with (
         open_table(output, record, plot, resume, overwrite) as table,

@@ -5,15 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from refntk.dynamics import add, augmented_gradient, distance, inner
+from refntk.dynamics import add, augmented_gradient, distance, flatten, inner, unflatten
 from refntk.dynamics.counterexamples import (
     curvatures,
     dense,
     escaping,
-    flatten,
     returning,
     splitting,
-    unflatten,
 )
 from refntk.dynamics.theorems import _by_hand
 

@@ -1,5 +1,7 @@
 """Experiments on training dynamics, their data, their picture and their command."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -20,6 +22,7 @@ from refntk.errors import InputError
 from refntk.plot.dynamics import plot_dynamics
 
 SHORT = Schedule(steps=3, batch=4, rate=0.01, every=2)
+BESIDE = replace(SHORT, beside=1e-2)
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +101,27 @@ def test_runs_go_on_where_they_stopped(digits):
     assert last[0]["risk"] == rows[2]["risk"]
 
 
+def test_all_modes_start_at_the_same_place_beside_e():
+    rows = list(dynamics_rows("rot", BESIDE, 1, 0))
+    start = {(row["risk"], row["from_E"]) for row in rows if row["step"] == 0}
+    assert len(start) == 1
+    ((_, away),) = start
+    end = {row["mode"]: row["from_E"] for row in rows if row["step"] == 3}
+    # R_eqv does not see what is off E.
+    assert abs(end["equivariant"] / away - 1) < 1e-12
+    assert 1e-6 < abs(end["augmented"] / away - 1) < 0.1
+
+
+def test_the_spread_over_repeats():
+    rows = list(dynamics_rows("rot", SHORT, 3, 0))
+    line = summarize(rows)[0]
+    ends = [r["from_E"] for r in rows if r["mode"] == "nominal" and r["step"] == 3]
+    assert (line["repeats"], line["from_E"]) == (3, np.mean(ends))
+    assert abs(line["from_E_error"] - np.std(ends, ddof=1) / 3**0.5) < 1e-15
+    assert line["most_from_E"] == max(ends)
+    assert np.isnan(summarize([r for r in rows if r["repeat"] == 0])[0]["risk_error"])
+
+
 def test_the_picture_has_a_panel_a_group_and_the_risk(digits):
     rows = list(dynamics_rows("rot", SHORT, 2, 0))
     figure = plot_dynamics(rows)
@@ -126,6 +150,19 @@ def test_commands(command, tmp_path):
     assert run(command, *options, "--resume").exit_code == 0
     assert table.read_bytes() == whole
     assert len(read_table(table)[1]) == count
+
+
+def test_more_repeats_are_added(tmp_path):
+    few, many = tmp_path / "few.csv", tmp_path / "many.csv"
+    options = ["--steps", 1, "--batch", 1, "--quiet"]
+    run("rot", *options, "--repeats", 1, "-o", few)
+    run("rot", *options, "--repeats", 2, "-o", many)
+    assert run("rot", *options, "--repeats", 2, "-o", few, "--resume").exit_code == 0
+    assert few.read_bytes() == many.read_bytes()
+    result = run("rot", *options, "--beside", 0.1, "-o", few, "--resume")
+    assert "was made with beside = None, not 0.1" in result.stderr
+    run("rot", *options, "--repeats", 1, "--beside", 0.1, "-o", few, "--overwrite")
+    assert read_table(few)[0]["beside"] == 0.1
 
 
 def test_an_interrupt_keeps_the_rows(tmp_path, monkeypatch):

@@ -4,7 +4,8 @@ O. Nordenfors, F. Ohlsson, A. Flinth, "Optimization dynamics of equivariant and 
 networks", arXiv:2303.13458. `representations` has groups, actions and the projection on
 equivariant layers; `nonlinearities` what stands between and behind the layers; `network` gradients
 and Hessian-vector products; `theorems` the statements as checks; `counterexamples` points that are
-stable for one risk and not for another; `study` and `data` the experiments.
+stable for one risk and not for another; `stability` the curvature beside E; `study` and `data` the
+experiments.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from refntk.dynamics.network import (
     augmented_gradient,
     augmented_hessian,
     distance,
+    flatten,
     inner,
     scale,
+    unflatten,
 )
 from refntk.dynamics.representations import (
     PermutationGroup,
@@ -38,9 +41,11 @@ __all__ = [
     "augmented_gradient",
     "augmented_hessian",
     "distance",
+    "flatten",
     "image_group",
     "inner",
     "mean_over_group",
     "scale",
     "symmetric_group",
+    "unflatten",
 ]

@@ -36,7 +36,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from refntk.dynamics.network import EquivariantMlp, Weights
+from refntk.dynamics.network import EquivariantMlp, Weights, flatten, unflatten
 from refntk.dynamics.nonlinearities import Identity, MeanSquare, Sigmoid
 from refntk.dynamics.representations import PermutationGroup, Representation
 
@@ -45,10 +45,8 @@ __all__ = [
     "curvatures",
     "dense",
     "escaping",
-    "flatten",
     "returning",
     "splitting",
-    "unflatten",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -66,8 +64,8 @@ class Counterexample:
         The point of E.
     x, y : array of float64, shapes (B, d_0) and (B, d_L)
     gradient : array of float64, shape (P,)
-        Of the nominal risk, in the coordinates of `flatten`: (w_1, w_2, b) for the neuron. Its
-        projection on E is 0, so that R_aug and R_eqv are stationary.
+        Of the nominal risk, in the coordinates of `refntk.dynamics.flatten`: (w_1, w_2, b) for the
+        neuron. Its projection on E is 0, so that R_aug and R_eqv are stationary.
     nominal, augmented : array of float64, shape (P, P)
         Hessians of R and R_aug. That of R_eqv on E is `augmented` between vectors of E.
     """
@@ -198,7 +196,7 @@ def splitting() -> Counterexample:
         method="trust-exact",
         options={"gtol": 1e-13},
     ).x
-    gradient = flatten(net.gradient(at(found), x, y))
+    gradient = np.asarray(flatten(net.gradient(at(found), x, y)), np.float64)
     return Counterexample(net, at(found), x, y, gradient, hessian(found), hessian(found))
 
 
@@ -238,21 +236,7 @@ def dense(linear: Callable[[Weights], Weights], like: Weights) -> FloatArray:
     Returns
     -------
     array of float64, shape (P, P)
-        In the coordinates of `flatten`.
+        In the coordinates of `refntk.dynamics.flatten`.
     """
     size = len(flatten(like))
     return np.array([flatten(linear(unflatten(row, like))) for row in np.eye(size)]).T
-
-
-def flatten(a: Weights) -> FloatArray:
-    """Write parameters as one vector: weights row by row and bias, layer by layer."""
-    return np.concatenate([part.ravel() for pair in a for part in pair])
-
-
-def unflatten(flat: FloatArray, like: Weights) -> Weights:
-    """Turn `flatten` around, for parameters of the shapes of `like`."""
-    parts = np.split(flat, np.cumsum([part.size for pair in like for part in pair])[:-1])
-    return [
-        (parts[2 * k].reshape(w.shape), parts[2 * k + 1].reshape(b.shape))
-        for k, (w, b) in enumerate(like)
-    ]

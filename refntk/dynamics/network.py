@@ -34,8 +34,10 @@ __all__ = [
     "augmented_gradient",
     "augmented_hessian",
     "distance",
+    "flatten",
     "inner",
     "scale",
+    "unflatten",
 ]
 
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -296,3 +298,17 @@ def distance(a: Weights, b: Weights) -> float:
     """Give the Euclidean distance of two sets of parameters."""
     difference = add(a, b, -1.0)
     return float(np.sqrt(inner(difference, difference)))
+
+
+def flatten(a: Weights) -> FloatArray:
+    """Write parameters as one vector: weights row by row and bias, layer by layer."""
+    return np.concatenate([part.ravel() for pair in a for part in pair])
+
+
+def unflatten(flat: FloatArray, like: Weights) -> Weights:
+    """Turn `flatten` around, for parameters of the shapes of `like`."""
+    parts = np.split(flat, np.cumsum([part.size for pair in like for part in pair])[:-1])
+    return [
+        (parts[2 * k].reshape(w.shape), parts[2 * k + 1].reshape(b.shape))
+        for k, (w, b) in enumerate(like)
+    ]

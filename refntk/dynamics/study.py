@@ -14,7 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.dynamics.data import block_model_graphs, shape_images
-from refntk.dynamics.network import EquivariantMlp, Weights, add, augmented_gradient, distance
+from refntk.dynamics.network import (
+    EquivariantMlp,
+    Weights,
+    add,
+    augmented_gradient,
+    distance,
+)
 from refntk.dynamics.nonlinearities import (
     BinaryCrossEntropy,
     CrossEntropy,
@@ -29,6 +35,7 @@ from refntk.dynamics.representations import (
     image_group,
     symmetric_group,
 )
+from refntk.dynamics.stability import beside
 from refntk.errors import InputError
 
 __all__ = [
@@ -96,12 +103,15 @@ class Schedule:
         Learning rate.
     every : int
         Steps from one recorded row to the next.
+    beside : float, default 0
+        Distance from E at the start, relative to the parameters, in a random direction.
     """
 
     steps: int
     batch: int
     rate: float
     every: int
+    beside: float = 0.0
 
 
 def subsample(images: npt.NDArray[Any]) -> FloatArray:
@@ -239,6 +249,8 @@ def _train(
     """Train in one mode; start and batches depend on the seed alone, not on the mode."""
     net = experiment.network
     start = net.draw_equivariant(np.random.default_rng(seed))
+    if schedule.beside:
+        start = beside(net, start, schedule.beside, np.random.default_rng([*seed, 3]))
     batches, elements = (np.random.default_rng([*seed, k]) for k in (1, 2))
     a = start
     for step in range(schedule.steps + 1):
@@ -251,7 +263,9 @@ def _train(
             }
         if step < schedule.steps:
             some = batches.choice(len(experiment.x), min(schedule.batch, len(experiment.x)), False)
-            g = _gradient(experiment, mode, a, some, elements)
+            # R_eqv(A) = R(Π_E A); the projection of a point of E would only change its rounding.
+            at = net.project(a) if mode == "equivariant" and schedule.beside else a
+            g = _gradient(experiment, mode, at, some, elements)
             a = add(a, g, -schedule.rate)
             progress(1)
 
@@ -289,21 +303,17 @@ def summarize(rows: Sequence[Row]) -> list[Row]:
     Returns
     -------
     list of dict
-        Means over repeats of ``risk``, ``from_start`` and ``from_E``, and the largest ``from_E``.
+        Means over repeats of ``risk``, ``from_start`` and ``from_E``, each followed by its standard
+        error (``risk_error`` and so on; nan of one repeat), and the largest ``from_E``.
     """
     last = max(row["step"] for row in rows)
     condensed = []
     for group, mode in dict.fromkeys((row["group"], row["mode"]) for row in rows):
         some = [r for r in rows if (r["group"], r["mode"], r["step"]) == (group, mode, last)]
-        condensed.append(
-            {
-                "group": group,
-                "mode": mode,
-                "repeats": len(some),
-                "risk": float(np.mean([row["risk"] for row in some])),
-                "from_start": float(np.mean([row["from_start"] for row in some])),
-                "from_E": float(np.mean([row["from_E"] for row in some])),
-                "most_from_E": float(np.max([row["from_E"] for row in some])),
-            }
-        )
+        line: Row = {"group": group, "mode": mode, "repeats": len(some)}
+        for name in ("risk", "from_start", "from_E"):
+            values = np.array([row[name] for row in some])
+            error = values.std(ddof=1) / np.sqrt(len(some)) if len(some) > 1 else np.nan
+            line |= {name: float(values.mean()), f"{name}_error": float(error)}
+        condensed.append(line | {"most_from_E": max(row["from_E"] for row in some)})
     return condensed

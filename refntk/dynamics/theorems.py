@@ -18,7 +18,6 @@ from refntk.dynamics.counterexamples import (
     curvatures,
     dense,
     escaping,
-    flatten,
     returning,
     splitting,
 )
@@ -29,6 +28,7 @@ from refntk.dynamics.network import (
     augmented_gradient,
     augmented_hessian,
     distance,
+    flatten,
     inner,
 )
 from refntk.dynamics.nonlinearities import (
