@@ -20,6 +20,7 @@ POSES = [
     {
         "network": name, "poses": n, "exact": 1 / n, "spectral": 1.5 / n, "by_orbit": 1 / n,
         "accuracy": 1 - 1 / n, "spectral_accuracy": 1 - 1 / n, "by_orbit_accuracy": 1 - 1 / n,
+        "coset": 3 / n, "coset_accuracy": 0.25,
     }
     for name in ("a", "b")
     for n in (8, 2, 4)
@@ -55,10 +56,12 @@ def test_curves_run_over_the_poses_in_order(tmp_path, errors):
     rows = [dict(row) for row in POSES]
     if not errors:
         for row in rows:
-            del row["exact"], row["by_orbit"]
+            del row["exact"], row["by_orbit"], row["coset"], row["coset_accuracy"]
     figure = plot_poses(rows)
     assert list(figure.axes[1].lines[0].get_xdata()) == [2, 4, 8]
     assert list(figure.axes[1].lines[0].get_ydata()) == [0.5, 0.75, 0.875]
+    dashed = [line for line in figure.axes[1].lines if line.get_linestyle() == "--"]
+    assert [list(line.get_ydata()) for line in dashed] == [[0.25] * 3] * 2 * errors
     save_figure(figure, tmp_path / "poses.png")
 
 

@@ -17,7 +17,12 @@ from refntk.spectral import (
     spectral_error,
 )
 from refntk.spectral.harmonic import cyclic, group_average, pose_errors
-from refntk.spectral.leave_out import accuracy_one_against_rest, leave_out_errors, missing_errors
+from refntk.spectral.leave_out import (
+    accuracy_one_against_rest,
+    leave_out_errors,
+    missing_errors,
+    missing_sets_errors,
+)
 
 
 def circles(n, separation=1.0, scale=0.85):
@@ -83,6 +88,16 @@ def test_several_missing_points(assert_close, n, seed, nugget):
     kernel, targets = gram_matrix(rng, n), rng.normal(size=n)
     expected = regression(kernel, targets, out, nugget)
     assert_close(missing_errors(kernel, targets, out, nugget), expected, tol=1e-7, floor=1)
+
+
+@pytest.mark.parametrize("shape", [(12,), (12, 3)])
+def test_sets_are_left_out_one_by_one(rng, assert_close, shape):
+    kernel, targets = gram_matrix(rng, 12), rng.normal(size=shape)
+    sets = [[0, 5, 7], [1, 2, 3], [7, 5, 11]]
+    errors = missing_sets_errors(kernel, targets, sets, 0.1)
+    assert errors.shape == (3, 3, *shape[1:])
+    for some, error in zip(sets, errors, strict=True):
+        assert_close(error, regression(kernel, targets, some, 0.1), tol=1e-9, floor=1)
 
 
 @given(n=st.integers(2, 9), seed=st.integers(0, 99), nugget=st.sampled_from([0.0, 1e-3, 1.0]))
@@ -181,6 +196,7 @@ def test_accuracy_is_the_share_of_points_whose_class_wins(rng):
         (lambda: missing_errors(np.eye(3), np.ones(3), [1, 1]), "missing: expected"),
         (lambda: missing_errors(np.eye(3), np.ones(3), [3]), "indices below 3"),
         (lambda: missing_errors(np.ones((3, 3)), np.ones(3), [1]), "several missing points need"),
+        (lambda: missing_sets_errors(np.eye(3), np.ones(3), [[0], [1, 2]]), "as many missing"),
         (lambda: missing_errors_spectral([1.0, 1, 0, 0], [1]), "prediction is undefined"),
         (lambda: missing_errors_spectral([1.0, 0, 1, 0], [1]), "several missing points need"),
         (lambda: accuracy_one_against_rest(np.eye(2), [1, 1]), "at least two classes"),

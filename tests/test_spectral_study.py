@@ -38,6 +38,14 @@ def left_out(flat, targets, points, nugget):
     return np.array(errors)
 
 
+def left_out_together(flat, targets, out, nugget):
+    """Targets minus predictions at some points, from all the others by a linear solver."""
+    out = list(out)
+    rest = np.setdiff1d(np.arange(len(flat)), out)
+    gram = flat[np.ix_(rest, rest)] + nugget * np.eye(len(rest))
+    return targets[out] - flat[np.ix_(out, rest)] @ np.linalg.solve(gram, targets[rest])
+
+
 @pytest.mark.parametrize("kind", ["rotation", "shift-x"])
 @pytest.mark.parametrize("get", ["nngp", "ntk"])
 @pytest.mark.parametrize("name", ["mlp-1", "cnn-fc"])
@@ -68,10 +76,8 @@ def test_a_pair(digits, assert_close, kind, get, name):
     together = []
     for first in (0, 1, 8, 9):  # two poses of each orbit, with their quarter turns
         out = first + np.arange(0, 8, 2)
-        rest = np.setdiff1d(np.arange(16), out)
-        gram = flat[np.ix_(rest, rest)] + 1e-6 * np.trace(flat) / 16 * np.eye(12)
-        predicted = flat[np.ix_(out, rest)] @ np.linalg.solve(gram, targets[rest])
-        together.append(1 - predicted / targets[out])
+        nugget = 1e-6 * np.trace(flat) / 16
+        together.append(left_out_together(flat, targets, out, nugget) * targets[out])
     assert_close(row["coset"], np.mean(together), tol=1e-6)
     assert abs(row["spectral_coset"] / row["coset"] - 1) < 0.3
 
@@ -130,6 +136,17 @@ def test_several_seeds(digits, assert_close, get):
     # Shifts are exact symmetries of this kernel, so that all poses of an orbit are alike.
     assert_close(row["by_orbit"], errors.mean(), tol=1e-8)
     assert row["by_orbit_accuracy"] == np.mean(errors < 1)
+    # Shifts all permute pixels: with a pose its whole orbit is left out.
+    orbits = [left_out_together(flat, targets, range(4 * s, 4 * s + 4), nugget) for s in range(6)]
+    orbits = np.concatenate(orbits) * targets
+    assert_close(row["coset"], orbits.mean(), tol=1e-8)
+    assert row["coset_accuracy"] == np.mean(orbits < 1)
+    finer = seeds_measures(kernel, 3, 1e-4, exact=2)
+    halves = [[4 * s + k, 4 * s + k + 2] for s in range(6) for k in (0, 1)]
+    halves = [left_out_together(flat, targets, out, nugget) * targets[out] for out in halves]
+    assert_close(finer["coset"], np.mean(halves), tol=1e-8)
+    assert finer["exact"] == row["exact"]
+    assert np.isnan(seeds_measures(kernel, 3, 0.0)["coset"])
 
 
 def test_many_classes(digits, assert_close):

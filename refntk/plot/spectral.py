@@ -120,14 +120,15 @@ def plot_poses(rows: Rows) -> Figure:
     ----------
     rows : sequence of mapping
         With ``network``, ``poses``, ``spectral``, ``accuracy``, ``spectral_accuracy``,
-        ``by_orbit_accuracy`` and where known ``exact`` and ``by_orbit``: of
-        `refntk.spectral.study.seed_rows`.
+        ``by_orbit_accuracy`` and where known ``exact``, ``by_orbit``, ``coset`` and
+        ``coset_accuracy``: of `refntk.spectral.study.seed_rows`.
 
     Returns
     -------
     matplotlib.figure.Figure
         Solid with markers: exact; dotted: predicted from the spectrum of the average of two orbits;
-        crosses: from the spectra of all orbits.
+        crosses: from the spectra of all orbits; dashed, where known (``coset``): exact, where a
+        pose is left out together with its images under the turns or shifts that permute pixels.
 
     Raises
     ------
@@ -138,7 +139,8 @@ def plot_poses(rows: Rows) -> Figure:
     """
     _some(rows)
     figure, (left, right) = new_figure(1, 2)
-    for k, name in enumerate(dict.fromkeys(row["network"] for row in rows)):
+    names = list(dict.fromkeys(row["network"] for row in rows))
+    for k, name in enumerate(names):
         some = sorted((r for r in rows if r["network"] == name), key=lambda row: row["poses"])
         poses = [row["poses"] for row in some]
         solid: dict[str, Any] = {
@@ -147,6 +149,7 @@ def plot_poses(rows: Rows) -> Figure:
         }  # fmt: skip
         dotted = solid | {"linestyle": ":", "markerfacecolor": "none"}
         crosses = solid | {"linestyle": "", "marker": "x", "markersize": 6}
+        dashed = solid | {"linestyle": "--", "marker": ""}
         if "exact" in some[0]:
             left.plot(poses, _logs(some, "exact"), **solid)
             left.plot(poses, _logs(some, "by_orbit"), **crosses)
@@ -154,6 +157,9 @@ def plot_poses(rows: Rows) -> Figure:
         right.plot(poses, [r["accuracy"] for r in some], **solid, label=f"{name}, exact")
         right.plot(poses, [r["spectral_accuracy"] for r in some], **dotted, label="spectral")
         right.plot(poses, [r["by_orbit_accuracy"] for r in some], **crosses, label="by orbit")
+        if "coset" in some[0]:
+            left.plot(poses, _logs(some, "coset"), **dashed)
+            right.plot(poses, [r["coset_accuracy"] for r in some], **dashed, label="between turns")
     for axes in (left, right):
         axes.set_xscale("log", base=2)
         axes.set_xlabel("poses on each orbit, N")
@@ -162,8 +168,8 @@ def plot_poses(rows: Rows) -> Figure:
     _wrong_above_one(left)
     right.set(ylabel="share of poses left out that are right", ylim=(-0.03, 1.03))
     figure.legend(
-        *right.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7,
-        frameon=False,
+        *right.get_legend_handles_labels(), loc="outside lower center", ncols=len(names),
+        fontsize=7, frameon=False,
     )  # fmt: skip
     return figure
 

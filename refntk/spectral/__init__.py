@@ -24,6 +24,7 @@ from refntk.spectral.leave_out import (
     accuracy_one_against_rest,
     leave_out_errors,
     missing_errors,
+    missing_sets_errors,
 )
 from refntk.spectral.theory import (
     causes,
@@ -53,6 +54,7 @@ __all__ = [
     "leave_out_errors",
     "missing_errors",
     "missing_errors_spectral",
+    "missing_sets_errors",
     "pose_causes",
     "pose_errors",
     "spectral_error",

@@ -20,6 +20,7 @@ __all__ = [
     "leave_out_errors",
     "missing_errors",
     "missing_indices",
+    "missing_sets_errors",
     "rounding",
     "symmetric",
     "undefined",
@@ -88,14 +89,46 @@ def missing_errors(
         As `leave_out_errors`, the kernel is singular and there is no nugget, or `missing` is empty,
         repeats itself or holds all points or one that is not there.
     """
+    errors: FloatArray = missing_sets_errors(kernel, targets, [missing], nugget)[0]
+    return errors
+
+
+def missing_sets_errors(
+    kernel: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    sets: Sequence[Sequence[int]] | npt.NDArray[np.integer[Any]],
+    nugget: float = 0.0,
+) -> FloatArray:
+    """Exact errors at sets of points, each set left out by itself; the kernel is inverted once.
+
+    Parameters
+    ----------
+    kernel, targets, nugget
+        As for `missing_errors`.
+    sets : sequence of sequences of int, shape (R, m)
+        Indices of the points left out, as many in each set.
+
+    Returns
+    -------
+    array of float64, shape (R, m) or (R, m, T)
+
+    Raises
+    ------
+    InputError
+        As `missing_errors`, or the sets have different sizes.
+    """
     k = symmetric(kernel)
     y = _targets(targets, len(k))
-    out = missing_indices(missing, len(k))
+    if len({len(some) for some in sets}) != 1:
+        raise InputError("sets: expected one or more, with as many missing points in each")
+    out = np.array([missing_indices(some, len(k)) for some in sets])
     inverse, null = _inverse(k, y, nugget)
     if null is not None:
         raise InputError("the kernel is singular: several missing points need a nugget above 0")
-    errors = np.linalg.solve(inverse[np.ix_(out, out)], (inverse @ y)[out])
-    return np.asarray(errors, np.float64)
+    residual = (inverse @ y)[out]
+    blocks = inverse[out[:, :, None], out[:, None, :]]
+    errors = np.linalg.solve(blocks, residual.reshape(*out.shape, -1))
+    return np.asarray(errors, np.float64).reshape(residual.shape)
 
 
 def accuracy_one_against_rest(
@@ -181,7 +214,9 @@ def symmetric(kernel: npt.ArrayLike) -> FloatArray:
     return k
 
 
-def missing_indices(missing: Sequence[int], n: int) -> npt.NDArray[np.int64]:
+def missing_indices(
+    missing: Sequence[int] | npt.NDArray[np.integer[Any]], n: int
+) -> npt.NDArray[np.int64]:
     """Check the indices of points left out of n, and return them as an array."""
     out = np.asarray(missing, np.int64)
     if (

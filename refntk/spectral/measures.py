@@ -13,7 +13,11 @@ import numpy.typing as npt
 
 from refntk.errors import InputError
 from refntk.spectral.harmonic import cyclic, group_average, pose_causes, pose_errors
-from refntk.spectral.leave_out import accuracy_one_against_rest, leave_out_errors, missing_errors
+from refntk.spectral.leave_out import (
+    accuracy_one_against_rest,
+    leave_out_errors,
+    missing_sets_errors,
+)
 from refntk.spectral.theory import (
     causes,
     circulant_spectrum,
@@ -85,14 +89,16 @@ def _coset_measures(mixed: FloatArray, spectrum: FloatArray, diag_reg: float, ex
         return {"coset": float("nan"), "spectral_coset": float("nan")}
     targets = 1.0 - 2.0 * (np.arange(len(mixed)) % 2)
     step = 2 * (poses // exact)
-    sets = [np.arange(first, len(mixed), step) for first in range(step)]
-    errors = [missing_errors(mixed, targets, out.tolist(), diag_reg) * targets[out] for out in sets]
+    sets = np.arange(len(mixed)).reshape(-1, step).T
+    errors = missing_sets_errors(mixed, targets, sets, diag_reg) * targets[sets]
     first = sets[0]
     spectral = missing_errors_spectral(spectrum, first.tolist(), diag_reg) * targets[first]
-    return {"coset": float(np.mean(errors)), "spectral_coset": float(spectral.mean())}
+    return {"coset": float(errors.mean()), "spectral_coset": float(spectral.mean())}
 
 
-def seeds_measures(kernel: FloatArray, per_class: int, diag_reg: float) -> Row:
+def seeds_measures(
+    kernel: FloatArray, per_class: int, diag_reg: float, exact: int | None = None
+) -> Row:
     """Predicted and exact error with several seeds in each of two classes.
 
     Parameters
@@ -101,7 +107,8 @@ def seeds_measures(kernel: FloatArray, per_class: int, diag_reg: float) -> Row:
         The M orbits of the first class before those of the second.
     per_class : int
         M.
-    diag_reg : float
+    diag_reg, exact
+        As for `pair_measures`.
 
     Returns
     -------
@@ -110,7 +117,9 @@ def seeds_measures(kernel: FloatArray, per_class: int, diag_reg: float) -> Row:
         seeds known; ``accuracy``, the share with ε < 1; ``spectral``, the mean of the spectral
         errors of all pairs; ``spectral_accuracy``, the share of seeds whose mean over the other
         class is below 1; ``by_orbit`` and ``by_orbit_accuracy``, the same from
-        `refntk.spectral.pose_errors` of all orbits at once.
+        `refntk.spectral.pose_errors` of all orbits at once; ``coset`` and ``coset_accuracy``,
+        exact, where a pose is left out together with its images under the subgroup, NaN without
+        nugget.
     """
     poses = kernel.shape[1]
     size = 2 * per_class * poses
@@ -130,7 +139,19 @@ def seeds_measures(kernel: FloatArray, per_class: int, diag_reg: float) -> Row:
         "spectral_accuracy": float(np.mean(means < 1)),
         "by_orbit": float(by_orbit.mean()),
         "by_orbit_accuracy": float(np.mean(by_orbit < 1)),
-    }
+    } | _coset_seeds(flat, targets, poses, nugget, exact or poses)
+
+
+def _coset_seeds(
+    flat: FloatArray, targets: FloatArray, poses: int, nugget: float, exact: int
+) -> Row:
+    """Error and accuracy where a pose is left out together with its images under the subgroup."""
+    if nugget == 0:
+        return {"coset": float("nan"), "coset_accuracy": float("nan")}
+    turns = np.arange(len(flat)).reshape(-1, exact, poses // exact)
+    sets = turns.transpose(0, 2, 1).reshape(-1, exact)
+    errors = missing_sets_errors(flat, targets, sets, nugget) * targets[sets]
+    return {"coset": float(errors.mean()), "coset_accuracy": float(np.mean(errors < 1))}
 
 
 def classes_measures(kernel: FloatArray, labels: npt.ArrayLike, diag_reg: float) -> Row:

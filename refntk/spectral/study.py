@@ -222,7 +222,7 @@ def seed_rows(
         kernel = study.kernel(nets[name], seeds, n, report)
         before += size
         measures = (
-            seeds_measures(kernel, len(seeds) // 2, diag_reg)
+            seeds_measures(kernel, len(seeds) // 2, diag_reg, CyclicAction(study.kind, n).exact)
             if two
             else classes_measures(kernel, labels[list(seeds)], diag_reg)
         )
