@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.backends import Backend, get_backend
+from refntk.correlations import at_readout
 from refntk.errors import InputError, unknown
-from refntk.head import Correlation, apply_head, of_kernels, of_vectors
+from refntk.head import apply_head
 from refntk.images import as_images
-from refntk.layers import Flatten, Relu
+from refntk.layers import Relu
 from refntk.network import Network
 from refntk.reduction import Plan, make_plan
 from refntk.residence import Residence
@@ -268,8 +269,12 @@ class Job:
             symmetric; one above it stands for its mirror image, too.
         """
         mirrored = self.symmetric and tile.rows == tile.cols
-        first, power1 = self._prepare(0, tile.rows)
-        second, power2 = (None, power1) if mirrored else self._prepare(-1, tile.cols)
+        one, power1 = self._scaled(0, tile.rows)
+        two, power2 = (None, power1) if mirrored else self._scaled(-1, tile.cols)
+        first, second = (
+            None if images is None else self._backend.prepare(self._plan, images, self.dtype)
+            for images in (one, two)
+        )
         area, share, told = tile.shape[0] * tile.shape[1], 0.0, 0
 
         def report(fraction: float) -> None:
@@ -289,13 +294,19 @@ class Job:
             self._variances[0][tile.rows] = np.diagonal(readout[0])
         var1 = self._variance(0, tile.rows, first, power1)
         var2 = self._variance(-1, tile.cols, second, power2)
-        correlation = self._correlation(tile, readout[0], var1, var2)
+        correlation = None
+        if self._has_relu:
+            noise = float(np.finfo(self.dtype).eps)
+            given = readout[0], var1, var2
+            correlation = at_readout(self._plan, one, two, given, noise, self.threads)
         head = apply_head(self._plan.head, *readout, var1, var2, correlation)
         kernels = dict(zip(KERNELS, head, strict=True))
         return {name: self._finish(kernels[name], mirrored) for name in self.get}
 
-    def _prepare(self, which: int, part: slice) -> tuple[Any, npt.NDArray[np.int64]]:
-        """Images in the backend's layout, and the power of two that each was divided by.
+    def _scaled(
+        self, which: int, part: slice
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Images, and the power of two that each was divided by.
 
         Without biases images can be brought to a common size first: the recursion then neither
         overflows nor subtracts numbers of unlike size. A power of two changes no digit.
@@ -305,7 +316,7 @@ class Job:
         if self._plan.homogeneous:
             powers[:] = np.frexp(np.abs(images).max(axis=(1, 2, 3)))[1]
             images = np.ldexp(images, -powers[:, None, None, None])
-        return self._backend.prepare(self._plan, images, self.dtype), powers
+        return images, powers
 
     def _variance(
         self, which: int, part: slice, prepared: Any, powers: npt.NDArray[np.int64]
@@ -320,26 +331,6 @@ class Job:
     @property
     def _has_relu(self) -> bool:
         return any(isinstance(layer, Relu) for layer in self._plan.head)
-
-    def _correlation(
-        self,
-        tile: Tile,
-        nngp: npt.NDArray[np.float64],
-        var1: npt.NDArray[np.float64],
-        var2: npt.NDArray[np.float64],
-    ) -> Correlation | None:
-        """Correlations at the readout, where a Relu comes after it."""
-        if not self._has_relu:
-            return None
-        if self._plan.body.layers == (Flatten(),):
-            one, two = (
-                images[part].reshape(part.stop - part.start, -1).astype(np.float64)
-                for images, part in zip(
-                    (self._images[0], self._images[-1]), (tile.rows, tile.cols), strict=True
-                )
-            )
-            return of_vectors(one, two)
-        return of_kernels(nngp, var1, var2, float(np.finfo(self.dtype).eps))
 
     def _finish(self, block: FloatArray | None, mirrored: bool) -> FloatArray:
         assert block is not None  # the backend gives what it is asked for

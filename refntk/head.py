@@ -16,82 +16,15 @@ A(u) = u - (sin theta - theta cos theta) / pi, with theta = 2 arcsin sqrt(u / 2)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
+from refntk.correlations import Correlation, roots
 from refntk.layers import Dense, Layer
 
-__all__ = ["Correlation", "apply_head", "of_kernels", "of_vectors"]
+__all__ = ["apply_head"]
 
 Matrix = npt.NDArray[np.float64]
-
-_SURE = 1e-3
-"""Deficits from this on are as good from matrix products as from differences."""
-
-
-@dataclass(frozen=True)
-class Correlation:
-    """How far two sets of features are from parallel, and from opposite.
-
-    Attributes
-    ----------
-    deficit, excess : float64 array, shape (N, M)
-        1 - rho and 1 + rho, each with its own relative precision where it is small. Where a
-        variance is zero rho is 0.
-    """
-
-    deficit: Matrix
-    excess: Matrix
-
-
-def of_kernels(nngp: Matrix, var1: Matrix, var2: Matrix, noise: float) -> Correlation:
-    """Correlations of features from their kernel, with what its rounding leaves of them.
-
-    Parameters
-    ----------
-    nngp : float64 array, shape (N, M)
-    var1, var2 : float64 array, shape (N,), (M,)
-    noise : float
-        Relative precision of these numbers. A deficit, or excess, of less than twice that is 0:
-        features that are parallel but for rounding, such as those of an image and its rotations.
-    """
-    scale = _roots(var1)[:, None] * _roots(var2)[None, :]
-    rho = np.divide(nngp, scale, out=np.zeros_like(nngp), where=scale > 0)
-    deficit, excess = np.clip(1 - rho, 0, 2), np.clip(1 + rho, 0, 2)
-    for part in (deficit, excess):
-        part[part < 2 * noise] = 0
-    return Correlation(deficit, excess)
-
-
-def of_vectors(one: Matrix, two: Matrix) -> Correlation:
-    """Correlations of features that are plain vectors, such as the pixels of images.
-
-    Parameters
-    ----------
-    one, two : float64 array, shape (N, F), (M, F)
-
-    Notes
-    -----
-    With unit vectors n, n' the deficit is half the squared length of n - n': from their product
-    where it is large, and from the differences where that would lose digits.
-    """
-    units = []
-    for vectors in (one, two):
-        largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0.0)
-        scaled = np.divide(vectors, largest, out=np.zeros_like(vectors), where=largest > 0)
-        length = np.sqrt((scaled * scaled).sum(axis=1, keepdims=True))
-        units.append(np.divide(scaled, length, out=np.zeros_like(scaled), where=length > 0))
-    first, second = units
-    rho = np.array([(row * second).sum(axis=1) for row in first])
-    parts = 1 - rho, 1 + rho
-    for part, sign in zip(parts, (-1.0, 1.0), strict=True):
-        for i, row in enumerate(first):
-            near = np.flatnonzero(part[i] < _SURE)
-            difference = row + sign * second[near]
-            part[i, near] = (difference * difference).sum(axis=1) / 2
-    return Correlation(*parts)
 
 
 def apply_head(
@@ -119,7 +52,7 @@ def apply_head(
     nngp, ntk : arrays of the same shape
         Where nngp is equal to both variances the two images are one: it stays the variance.
     """
-    # An image and its duplicate are told from near ones by equality: all are computed alike.
+    # Rounding of roots would tell an image from its duplicate, whose kernels are computed alike.
     same = (nngp == var1[:, None]) & (nngp == var2[None, :])
     for layer in head:
         if isinstance(layer, Dense):
@@ -134,7 +67,7 @@ def apply_head(
             assert correlation is not None  # there is a Relu
             nngp, slope, correlation = _relu(correlation, var1, var2)
             nngp = np.where(same, var1[:, None] / 2, nngp)
-            ntk = None if ntk is None else ntk * np.where(same, 0.5, slope)
+            ntk = None if ntk is None else ntk * slope
             var1, var2 = var1 / 2, var2 / 2
     return nngp, ntk
 
@@ -145,11 +78,9 @@ def _dense(
     before: tuple[Matrix, Matrix],
     after: tuple[Matrix, Matrix],
 ) -> Correlation:
-    roots = [_roots(var) for var in before]
-    inverses = [_inverse(_roots(var)) for var in after]
-    one, two = (
-        layer.W_std * root * inverse for root, inverse in zip(roots, inverses, strict=True)
-    )
+    sizes = [roots(var) for var in before]
+    inverses = [_inverse(roots(var)) for var in after]
+    one, two = (layer.W_std * root * inverse for root, inverse in zip(sizes, inverses, strict=True))
     rate = one[:, None] * two[None, :]
     chord = (one[:, None] - two[None, :]) ** 2
     chord += layer.b_std**2 * (inverses[0][:, None] - inverses[1][None, :]) ** 2
@@ -162,7 +93,7 @@ def _relu(
     correlation: Correlation, var1: Matrix, var2: Matrix
 ) -> tuple[Matrix, Matrix, Correlation]:
     """Kernel after a Relu, the derivative's kernel, and the correlation."""
-    scale = _roots(var1)[:, None] * _roots(var2)[None, :]
+    scale = roots(var1)[:, None] * roots(var2)[None, :]
     near = correlation.deficit <= correlation.excess
     small = np.minimum(correlation.deficit, correlation.excess)
     angle = 2 * np.arcsin(np.sqrt(small / 2))
@@ -184,11 +115,6 @@ def _segment(theta: Matrix) -> Matrix:
         total += 2 * k * term
         term = term * (-(theta**2) / ((2 * k + 2) * (2 * k + 3)))
     return total
-
-
-def _roots(variance: Matrix) -> Matrix:
-    # The mean of features that cancel has a variance that may round to less than zero.
-    return np.asarray(np.sqrt(np.maximum(variance, 0)))
 
 
 def _inverse(root: Matrix) -> Matrix:

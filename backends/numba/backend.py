@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,6 +13,7 @@ from refntk.backends import Block
 from refntk.backends.array_api import ArrayApiBackend
 from refntk.backends.numba.lanes import lanes_of
 from refntk.backends.numba.slices import block_sums
+from refntk.backends.numba.team import share
 from refntk.backends.numba.workspace import Tables, Workspace
 from refntk.groups import point_group, rotate
 from refntk.reduction import Plan
@@ -161,61 +160,11 @@ def _run(
             memory.work, memory.excess, memory.tangent, partial[task.part, task.group],
         )  # fmt: skip
 
-    _share(tasks, threads, lambda: Workspace(tables, ntk), work, progress)
+    share(tasks, threads, lambda: Workspace(tables, ntk), work, progress)
     total: npt.NDArray[np.float64] = partial[0]
     for part in range(1, parts):
         total += partial[part]
     return total
-
-
-def _share(
-    tasks: Sequence[_Task],
-    threads: int,
-    memory: Callable[[], Workspace],
-    work: Callable[[Workspace, _Task], None],
-    progress: Callable[[float], None],
-) -> None:
-    """Run tasks on threads that take the next one when they are free.
-
-    An exception, an interrupt included, stops all threads after the task that each is at. A single
-    thread is the caller's own.
-    """
-    if threads == 1:
-        own = memory()
-        for task in tasks:
-            work(own, task)
-            progress(1 / len(tasks))
-        return
-    waiting: queue.SimpleQueue[_Task] = queue.SimpleQueue()
-    done: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-    stop = threading.Event()
-    for task in tasks:
-        waiting.put(task)
-
-    def loop() -> None:
-        try:
-            own = memory()
-            while not stop.is_set():
-                work(own, waiting.get_nowait())
-                done.put(None)
-        except queue.Empty:
-            pass
-        except BaseException as error:  # handed to the caller's thread
-            done.put(error)
-
-    team = [threading.Thread(target=loop, daemon=True) for _ in range(min(threads, len(tasks)))]
-    try:
-        for thread in team:
-            thread.start()
-        for _ in tasks:
-            error = done.get()
-            if error is not None:
-                raise error
-            progress(1 / len(tasks))
-    finally:
-        stop.set()
-        for thread in team:
-            thread.join()
 
 
 def load() -> NumbaBackend:
