@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import operator
 import reprlib
+import sys
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any
@@ -20,6 +21,8 @@ __all__ = ["PADDINGS", "canonical", "require_odd", "times"]
 
 PADDINGS: tuple[str, ...] = ("SAME", "VALID", "CIRCULAR")
 """Zeros around the image; whole windows only; an image that wraps around."""
+
+_LARGEST = math.sqrt(sys.float_info.max)
 
 
 def canonical(layer: Any) -> None:
@@ -103,5 +106,8 @@ def _deviation(name: str, value: object) -> float:
     if not (math.isfinite(number) and number >= 0):
         given = reprlib.repr(value)
         message = f"{name}: expected a finite standard deviation, zero or positive, not {given}"
+        raise NetworkError(message, key=name)
+    if number > _LARGEST:
+        message = f"{name}: {number:g} is too large: its square, a variance, is beyond float64"
         raise NetworkError(message, key=name)
     return number + 0.0  # a minus sign on zero would change the hash of the network

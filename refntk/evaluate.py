@@ -289,17 +289,18 @@ class Job:
             ntk="ntk" in self.get, threads=self.threads, progress=report,
         )  # fmt: skip
         powers = power1[:, None] + power2 + self._plan.exponent
-        readout = np.ldexp(nngp, powers), None if ntk is None else np.ldexp(ntk, powers)
-        if mirrored:
-            self._variances[0][tile.rows] = np.diagonal(readout[0])
-        var1 = self._variance(0, tile.rows, first, power1)
-        var2 = self._variance(-1, tile.cols, second, power2)
-        correlation = None
-        if self._has_relu:
-            noise = float(np.finfo(self.dtype).eps)
-            given = readout[0], var1, var2
-            correlation = at_readout(self._plan, one, two, given, noise, self.threads)
-        head = apply_head(self._plan.head, *readout, var1, var2, correlation)
+        with np.errstate(over="ignore", invalid="ignore"):  # `_finish` finds what is too large
+            readout = np.ldexp(nngp, powers), None if ntk is None else np.ldexp(ntk, powers)
+            if mirrored:
+                self._variances[0][tile.rows] = np.diagonal(readout[0])
+            var1 = self._variance(0, tile.rows, first, power1)
+            var2 = self._variance(-1, tile.cols, second, power2)
+            correlation = None
+            if self._has_relu:
+                noise = float(np.finfo(self.dtype).eps)
+                given = readout[0], var1, var2
+                correlation = at_readout(self._plan, one, two, given, noise, self.threads)
+            head = apply_head(self._plan.head, *readout, var1, var2, correlation)
         kernels = dict(zip(KERNELS, head, strict=True))
         return {name: self._finish(kernels[name], mirrored) for name in self.get}
 
@@ -335,11 +336,12 @@ class Job:
     def _finish(self, block: FloatArray | None, mirrored: bool) -> FloatArray:
         assert block is not None  # the backend gives what it is asked for
         with np.errstate(over="ignore"):
-            given, block = block, block.astype(self.dtype)
-        if np.isinf(block).any() and np.isfinite(given).all():
+            block = block.astype(self.dtype)
+        if not np.isfinite(block).all():
+            remedy = "" if self.dtype == "float64" else "the dtype float64, or "
             raise InputError(
-                f"the kernels of these images are too large for {self.dtype}: use the dtype "
-                "float64, or smaller W_std"
+                f"the kernels of these images are too large for {self.dtype}: use {remedy}"
+                "smaller W_std or smaller pixels"
             )
         if mirrored:
             upper = np.triu_indices(len(block), 1)

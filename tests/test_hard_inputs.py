@@ -100,6 +100,17 @@ def test_kernels_that_float32_cannot_hold() -> None:
     assert np.isfinite(refntk.kernel(net, np.full((1, 4, 4, 1), 1e6)).ntk).all()
 
 
+@pytest.mark.parametrize("after", [[], [Dense(1e100), Relu(), Dense()]])
+def test_kernels_that_float64_cannot_hold(after: list[Any]) -> None:
+    message = "^the kernels of these images are too large for float64: use smaller W_std or"
+    net = Network([Conv((3, 3), W_std=1e100), Relu(), GlobalAvgPool(), *after])
+    x = np.full((2, 4, 4, 1), 1e60)
+    with pytest.raises(InputError, match=message):
+        refntk.kernel(net, x)
+    with pytest.raises(InputError, match=message):
+        refntk.kernel(net, x, x, backend="numpy", method="literal")
+
+
 def test_digits_less_their_mean(assert_close: Close) -> None:
     # Background and strokes are flat, of another brightness in each image, and of opposite signs.
     images = load_images("sample:digits").images[[0, 30, 60]] / 255.0

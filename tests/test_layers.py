@@ -183,3 +183,10 @@ def test_windows_follow_xla(
     y, x = windows(Conv((size, 1), (stride, 1), padding), (n_in, 4))
     assert y == Window(n_in, n_out, size, stride, low, wrap=padding == "CIRCULAR")
     assert x == Window(4, 4, 1, 1, 0, wrap=padding == "CIRCULAR")
+
+
+@pytest.mark.parametrize("name", ["W_std", "b_std"])
+def test_a_variance_that_no_double_can_hold(name: str) -> None:
+    assert getattr(Dense(**{name: 1e154}), name) == 1e154
+    with pytest.raises(NetworkError, match=rf"^{name}: 1e\+155 is too large: its square, a varia"):
+        Dense(**{name: 1e155})
