@@ -13,7 +13,7 @@ from numba import njit
 
 from refntk.backends.numba.careful import LATE, careful_row_function
 from refntk.backends.numba.frames import rows_of_sums
-from refntk.backends.numba.lanes import INLINE, at, lane_count, some
+from refntk.backends.numba.lanes import INLINE, at, get, lane_count, some
 from refntk.backends.numba.layout import Step
 from refntk.backends.numba.rows import LINEAR, NONNEGATIVE, SIGNED, row_function
 
@@ -67,13 +67,13 @@ def fast_row(activation, kind, work, tangent, second, places, rates, step, frame
 def _careful_arguments(work, tangent, second, places, rates, step, frame, lay):
     """Arguments of a careful row function; of more than three rows the older ones are seen to."""
     out, row, older, slot, map1, map2, newest = places
-    lanes, size = lane_count(work), step[_S.size_y]
-    one = rows_of_sums(newest, step[_S.in_y], lanes, frame, lay)
+    lanes, size = lane_count(work), get(step, _S.size_y)
+    one = rows_of_sums(newest, get(step, _S.in_y), lanes, frame, lay)
     two = three = (lay.zero, lay.zero)
     if 1 < size < 4:
-        two = rows_of_sums(newest - 1, step[_S.in_y], lanes, frame, lay)
+        two = rows_of_sums(newest - 1, get(step, _S.in_y), lanes, frame, lay)
     if size == 3:
-        three = rows_of_sums(newest - 2, step[_S.in_y], lanes, frame, lay)
+        three = rows_of_sums(newest - 2, get(step, _S.in_y), lanes, frame, lay)
     ones = some(work, (one[0], two[0], three[0], map1))
     twos = some(work, (one[1], two[1], three[1], map2))
     above_w, above_t = some(work, older), some(second, older)

@@ -61,8 +61,8 @@ def careful_row_function(activation: int, last: bool) -> Any:
         ``*_t`` are NTK, or Z where SIGNED; `t` is None, and ``*_t`` as well but for Z, where the
         NTK is not wanted. `ones` (a number for each position) and `twos` (lanes) are four rows of
         maps each: S of the newest row and of the two older ones, and, in turns, the root and its
-        reciprocal after the convolution. Half a weight and half a squared bias. Nothing that is
-        written may overlap anything else.
+        reciprocal after the convolution, half of it in `ones`. Half a weight and half a squared
+        bias. Nothing that is written may overlap anything else.
     """
 
     @njit(**OPTIONS)
@@ -76,7 +76,7 @@ def careful_row_function(activation: int, last: bool) -> Any:
         zero, middle, one = number(w, 0.0), number(w, 0.5), number(w, 1.0)
         two, four = number(w, 2.0), number(w, 4.0)
         for j in range(columns):
-            root, reciprocal = get(map1, 2 * j), get(map1, 2 * j + 1)
+            root, reciprocal = get(map1, 2 * j), two * get(map1, 2 * j + 1)
             newest = get(newest1, j) * reciprocal
             older = get(older1, j) * reciprocal
             oldest = get(oldest1, j) * reciprocal
@@ -158,9 +158,9 @@ def chord_row(out, ones, twos, stride, columns):
 def tower_row(out, sum1, sum2, map1, map2, columns):
     """Set out += s s' (S/s - S'/s')² for one older row of sums S; maps as in a row function."""
     wide()
-    lanes = lane_count(out)
+    lanes, two = lane_count(out), number(out, 2.0)
     for j in range(columns):
-        root, reciprocal = get(map1, 2 * j), get(map1, 2 * j + 1)
+        root, reciprocal = get(map1, 2 * j), two * get(map1, 2 * j + 1)
         tap = get(sum1, j) * reciprocal
         for v in range(lanes):
             k, pair = j * lanes + v, 2 * j * lanes + v

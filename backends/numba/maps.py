@@ -3,7 +3,8 @@
 For each step there are four maps, which `refntk.backends.numba.layout.Step` finds: `below`, the
 roots s of the variances of the features that go into it; `sums`, the roots S of the sums of s² over
 the columns of a window, and `scales`, 1/S; and `root`, the root of the variance after the
-convolution and, in turns, its reciprocal. The reciprocal of 0 is 0. With circular padding all rows
+convolution and, in turns, its reciprocal: half of it for images x, because a row asks for
+1/(2 s s'). The reciprocal of 0 is 0. With circular padding all rows
 are there twice, one after the other, so that any displacement can be read without a break.
 """
 
@@ -120,8 +121,11 @@ def _add_levels(work, level, pair, begin, columns):
 
 
 @njit(**OPTIONS)
-def build_maps(work, maps, table, rates, lay):
-    """Build the maps of the images in the lanes; `below` of the first step is there."""
+def build_maps(work, maps, numerator, table, rates, lay):
+    """Build the maps of the images in the lanes; `below` of the first step is there.
+
+    The reciprocals of the roots after a convolution are times the numerator.
+    """
     lanes = lane_count(work)
     margin = lay.margin
     nothing, half, one = number(work, 0.0), number(work, 0.5), number(work, 1.0)
@@ -139,7 +143,7 @@ def build_maps(work, maps, table, rates, lay):
             sum_row(total, zero, zero, zero, columns * lanes)
             first = row - table[k, _S.low_x] * lanes
             _add_columns(work, lay.older, first, table[k, _S.size_x], stride_x, columns)
-            roots_row(total, some, other, one, nothing, columns * lanes)
+            roots_row(total, some, other, one, nothing, one, columns * lanes)
             target = maps + (y + margin) * line * lanes
             for x in range(line):
                 source, place = x % columns * lanes, target + x * lanes
@@ -154,7 +158,7 @@ def build_maps(work, maps, table, rates, lay):
                 y = y % table[k, _S.in_y] if lay.wrap else y
                 row = maps + (table[k, _S.sums] + (y + margin) * line) * lanes
                 add_squares(total, at(work, row), columns * lanes)
-            roots_row(total, some, other, rates[k, 0], rates[k, 5], columns * lanes)
+            roots_row(total, some, other, rates[k, 0], rates[k, 5], numerator, columns * lanes)
             pair = maps + (table[k, _S.root] + 2 * i * line) * lanes
             for x in range(line):
                 source = x % columns * lanes
@@ -166,7 +170,7 @@ def build_maps(work, maps, table, rates, lay):
                 above = (i + margin) * (columns * (1 + lay.wrap) + 2 * margin) + margin
                 after = at(work, maps + (table[k + 1, _S.below] + above) * lanes)
                 weight, bias = factor * rates[k, 0], factor * rates[k, 5]
-                roots_row(total, after, other, weight, bias, columns * lanes)
+                roots_row(total, after, other, weight, bias, one, columns * lanes)
 
 
 @njit(**OPTIONS)

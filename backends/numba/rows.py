@@ -79,10 +79,10 @@ def row_function(activation: int, last: bool, three: bool) -> Any:
     compiled function (d, t, below_d, below_t, above_d, above_t, maps, worst, rates, columns)
         `d` and `t` are written, ``below_*`` is the newest row, ``above_*`` the box sums of two
         older rows and, where it is made here, of the newest. Those of the NTK are None when it is
-        not wanted. The two `maps` have, in turns, a root and its reciprocal: numbers for each
-        position of x, rows of lanes for each position of x'. `worst` is a row of lanes that goes
-        below 0 where the careful form is needed. Rates are the weight and two `LIMITS`. Nothing
-        that is written may overlap anything else.
+        not wanted. The two `maps` have, in turns, a root and its reciprocal: s and 1/(2s) for each
+        position of x, rows of lanes of s' and 1/s' for each position of x'. `worst` is a row of
+        lanes that goes below 0 where the careful form is needed. Rates are the weight and two
+        `LIMITS`. Nothing that is written may overlap anything else.
     """
 
     @njit(**OPTIONS)
@@ -94,7 +94,7 @@ def row_function(activation: int, last: bool, three: bool) -> Any:
         lanes = lane_count(d)
         zero, half, one, two = number(d, 0.0), number(d, 0.5), number(d, 1.0), number(d, 2.0)
         for j in range(columns):
-            root, reciprocal = get(map1, 2 * j), half * get(map1, 2 * j + 1)
+            root, reciprocal = get(map1, 2 * j), get(map1, 2 * j + 1)
             for v in range(lanes):
                 k = j * lanes + v
                 newest = get(below_d, k)
@@ -127,8 +127,7 @@ def row_function(activation: int, last: bool, three: bool) -> Any:
                         w = u if near else two - u
                     else:
                         near = True
-                        w = u
-                    w = w if w > zero else zero
+                        w = u  # rounded to less than zero it is flagged, and NaN is not read
                     tau = math.sqrt(w)
                     turn = tau * angle(w)
                     cap = (w * tau) * segment(w)
@@ -175,12 +174,15 @@ def add_squares(out, row, size):
 
 
 @njit(**OPTIONS)
-def roots_row(sums, roots, reciprocals, weight, bias, size):
-    """Turn sums of variances into roots of v = weight * sum + bias, and 1 / roots; 0 for 1 / 0."""
+def roots_row(sums, roots, reciprocals, weight, bias, numerator, size):
+    """Turn sums of variances into roots of v = weight * sum + bias, and numerator / roots.
+
+    The reciprocal of 0 is 0.
+    """
     wide()
-    zero, one = number(sums, 0.0), number(sums, 1.0)
+    zero = number(sums, 0.0)
     for k in range(size):
         value = weight * get(sums, k) + bias
         root = math.sqrt(value)
         put(roots, k, root)
-        put(reciprocals, k, one / root if value > zero else zero)
+        put(reciprocals, k, numerator / root if value > zero else zero)

@@ -92,7 +92,7 @@ def _edges(work, tangent, careful, step, frame, lay):
     lanes = lane_count(work)
     for r in range(frame.height):
         row = lay.slice + r * lay.line + lay.margin * lanes
-        y1, y2 = map_rows(r, step[_S.in_y], frame, lay)
+        y1, y2 = map_rows(r, get(step, _S.in_y), frame, lay)
         one = frame.below1 + y1 * frame.line_below
         two = frame.below2 + y2 * frame.line_below * lanes
         for k in range(frame.left + frame.right):
@@ -110,7 +110,7 @@ def _edges(work, tangent, careful, step, frame, lay):
 def _halo(work, r, step, frame, lay):
     """Write row r, which lies outside of the rectangle, with its edges."""
     lanes = lane_count(work)
-    y1, y2 = map_rows(r, step[_S.in_y], frame, lay)
+    y1, y2 = map_rows(r, get(step, _S.in_y), frame, lay)
     one = frame.below1 + y1 * frame.line_below
     two = frame.below2 + y2 * frame.line_below * lanes
     for column in range(-frame.left, frame.width + frame.right):
@@ -155,11 +155,11 @@ def _older(array, count, oldest, slots, columns, lay):
 def _add_chords(work, excess, slot, r, step, frame, lay):
     """Add to the sums of row r what Cauchy and Schwarz say about the columns of each window."""
     lanes = lane_count(work)
-    size, stride, columns = step[_S.size_x], step[_S.stride_x], frame.columns
-    y1, y2 = map_rows(r, step[_S.in_y], frame, lay)
+    size, stride, columns = get(step, _S.size_x), get(step, _S.stride_x), frame.columns
+    y1, y2 = map_rows(r, get(step, _S.in_y), frame, lay)
     below1 = frame.below1 + y1 * frame.line_below - frame.left
     below2 = frame.below2 + (y2 * frame.line_below - frame.left) * lanes
-    sums1, sums2 = rows_of_sums(r, step[_S.in_y], lanes, frame, lay)
+    sums1, sums2 = rows_of_sums(r, get(step, _S.in_y), lanes, frame, lay)
     scales1, scales2 = sums1 + frame.scales, sums2 + frame.scales * lanes
     zero = lay.zero
     for b in range(0, size, 3):
@@ -180,7 +180,7 @@ def _add_towers(work, array, first, count, map1, map2, step, frame, lay):
     if array is not None:
         lanes = lane_count(work)
         for r in range(first, first + count):
-            sums1, sums2 = rows_of_sums(r, step[_S.in_y], lanes, frame, lay)
+            sums1, sums2 = rows_of_sums(r, get(step, _S.in_y), lanes, frame, lay)
             tower_row(
                 at(array, lay.older), at(work, sums1), at(work, sums2),
                 at(work, map1), at(work, map2), frame.columns,
@@ -209,9 +209,11 @@ def _advance_function(call, careful, first):
     @njit(**OPTIONS)
     def advance(work, tangent, second, k, dy, dx, table, rates, lay):
         lanes = lane_count(work)
-        frame, step = frame_of(table, k, dy, dx, careful, lanes, lay), table[k]
-        size, stride, low = step[_S.size_y], step[_S.stride_y], step[_S.low_y]
-        size_x = step[_S.size_x]
+        frame = frame_of(table, k, dy, dx, careful, lanes, lay)
+        # A row of the array would be counted at every call that it is handed to.
+        step = at(start(table), k * table.shape[1])
+        size, stride, low = get(step, _S.size_y), get(step, _S.stride_y), get(step, _S.low_y)
+        size_x = get(step, _S.size_x)
         columns, known, excess = frame.columns, first or k > 0, second if first else None
         kind = 2 * (k + 1 == table.shape[0]) + frame.direct
         _edges(work, second, careful, step, frame, lay)
@@ -226,8 +228,8 @@ def _advance_function(call, careful, first):
             for r in range(max(ready, begin), bound):
                 row, row_t = _source(work, r, known, careful, step, frame, lay)
                 slot = lay.ring + wrapped(oldest + r - begin, frame.slots) * lay.slot
-                gather(work, slot, row, size_x, step[_S.stride_x], columns, lay)
-                gather(second, slot, row_t, size_x, step[_S.stride_x], columns, lay)
+                gather(work, slot, row, size_x, get(step, _S.stride_x), columns, lay)
+                gather(second, slot, row_t, size_x, get(step, _S.stride_x), columns, lay)
                 if careful and size_x > 1:
                     _add_chords(work, excess, slot, r, step, frame, lay)
             ready = max(ready, bound + frame.direct)
@@ -236,7 +238,8 @@ def _advance_function(call, careful, first):
             if frame.direct:
                 rows = _source(work, newest, known, careful, step, frame, lay)
             map1 = frame.root1 + 2 * i * frame.line
-            map2 = 2 * wrapped(i + frame.other, step[_S.out_y]) * frame.line * lanes + frame.root2
+            other = wrapped(i + frame.other, get(step, _S.out_y))
+            map2 = frame.root2 + 2 * other * frame.line * lanes
             older = _older(work, size - 1, oldest, frame.slots, columns, lay)
             _older(second, size - 1, oldest, frame.slots, columns, lay)
             if careful and size > 3:
@@ -246,7 +249,8 @@ def _advance_function(call, careful, first):
             oldest = oldest % frame.slots if stride >= frame.slots else wrapped(oldest, frame.slots)
             out = lay.slice + i * lay.line + lay.margin * lanes
             places = out, rows, older, slot, map1, map2, newest
-            call(step[_S.activation], kind, work, tangent, second, places, rates, step, frame, lay)
+            activation = get(step, _S.activation)
+            call(activation, kind, work, tangent, second, places, rates, step, frame, lay)
 
     return advance
 
@@ -365,11 +369,11 @@ def block_sums(
     load_lanes(pixels1, rows[0], work, lay.pixels2, lay)
     if table.shape[0] > 0:
         unit_pixels(work, lay.maps1, lay)
-        build_maps(work, lay.maps1, table, rates, lay)
+        build_maps(work, lay.maps1, number(work, 0.5), table, rates, lay)
     load_lanes(pixels2, lane, work, lay.pixels2, lay)
     if table.shape[0] > 0:
         unit_pixels(work, lay.maps2, lay)
-        build_maps(work, lay.maps2, table, rates, lay)
+        build_maps(work, lay.maps2, number(work, 1.0), table, rates, lay)
     for row in range(rows[0], rows[1]):
         select(pixels1, row, work, row - rows[0], table, lay)
         _compare(work, table, limit, lay)
