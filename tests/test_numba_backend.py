@@ -27,7 +27,7 @@ from refntk import (
     Relu,
 )
 from refntk.backends.arccos import ANGLE, SEGMENT
-from refntk.backends.numba import backend
+from refntk.backends.numba import backend, lanes
 from refntk.backends.numba.careful import careful_row_function
 from refntk.backends.numba.rows import NONNEGATIVE, SIGNED, row_function
 from refntk.backends.numba.slices import block_sums
@@ -231,6 +231,23 @@ def test_inner_loops_are_vectorised(
     assert "PyArg_UnpackTuple" in called  # the pattern finds what is called
     names = ["sqrt", "fma", "acos", "asin", "atan2", "sin", "cos", "pow", "fmax", "fmin"]
     assert not called & {name + suffix for name in names for suffix in ("", "f")}
+
+
+def test_machine_code_on_disk_belongs_to_these_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    def double(x: float) -> float:
+        return 2 * x
+
+    def key() -> Any:
+        function = lanes.compiled(double)
+        assert function(1.5) == 3
+        codegen = function.overloads[function.signatures[0]].library.codegen
+        return function._cache._index_key(function.signatures[0], codegen)
+
+    ours = key()
+    assert key() == ours
+    # A function that it might call is another one now.
+    monkeypatch.setattr(lanes, "_sources", lambda: "another version")
+    assert key() != ours
 
 
 # ---------------------------------------------------------------------------------------------

@@ -10,6 +10,10 @@ whose updates cost more than a short row.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, update_wrapper
+from hashlib import sha256
+from pathlib import Path
+from types import CellType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -18,6 +22,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from refntk.backends import arccos
 from refntk.backends.arccos import ANGLE, SEGMENT
 
 __all__ = [
@@ -64,11 +69,26 @@ _NO_VALUE = types.none()
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Compile a function when it is called, and keep the result on disk where that is possible."""
+    """Compile a function when it is called, and keep the result on disk where that is possible.
+
+    Numba asks of what it finds on disk that the file of this function be the same, and the cells of
+    its closure. The functions that it calls are in other files, all of which go into a cell: what
+    another version of the package left behind is then not taken for this one's.
+    """
+    code = function.__code__.replace(co_freevars=("sources",))
+    stamped = FunctionType(code, function.__globals__, closure=(CellType(_sources()),))
+    update_wrapper(stamped, function)
     try:
-        return njit(cache=True, **OPTIONS)(function)
+        return njit(cache=True, **OPTIONS)(stamped)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return njit(**OPTIONS)(function)
+        return njit(**OPTIONS)(stamped)
+
+
+@cache
+def _sources() -> str:
+    """Digest of all that is compiled."""
+    files = [*sorted(Path(__file__).parent.glob("*.py")), Path(arccos.__file__)]
+    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _bits(dtype: Any) -> int:
