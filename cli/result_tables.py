@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from refntk.cli import options
-from refntk.cli.program import Interrupted, typed
+from refntk.cli.signals import interruptible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,7 +61,7 @@ def open_table(
     Raises
     ------
     Interrupted
-        Ctrl-C; the message has the command that goes on.
+        Ctrl-C or SIGTERM; the message has the command that continues.
     """
     from refntk.data.result_table import Table
 
@@ -69,14 +69,11 @@ def open_table(
         from refntk.plot.style import check_figure_path
 
         check_figure_path(plot)
-    with Table(output, record, resume=resume, overwrite=overwrite) as table:
-        try:
-            yield table
-        except KeyboardInterrupt:
-            again = typed(click.get_current_context(), *(() if resume else ("--resume",)))
-            raise Interrupted(
-                f"interrupted; the rows that are finished are kept. To go on: {again}"
-            ) from None
+    with (
+        Table(output, record, resume=resume, overwrite=overwrite) as table,
+        interruptible(lambda: f"{len(table.rows)} rows are kept in {output}"),
+    ):
+        yield table
 
 
 def finish(output: str, rows: int, plot: str | None, draw: Callable[[], Figure]) -> None:

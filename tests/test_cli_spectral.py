@@ -78,7 +78,8 @@ def test_an_interrupt_keeps_the_rows_and_names_the_command(tmp_path, data, monke
     arguments = ["pairs", data, *NETWORKS, "--pairs", 3, "--poses", 4, "-o", table]
     result = run(*arguments)
     assert result.exit_code == 130
-    assert "the rows that are finished are kept. To go on: refntk spectral pairs" in result.stderr
+    assert "interrupted; 2 rows are kept in " in result.stderr
+    assert "a.csv. To continue: refntk spectral pairs" in result.stderr
     assert result.stderr.rstrip().endswith("--resume")
     assert len(read_table(table)[1]) == 2
     monkeypatch.undo()

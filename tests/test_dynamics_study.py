@@ -181,7 +181,8 @@ def test_an_interrupt_keeps_the_rows(tmp_path, monkeypatch):
     options = ["--steps", 2, "--batch", 2, "--repeats", 1, "-o", tmp_path / "a.csv"]
     result = run("rot", *options)
     assert result.exit_code == 130
-    assert "the rows that are finished are kept. To go on: refntk dynamics rot" in result.stderr
+    assert "interrupted; 5 rows are kept in " in result.stderr
+    assert "a.csv. To continue: refntk dynamics rot" in result.stderr
     assert len(read_table(tmp_path / "a.csv")[1]) == 5
 
 
