@@ -17,7 +17,7 @@ from refntk.data.kernel_format import KernelDescription
 from refntk.data.kernel_reader import KernelFile
 from refntk.data.kernel_record import differences
 from refntk.errors import StoreError
-from refntk.evaluate import Tile
+from refntk.tiles import Tile
 
 __all__ = ["Growth", "in_stored_order"]
 

@@ -23,7 +23,7 @@ from refntk.data.kernel_record import KernelRecord, differences, share_text
 from refntk.data.limits import one_line, size_text
 from refntk.data.lock import Holder, Lock
 from refntk.errors import RefntkError, StoreError
-from refntk.evaluate import Tile, cut
+from refntk.tiles import Tile, cut
 
 __all__ = ["KernelWriter"]
 

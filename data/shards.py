@@ -21,7 +21,7 @@ from refntk.data.kernel_format import KernelDescription
 from refntk.data.kernel_record import KernelRecord, differences, share_text
 from refntk.data.kernel_writer import KernelWriter
 from refntk.errors import StoreError
-from refntk.evaluate import Tile, cut
+from refntk.tiles import Tile, cut
 
 __all__ = ["ShardWriter", "merge"]
 
@@ -31,7 +31,7 @@ _SHOWN = 8
 class ShardWriter(KernelWriter):
     """Write the I-th of N shares of the tiles of a kernel into a file of its own.
 
-    Share I has the tiles I, I + N, I + 2N, ... of `refntk.evaluate.cut`, counted from 1.
+    Share I has the tiles I, I + N, I + 2N, ... of `refntk.tiles.cut`, counted from 1.
 
     Parameters
     ----------

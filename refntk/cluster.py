@@ -23,7 +23,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol
 
 from refntk.errors import ClusterError, InputError, RefntkError, missing_package
-from refntk.evaluate import FloatArray, Job, Tile
+from refntk.evaluate import FloatArray, Job
+from refntk.tiles import Tile
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,9 @@ from refntk.layers import Relu
 from refntk.network import Network
 from refntk.reduction import Plan, make_plan
 from refntk.residence import Residence
+from refntk.tiles import Tile, cut
 
-__all__ = ["DTYPES", "KERNELS", "Job", "Kernel", "Tile", "cut", "default_threads", "kernel"]
+__all__ = ["DTYPES", "KERNELS", "Job", "Kernel", "default_threads", "kernel"]
 
 KERNELS: tuple[str, ...] = ("nngp", "ntk")
 DTYPES: tuple[str, ...] = ("float64", "float32")
@@ -46,24 +47,6 @@ class Kernel:
 
     nngp: FloatArray | None
     ntk: FloatArray | None
-
-
-class Tile(NamedTuple):
-    """Part of a kernel matrix: a range of rows and one of columns."""
-
-    rows: slice
-    cols: slice
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Number of rows and of columns."""
-        return self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
-
-    @property
-    def pairs(self) -> int:
-        """Number of pairs of images."""
-        rows, cols = self.shape
-        return rows * cols
 
 
 def kernel(
@@ -347,36 +330,6 @@ class Job:
             upper = np.triu_indices(len(block), 1)
             block.T[upper] = block[upper]
         return block
-
-
-def cut(shape: tuple[int, int], side: int, symmetric: bool) -> list[Tile]:
-    """Cut a kernel matrix into tiles.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        (N1, N2), of the matrix.
-    side : int
-        Rows and columns are cut into runs of this length, the last ones shorter.
-    symmetric : bool
-        Whether the part below the diagonal mirrors the part above it, and is left out.
-
-    Returns
-    -------
-    list of Tile
-        In the order in which they are computed: of a symmetric matrix first those on the diagonal,
-        which teach the variance of each image.
-
-    Examples
-    --------
-    >>> [(tile.rows.start, tile.cols.start) for tile in cut((5, 5), 3, symmetric=True)]
-    [(0, 0), (3, 3), (0, 3)]
-    """
-    rows, cols = ([slice(k, min(k + side, n)) for k in range(0, n, side)] for n in shape)
-    if not symmetric:
-        return [Tile(r, c) for r in rows for c in cols]
-    above = [Tile(r, c) for k, r in enumerate(rows) for c in cols[k + 1 :]]
-    return [Tile(r, r) for r in rows] + above
 
 
 def default_threads() -> int:

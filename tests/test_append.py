@@ -18,7 +18,8 @@ from refntk.data.imageset import describe_images
 from refntk.data.inputs import Inputs
 from refntk.data.store import KernelDescription, KernelWriter
 from refntk.errors import StoreError
-from refntk.evaluate import Job, Tile
+from refntk.evaluate import Job
+from refntk.tiles import Tile
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (40, 2, 3, 1), dtype=np.uint8)
 

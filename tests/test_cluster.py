@@ -18,7 +18,8 @@ import refntk
 from refntk import cluster
 from refntk.cluster import Done, Runner, in_process, open_runner
 from refntk.errors import ClusterError, InputError, MissingPackageError, UnknownBackendError
-from refntk.evaluate import DTYPES, Job, Tile
+from refntk.evaluate import DTYPES, Job
+from refntk.tiles import Tile
 
 PEM = str(Path(__file__).parent / "tls" / "test.pem")
 TLS = {

@@ -22,7 +22,7 @@ from refntk.errors import (
     ShapeError,
     UnknownBackendError,
 )
-from refntk.evaluate import DTYPES, KERNELS, Job, Kernel, Tile, default_threads, kernel
+from refntk.evaluate import DTYPES, KERNELS, Job, Kernel, default_threads, kernel
 from refntk.layers import (
     Conv,
     Dense,
@@ -35,6 +35,7 @@ from refntk.layers import (
     Relu,
 )
 from refntk.network import Network, preset
+from refntk.tiles import Tile
 
 Close = Callable[..., None]
 

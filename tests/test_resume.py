@@ -14,7 +14,7 @@ from refntk.data.imageset import describe_images
 from refntk.data.journal import Journal
 from refntk.data.store import KernelDescription, KernelWriter, open_kernel
 from refntk.errors import StoreError
-from refntk.evaluate import cut
+from refntk.tiles import cut
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (20, 2, 3, 1), dtype=np.uint8)
 

@@ -19,7 +19,7 @@ from refntk.data.imageset import describe_images
 from refntk.data.kernel_format import ATTRIBUTES
 from refntk.data.store import KernelDescription, KernelWriter, open_kernel
 from refntk.errors import StoreError
-from refntk.evaluate import Tile, cut
+from refntk.tiles import Tile, cut
 
 NETWORK = 'name = "é"\nparameterization = "ntk"\n'
 

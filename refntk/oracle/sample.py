@@ -11,8 +11,9 @@ import numpy.typing as npt
 from scipy.special import betaincinv
 
 from refntk.errors import InputError
-from refntk.evaluate import Job, Tile
+from refntk.evaluate import Job
 from refntk.network import Network
+from refntk.tiles import Tile
 
 __all__ = ["CONFIDENCE", "MATRIX_TOLERANCES", "Matrix", "Sample", "judge_matrix"]
 

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.errors import InputError
-from refntk.evaluate import Job, Tile, kernel
+from refntk.evaluate import Job, kernel
 from refntk.layers import Conv, GroupConv, Lift
 from refntk.network import Network, load_network
+from refntk.tiles import Tile
 
 __all__ = ["as_batch", "cross", "gram", "resolve", "self_kernels"]
 
