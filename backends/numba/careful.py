@@ -35,13 +35,37 @@ from typing import Any
 
 from numba import njit
 
-from refntk.backends.numba.lanes import OPTIONS, angle, get, lane_count, number, put, segment, wide
+from refntk.backends.numba.lanes import (
+    INLINE,
+    OPTIONS,
+    angle,
+    get,
+    lane_count,
+    number,
+    put,
+    segment,
+    wide,
+)
 from refntk.backends.numba.rows import LINEAR, NONNEGATIVE, SIGNED
 
 __all__ = ["LATE", "careful_row_function", "chord_row", "tower_row"]
 
 LATE = 3
 """A Relu that is the first but comes after other convolutions, without Z; SIGNED has it here."""
+
+
+_NOISE = (*[0.0] * 8, 4.5e-16, *[0.0] * 7, 2.4e-7)
+"""By the number of lanes, which is that of a type, the relative difference that is rounding.
+
+The square of it, though small, is never negative, so that it would add up over layers.
+"""
+
+
+@njit(**INLINE)
+def _apart(one, two, noise, zero):
+    """Difference of two numbers that are not negative; none where it is rounding."""
+    difference = one - two
+    return difference if abs(difference) > noise * two else zero
 
 
 def careful_row_function(activation: int, last: bool) -> Any:
@@ -75,6 +99,7 @@ def careful_row_function(activation: int, last: bool) -> Any:
         lanes = lane_count(w)
         zero, middle, one = number(w, 0.0), number(w, 0.5), number(w, 1.0)
         two, four = number(w, 2.0), number(w, 4.0)
+        noise = number(w, _NOISE[lanes])
         for j in range(columns):
             root, reciprocal = get(map1, 2 * j), two * get(map1, 2 * j + 1)
             newest = get(newest1, j) * reciprocal
@@ -83,10 +108,10 @@ def careful_row_function(activation: int, last: bool) -> Any:
             for v in range(lanes):
                 k, pair = j * lanes + v, 2 * j * lanes + v
                 other, back = get(map2, pair), get(map2, pair + lanes)
-                a = get(newest2, k) * back - newest
-                b = get(older2, k) * back - older
-                c = get(oldest2, k) * back - oldest
-                d = reciprocal - back
+                a = _apart(get(newest2, k) * back, newest, noise, zero)
+                b = _apart(get(older2, k) * back, older, noise, zero)
+                c = _apart(get(oldest2, k) * back, oldest, noise, zero)
+                d = _apart(back, reciprocal, noise, zero)
                 fixed = half * (a * a + (b * b + c * c)) + bias * (d * d)
                 product = reciprocal * back
                 rate = half * product
@@ -139,7 +164,8 @@ def chord_row(out, ones, twos, stride, columns):
     wide()
     left1, centre1, right1, scale1, sum1 = ones
     left2, centre2, right2, scale2, sum2 = twos
-    lanes = lane_count(out)
+    lanes, zero = lane_count(out), number(out, 0.0)
+    noise = number(out, _NOISE[lanes])
     for j in range(columns):
         scale, amplitude = get(scale1, j), get(sum1, j)
         left = get(left1, j * stride) * scale
@@ -148,9 +174,9 @@ def chord_row(out, ones, twos, stride, columns):
         for v in range(lanes):
             k, q = j * lanes + v, j * stride * lanes + v
             other = get(scale2, k)
-            a = get(left2, q) * other - left
-            b = get(centre2, q) * other - centre
-            c = get(right2, q) * other - right
+            a = _apart(get(left2, q) * other, left, noise, zero)
+            b = _apart(get(centre2, q) * other, centre, noise, zero)
+            c = _apart(get(right2, q) * other, right, noise, zero)
             put(out, k, (amplitude * get(sum2, k)) * (a * a + (b * b + c * c)))
 
 
@@ -158,11 +184,12 @@ def chord_row(out, ones, twos, stride, columns):
 def tower_row(out, sum1, sum2, map1, map2, columns):
     """Set out += s s' (S/s - S'/s')² for one older row of sums S; maps as in a row function."""
     wide()
-    lanes, two = lane_count(out), number(out, 2.0)
+    lanes, zero, two = lane_count(out), number(out, 0.0), number(out, 2.0)
+    noise = number(out, _NOISE[lanes])
     for j in range(columns):
         root, reciprocal = get(map1, 2 * j), two * get(map1, 2 * j + 1)
         tap = get(sum1, j) * reciprocal
         for v in range(lanes):
             k, pair = j * lanes + v, 2 * j * lanes + v
-            a = get(sum2, k) * get(map2, pair + lanes) - tap
+            a = _apart(get(sum2, k) * get(map2, pair + lanes), tap, noise, zero)
             put(out, k, get(out, k) + root * get(map2, pair) * (a * a))

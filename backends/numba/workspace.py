@@ -70,7 +70,9 @@ class Tables:
     @cached_property
     def rates(self) -> npt.NDArray[Any]:
         """Numbers of each step: weight, limits, half the weight, half the bias, and the bias."""
-        limits = LIMITS[self.dtype][:2]
+        parallel, opposite, _ = LIMITS[self.dtype]
+        # Rounding of D adds up over layers, and the deeper ones have smaller u.
+        limits = parallel * max(1, len(self.plan.steps) / 5) ** 3, opposite
         rates = [(s.weight, *limits, s.weight / 2, s.bias / 2, s.bias) for s in self.plan.steps]
         return np.array(rates, self.dtype).reshape(-1, 6)
 
