@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "accuracy.md"
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accuracy, "_DEPTHS", {"C1": (1, 2)})
+    monkeypatch.setattr(accuracy, "_DEPTHS", (1, 2))
     monkeypatch.setattr(accuracy, "_SIDES", {"C1": 3})
     monkeypatch.setattr(accuracy, "_SHOWN", ("duplicates", "flat regions", "opposite"))
     monkeypatch.setattr(accuracy, "_special", list)
@@ -56,7 +56,7 @@ def test_a_small_page() -> None:
 def test_the_page_keeps_the_bounds() -> None:
     lines = PAGE.read_text(encoding="utf-8").splitlines()
     rows = rows_of(lines, "Method slices")
-    assert len(rows) == 3 * sum(len(depths) for depths in accuracy._DEPTHS.values())
+    assert len(rows) == 3 * len(accuracy._SIDES) * len(accuracy._DEPTHS)
     for figures in rows.values():
         assert max(figures[:4]) <= 1e-12
         assert max(figures[4:]) <= 5e-6
