@@ -87,8 +87,9 @@ def test_a_killed_worker_process_is_an_error():
 
 def test_draws_that_overflow_are_reported_and_left_out():
     # One pixel, one channel: the first feature is 1e308 times a normal number.
-    net = Network([Conv((1, 1), W_std=1e308), Relu(), Conv((1, 1), W_std=1e-300), GlobalAvgPool()])
-    x = np.ones((1, 1, 1, 1))
+    small = Conv((1, 1), W_std=1e-150)
+    net = Network([Conv((1, 1), W_std=1e150), Relu(), small, small, GlobalAvgPool()])
+    x = np.full((1, 1, 1, 1), 1e158)
     result = estimate(net, x, width=1, draws=200)
     draws = list(sample(Sampler(net, x), ((1, index) for index in range(200))))
     left_out = tuple(draw.number for draw in draws if not draw.finite)
@@ -101,8 +102,8 @@ def test_draws_that_overflow_are_reported_and_left_out():
 
 
 def test_where_every_draw_overflows_there_is_no_mean():
-    net = Network([Conv((1, 1), W_std=1e200), Conv((1, 1), W_std=1e200), GlobalAvgPool()])
-    result = estimate(net, np.ones((1, 1, 1, 1)), width=2, draws=3)
+    net = Network([Conv((1, 1), W_std=1e150), Conv((1, 1), W_std=1e150), GlobalAvgPool()])
+    result = estimate(net, np.full((1, 1, 1, 1), 1e150), width=2, draws=3)
     assert (result.draws, result.overflowed) == (0, (0, 1, 2))
     assert np.isnan(result.nngp).all()
     assert np.isnan(result.ntk_error).all()
