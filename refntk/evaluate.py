@@ -320,7 +320,7 @@ class Job:
         assert block is not None  # the backend gives what it is asked for
         with np.errstate(over="ignore"):
             block = block.astype(self.dtype)
-        if not np.isfinite(block).all():
+        if np.isinf(block).any():
             remedy = "" if self.dtype == "float64" else "the dtype float64, or "
             raise InputError(
                 f"the kernels of these images are too large for {self.dtype}: use {remedy}"
