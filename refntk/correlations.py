@@ -147,7 +147,9 @@ def _refine(
         from refntk.backends.numba.close import close_correlations
 
         rows, cols = np.array(pairs).T
-        parts = close_correlations(plan, one, two, pairs, threads)
+        images, offset = (one, 0) if two is one else (np.concatenate([one, two]), len(one))
+        named = [(i, offset + j) for i, j in pairs]
+        parts = close_correlations(plan, images, named, threads)
         result.deficit[rows, cols], result.excess[rows, cols] = parts
 
 

@@ -164,7 +164,8 @@ def test_correlations(rng: np.random.Generator, assert_close: Close) -> None:
     sizes = np.array([1e-4, 1e-8, 1e-12])
     others = np.stack([sign * (x + size * noise) for sign in (1, -1) for size in sizes])
     others = np.concatenate([others, x[None], 0 * x[None]])
-    deficit, excess = close_correlations(plan, x[None], others, [(0, j) for j in range(8)], 1)
+    images = np.concatenate([x[None], others])
+    deficit, excess = close_correlations(plan, images, [(0, 1 + j) for j in range(8)], 1)
     lengths = np.hypot(*m) * np.hypot(*(m + sizes[:, None] * step).T)
     angle = np.arcsin(sizes * across / lengths)
     small = 2 * np.sin(angle / 2) ** 2

@@ -272,7 +272,7 @@ def _sums(pixels1, pixels2, table, rates, wrap, bounds, across, maps, work, out)
 
 
 def close_correlations(
-    plan: Plan, one: Array, two: Array, pairs: Sequence[tuple[int, int]], threads: int
+    plan: Plan, images: Array, pairs: Sequence[tuple[int, int]], threads: int
 ) -> tuple[Array, Array]:
     """Find how far features at the readout are from parallel, and from opposite.
 
@@ -280,8 +280,7 @@ def close_correlations(
     ----------
     plan : Plan
         Of the method slices.
-    one, two : float64 array, shape (N, H, W, C), (M, H, W, C)
-        Images x and x'.
+    images : float64 array, shape (N, H, W, C)
     pairs : sequence of (int, int)
         P pairs of their numbers.
     threads : int
@@ -292,15 +291,12 @@ def close_correlations(
         1 - rho and 1 + rho, each to 1e-27 and to some 15 digits of its own. Where a variance is
         zero rho is 0.
     """
-    rows, cols = (sorted(set(numbers)) for numbers in zip(*pairs, strict=True))
-    images = np.concatenate([one[rows], two[cols]])
-    first = {i: place for place, i in enumerate(rows)}
-    second = {j: len(rows) + place for place, j in enumerate(cols)}
-    named = [(first[i], second[j]) for i, j in pairs]
-    kernels = _kernels(plan, images, [(k, k) for k in range(len(images))] + named, threads)
+    used = sorted({image for pair in pairs for image in pair})
+    kernels = _kernels(plan, images, [*((k, k) for k in used), *pairs], threads)
+    variances = dict(zip(used, kernels, strict=False))  # pairs come after them
     parts = [
-        _parts(kernel, kernels[i], kernels[j])
-        for (i, j), kernel in zip(named, kernels[len(images) :], strict=True)
+        _parts(kernel, variances[i], variances[j])
+        for (i, j), kernel in zip(pairs, kernels[len(used) :], strict=True)
     ]
     deficit, excess = np.array(parts).T
     return deficit, excess
