@@ -25,7 +25,7 @@ import numpy.typing as npt
 from numba import njit
 
 from refntk.backends.numba.double_double import EXACT, add, fma, inverse, multiply, rectified, root
-from refntk.backends.numba.frames import extent
+from refntk.backends.numba.frames import displaced, extent
 from refntk.backends.numba.lanes import at, compiled, get, put, start, wide
 from refntk.backends.numba.layout import Step
 from refntk.backends.numba.rows import LINEAR
@@ -241,19 +241,14 @@ def _sums(pixels1, pixels2, table, rates, wrap, bounds, across, maps, work, out)
     for dy in range(bounds[0], bounds[1]):
         total = out[dy - bounds[0]]
         for dx in range(across[0], across[1]):
-            below_y, below_x = dy, dx
-            if steps > 0:
-                below_y, below_x = dy * table[0, _S.scale_y], dx * table[0, _S.scale_x]
+            below_y, below_x = displaced(table, 0, dy, dx)
             _begin(slice_, pixels1, pixels2, below_y, below_x, wrap)
             y0, rows = extent(pixels1.shape[0], below_y, wrap)
             x0, columns = extent(pixels1.shape[1], below_x, wrap)
             place = 0
             for k in range(steps):
                 step = table[k]
-                above_y = dy if k + 1 == steps else dy * table[k + 1, _S.scale_y]
-                above_x = dx if k + 1 == steps else dx * table[k + 1, _S.scale_x]
-                if wrap:
-                    above_y, above_x = above_y % step[_S.out_y], above_x % step[_S.out_x]
+                above_y, above_x = displaced(table, k + 1, dy, dx)
                 below = y0, rows, x0, columns
                 y0, rows = extent(step[_S.out_y], above_y, wrap)
                 x0, columns = extent(step[_S.out_x], above_x, wrap)

@@ -8,7 +8,7 @@ from refntk.backends.numba.lanes import INLINE
 from refntk.backends.numba.layout import Frame, Step
 from refntk.backends.numba.rows import LINEAR
 
-__all__ = ["extent", "frame_of", "map_rows", "rows_of_sums", "wrapped"]
+__all__ = ["displaced", "extent", "frame_of", "map_rows", "rows_of_sums", "wrapped"]
 
 _S = Step()
 
@@ -22,6 +22,14 @@ def extent(n, displacement, wrap):
 
 
 @njit(**INLINE)
+def displaced(table, k, dy, dx):
+    """Displacements below step k, or after the last one, of a slice that ends at dy, dx."""
+    if k == table.shape[0]:
+        return dy, dx
+    return dy * table[k, _S.scale_y], dx * table[k, _S.scale_x]
+
+
+@njit(**INLINE)
 def wrapped(index, modulus):
     """Bring an index that is off by less than one turn into the range; a division is slow."""
     if index < 0:
@@ -32,12 +40,8 @@ def wrapped(index, modulus):
 @njit(**INLINE)
 def frame_of(table, k, dy_out, dx_out, careful, lanes, lay):
     """Place one slice at step k; displacements are those after the last step."""
-    last = k + 1 == table.shape[0]
-    dy, dx = dy_out * table[k, _S.scale_y], dx_out * table[k, _S.scale_x]
-    above_y = dy_out if last else dy_out * table[k + 1, _S.scale_y]
-    above_x = dx_out if last else dx_out * table[k + 1, _S.scale_x]
-    if lay.wrap:
-        above_y, above_x = above_y % table[k, _S.out_y], above_x % table[k, _S.out_x]
+    dy, dx = displaced(table, k, dy_out, dx_out)
+    above_y, above_x = displaced(table, k + 1, dy_out, dx_out)
     y0, height = extent(table[k, _S.in_y], dy, lay.wrap)
     x0, width = extent(table[k, _S.in_x], dx, lay.wrap)
     top, rows = extent(table[k, _S.out_y], above_y, lay.wrap)

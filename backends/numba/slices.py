@@ -20,7 +20,14 @@ from numba import njit
 
 from refntk.backends.numba.calls import careful_first_row, careful_row, fast_row
 from refntk.backends.numba.careful import chord_row, tower_row
-from refntk.backends.numba.frames import extent, frame_of, map_rows, rows_of_sums, wrapped
+from refntk.backends.numba.frames import (
+    displaced,
+    extent,
+    frame_of,
+    map_rows,
+    rows_of_sums,
+    wrapped,
+)
 from refntk.backends.numba.lanes import (
     INLINE,
     OPTIONS,
@@ -290,11 +297,11 @@ def _total(array, worst, careful, out, height, width, lay):
 def _slice(work, excess, tangent, dy, dx, careful, table, rates, lay, out):
     """Take one slice from the images to the sums over its positions."""
     steps = table.shape[0]
-    scale_y, scale_x, height, width = 1, 1, lay.height, lay.width
+    height, width = lay.height, lay.width
     if steps > 0:
-        scale_y, scale_x = table[0, _S.scale_y], table[0, _S.scale_x]
         height, width = table[steps - 1, _S.out_y], table[steps - 1, _S.out_x]
-    _begin(work, excess, dy * scale_y, dx * scale_x, careful, table, lay)
+    below_y, below_x = displaced(table, 0, dy, dx)
+    _begin(work, excess, below_y, below_x, careful, table, lay)
     for k in range(steps):
         rate = rates[k, 0], rates[k, 1], rates[k, 2], rates[k, 3], rates[k, 4]
         if not careful:
