@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from refntk.errors import InputError
-from refntk.plot.style import new_figure
+from refntk.plot.style import new_figure, require_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,8 +38,7 @@ def plot_dynamics(rows: Sequence[Mapping[str, Any]]) -> Figure:
     MissingPackageError
         matplotlib is not installed.
     """
-    if not rows:
-        raise InputError("rows: there is nothing to draw")
+    require_rows(rows)
     groups = list(dict.fromkeys(row["group"] for row in rows))
     figure, panels = new_figure(1, len(groups) + 1, size=(4.2 * (len(groups) + 1), 3.8))
     for panel, group in zip(panels, [*groups, groups[0]], strict=True):

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from refntk.errors import InputError
-from refntk.plot.style import MARKERS, PALETTE, new_figure
+from refntk.plot.style import MARKERS, PALETTE, new_figure, require_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +45,7 @@ def plot_toy(rows: Rows) -> Figure:
     MissingPackageError
         matplotlib is not installed.
     """
-    _some(rows)
+    require_rows(rows)
     figure, panels = new_figure(1, 2)
     names = {"points": "points on each circle, N", "separation": "separation of the circles, Δ"}
     for axes, (panel, label) in zip(panels, names.items(), strict=True):
@@ -83,7 +82,7 @@ def plot_pairs(rows: Rows) -> Figure:
     MissingPackageError
         matplotlib is not installed.
     """
-    _some(rows)
+    require_rows(rows)
     figure, (left, middle, right) = new_figure(1, 3, size=(14.4, 4.2))
     for k, name in enumerate(dict.fromkeys(row["network"] for row in rows)):
         some = [row for row in rows if row["network"] == name]
@@ -137,7 +136,7 @@ def plot_poses(rows: Rows) -> Figure:
     MissingPackageError
         matplotlib is not installed.
     """
-    _some(rows)
+    require_rows(rows)
     figure, (left, right) = new_figure(1, 2)
     names = list(dict.fromkeys(row["network"] for row in rows))
     for k, name in enumerate(names):
@@ -196,7 +195,7 @@ def plot_advice(rows: Rows, class_names: Sequence[str]) -> Figure:
     MissingPackageError
         matplotlib is not installed.
     """
-    _some(rows)
+    require_rows(rows)
     poses = max(row["poses"] for row in rows)
     names = list(dict.fromkeys(row["network"] for row in rows))
     classes = sorted({c for row in rows for c in (row["class_a"], row["class_b"])})
@@ -223,11 +222,6 @@ def plot_advice(rows: Rows, class_names: Sequence[str]) -> Figure:
         axes.set_title(f"{name}, {poses} poses", fontsize=10)
     figure.colorbar(image, ax=panels, label="log₁₀ of the predicted error ε (above 0: wrong)")
     return figure
-
-
-def _some(rows: Rows) -> None:
-    if not rows:
-        raise InputError("rows: there is nothing to draw")
 
 
 def _logs(rows: Rows, name: str) -> list[float]:

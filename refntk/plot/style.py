@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "SUFFIXES",
     "check_figure_path",
     "new_figure",
+    "require_rows",
     "save_figure",
 ]
 
@@ -133,6 +135,23 @@ def check_figure_path(path: str | Path) -> Path:
         raise InputError(f"{path}: is a folder; name a file")
     _need_matplotlib()
     return path
+
+
+def require_rows(rows: Sequence[Any]) -> None:
+    """Refuse to draw nothing.
+
+    Parameters
+    ----------
+    rows : sequence
+        Of a table of results.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    if not rows:
+        raise InputError("rows: there is nothing to draw")
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
