@@ -11,7 +11,7 @@ equivariant one (O. Nordenfors, F. Ohlsson, A. Flinth, arXiv:2303.13458; biases 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -240,13 +240,12 @@ def augmented_gradient(
         The group is too large to list and no elements are given.
     """
     chosen = network.group.elements if elements is None else list(elements)
-    total: Weights | None = None
-    for g in chosen:
-        one = network.gradient(a, network.spaces[0].act(g, x), network.spaces[-1].act(g, y))
-        total = one if total is None else add(total, one)
-    if total is None:
+    if not chosen:
         raise InputError("elements: expected one at least")
-    return scale(total, 1 / len(chosen))
+    return _mean(
+        network.gradient(a, network.spaces[0].act(g, x), network.spaces[-1].act(g, y))
+        for g in chosen
+    )
 
 
 def augmented_hessian(
@@ -266,14 +265,18 @@ def augmented_hessian(
     -------
     Weights
     """
-    parts = [
+    return _mean(
         net.act(np.argsort(g), net.hessian_product(a, net.act(g, v), x, y))
         for g in net.group.elements
-    ]
-    total = parts[0]
-    for part in parts[1:]:
-        total = add(total, part)
-    return scale(total, 1 / len(parts))
+    )
+
+
+def _mean(parts: Iterator[Weights]) -> Weights:
+    """Mean over elements of a group, of which only the sum is held."""
+    total, count = next(parts), 1
+    for part in parts:
+        total, count = add(total, part), count + 1
+    return scale(total, 1 / count)
 
 
 def add(a: Weights, b: Weights, factor: float = 1.0) -> Weights:

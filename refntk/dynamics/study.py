@@ -14,13 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.dynamics.data import block_model_graphs, shape_images
-from refntk.dynamics.network import (
-    EquivariantMlp,
-    Weights,
-    add,
-    augmented_gradient,
-    distance,
-)
+from refntk.dynamics.network import EquivariantMlp, Weights, add, augmented_gradient, distance
 from refntk.dynamics.nonlinearities import (
     BinaryCrossEntropy,
     CrossEntropy,
