@@ -341,7 +341,7 @@ def orbit_kernel(
             net, x[part], x[part.start :], step,
             blind=blind, get=get, dtype=dtype, threads=threads, progress=report,
         )  # fmt: skip
-        done += (part.stop - part.start) * (step or poses) * (seeds - part.start) * (blind or poses)
+        done += _pairs(part, seeds, step or poses, blind or poses)
     for a in range(seeds):
         own = out[a, :, a]
         out[a, :, a] = (own + own.T) / 2
@@ -363,14 +363,18 @@ def orbit_pairs(seeds: int, poses: int, step: int | None = None, blind: int | No
     -------
     int
     """
-    step = step or poses
-    return sum(
-        (part.stop - part.start) * step * (seeds - part.start) * (blind or poses)
-        for part in _parts(seeds, step)
-    )
+    step, blind = step or poses, blind or poses
+    return sum(_pairs(part, seeds, step, blind) for part in _parts(seeds, step))
 
 
 def _parts(seeds: int, step: int) -> list[slice]:
     """Orbits whose rows are computed in one call."""
     chunk = max(1, _ROWS_A_CALL // step)
     return [slice(k, min(k + chunk, seeds)) for k in range(0, seeds, chunk)]
+
+
+def _pairs(part: slice, seeds: int, step: int, blind: int) -> int:
+    """Count the pairs of images of one call."""
+    orbits: int = part.stop - part.start
+    others: int = seeds - part.start
+    return orbits * step * others * blind
