@@ -1,16 +1,17 @@
 """The layers of a network: what each is, which inputs it takes, which shape it gives.
 
-No kernel arithmetic. Names, arguments and words are those of neural-tangents. Weights and biases
-are standard normal (NTK parametrisation): a linear layer of fan-in F computes
+No kernel arithmetic. Names, arguments and words are those of neural-tangents, without the widths,
+which are infinite here: only the shape of a filter comes without its name. Weights and biases are
+standard normal (NTK parametrisation): a linear layer of fan-in F computes
 (W_std / sqrt(F)) sum w (...) + b_std b. No gain is added for Relu.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Literal, TypeAlias
 
-from refntk.arguments import canonical, require_odd, times
+from refntk.arguments import by_name, canonical, require_odd, times
 from refntk.errors import NetworkError, ShapeError
 from refntk.groups import point_group
 
@@ -95,6 +96,7 @@ class Window:
     wrap: bool
 
 
+@by_name
 @dataclass(frozen=True)
 class Conv:
     """Ordinary convolution, grid to grid; with SAME, even sides and strides follow XLA.
@@ -116,6 +118,7 @@ class Conv:
     """
 
     filter_shape: tuple[int, int]
+    _: KW_ONLY
     strides: tuple[int, int] = (1, 1)
     padding: str = "SAME"
     W_std: float = 1.0
@@ -131,6 +134,7 @@ class Conv:
         return replace(signal, shape=_positions(self, signal.shape), gaussian=True)
 
 
+@by_name
 @dataclass(frozen=True)
 class Lift:
     """Lifting convolution, from functions on the grid to functions on the group.
@@ -152,6 +156,7 @@ class Lift:
     """
 
     filter_shape: tuple[int, int]
+    _: KW_ONLY
     group: str
     padding: str = "SAME"
     W_std: float = 1.0
@@ -169,6 +174,7 @@ class Lift:
         return Signal("group", _turned_positions(self, signal.shape, self.group), self.group, True)
 
 
+@by_name
 @dataclass(frozen=True)
 class GroupConv:
     """Group convolution over the group of the Lift before it; filters cover all its rotations.
@@ -188,6 +194,7 @@ class GroupConv:
     """
 
     filter_shape: tuple[int, int]
+    _: KW_ONLY
     padding: str = "SAME"
     W_std: float = 1.0
     b_std: float = 0.0
@@ -205,6 +212,7 @@ class GroupConv:
         return replace(signal, shape=shape, gaussian=True)
 
 
+@by_name
 @dataclass(frozen=True)
 class Relu:
     """Pointwise max(0, f), on features of any kind."""
@@ -219,6 +227,7 @@ class Relu:
         return replace(signal, gaussian=False)
 
 
+@by_name
 @dataclass(frozen=True)
 class GroupPool:
     """Mean over all positions and group elements; an invariant readout."""
@@ -229,6 +238,7 @@ class GroupPool:
         return Signal("vector", gaussian=signal.gaussian)
 
 
+@by_name
 @dataclass(frozen=True)
 class GlobalAvgPool:
     """Mean over all positions of the grid."""
@@ -239,6 +249,7 @@ class GlobalAvgPool:
         return Signal("vector", gaussian=signal.gaussian)
 
 
+@by_name
 @dataclass(frozen=True)
 class Flatten:
     """All positions (and group elements) become channels."""
@@ -250,6 +261,7 @@ class Flatten:
         return Signal("vector", gaussian=False)
 
 
+@by_name
 @dataclass(frozen=True)
 class Dense:
     """Fully connected layer on a vector.
@@ -265,6 +277,7 @@ class Dense:
         An argument is wrong; the message begins with its name.
     """
 
+    _: KW_ONLY
     W_std: float = 1.0
     b_std: float = 0.0
 

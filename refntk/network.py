@@ -361,13 +361,6 @@ def _layer(index: int, table: object) -> Layer:
             raise NetworkError(f"the key type is missing; known: {', '.join(LAYERS)}")
         if not isinstance(name, str) or name not in LAYERS:
             raise NetworkError(unknown("layer", name, LAYERS), key="type")
-        fields = {f.name: f for f in dataclasses.fields(LAYERS[name])}
-        for key in arguments:
-            if key not in fields:
-                raise NetworkError(unknown("key", key, ("type", *fields)), key=key)
-        for key, argument in fields.items():
-            if argument.default is dataclasses.MISSING and key not in arguments:
-                raise NetworkError(f"the key {key} is missing")
         return LAYERS[name](**arguments)
     except NetworkError as error:
         place = f"layer {index} ({name})" if known else f"layer {index}"

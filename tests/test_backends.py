@@ -28,7 +28,9 @@ Close = Callable[..., None]
 LOCAL = {"numba": ("slices", "literal"), "numpy": ("literal",)}
 """Methods of the backends that every machine has."""
 
-NETWORK = Network([Lift((3, 3), "C2", b_std=0.1), Relu(), GroupPool(), Dense(), Relu(), Dense()])
+NETWORK = Network(
+    [Lift((3, 3), group="C2", b_std=0.1), Relu(), GroupPool(), Dense(), Relu(), Dense()]
+)
 
 
 @pytest.mark.parametrize("name", LOCAL)
@@ -151,7 +153,7 @@ def test_any_array_namespace(monkeypatch: pytest.MonkeyPatch, rng: np.random.Gen
 
 @pytest.mark.parametrize(("group", "side", "size"), [("C1", 182, 8), ("D4", 80, 20)])
 def test_images_too_large_for_the_literal_recursion(group: str, side: int, size: int) -> None:
-    layers = [Lift((3, 3), group), GroupPool()]
+    layers = [Lift((3, 3), group=group), GroupPool()]
     images = np.zeros((2, side, side, 1))
     message = (
         f"^the literal recursion would need {size} GiB for one pair of {side}x{side} images: "
