@@ -85,7 +85,7 @@ def test_a_width_by_name_is_refused_with_the_reason(layer: Any, name: str) -> No
         (lambda: GroupConv((3, 3), "SAME", 1.0), "write padding='SAME', W_std=1.0$"),
         (lambda: Relu("backprop"), r"^an argument has no name: there is none to give$"),
         (lambda: Relu(do_backprop=True), r'^unknown argument "do_backprop"; known: none$'),
-        (lambda: Conv((3, 3), stride=(2, 2)), r'"stride" \(did you mean "strides"\?\); known: filt'),
+        (lambda: Conv((3, 3), stride=(2, 2)), r'"stride" \(did you mean "strides"\?\)'),
         (lambda: Lift((3, 3)), r"^the argument group is missing$"),
         (lambda: Conv(), r"^the argument filter_shape is missing$"),
     ],
