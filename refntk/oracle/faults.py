@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refntk.groups import point_group
-from refntk.layers import (
+from refntk.network.layers import (
     Conv,
     Dense,
     Flatten,
@@ -25,9 +24,10 @@ from refntk.layers import (
     Relu,
     Signal,
 )
+from refntk.ops.groups import point_group
 from refntk.oracle.cases import Case
 from refntk.oracle.truth import Answer, Solved, deviation
-from refntk.recursion import Alter, Kernels, propagate
+from refntk.recursion.literal import Alter, Kernels, propagate
 
 __all__ = ["FAULTS", "Fault", "altered", "standard_answer", "turned_answer"]
 

@@ -18,21 +18,21 @@ import refntk.backends.cupy.device
 import refntk.backends.cupy.peak
 import refntk.backends.cupy.source
 import refntk.backends.cupy.work
-import refntk.groups
-import refntk.linear
+import refntk.evaluation.residence
+import refntk.ops.groups
 import refntk.recursion
-import refntk.residence
+import refntk.recursion.linear
 
 pytestmark = pytest.mark.cuda_on_host
 
-LITERAL = [refntk.recursion, refntk.linear, refntk.groups, refntk.backends.array_api]
+LITERAL = [refntk.recursion, refntk.recursion.linear, refntk.ops.groups, refntk.backends.array_api]
 BACKEND = [
     refntk.backends.cupy.backend,
     refntk.backends.cupy.device,
     refntk.backends.cupy.peak,
     refntk.backends.cupy.source,
     refntk.backends.cupy.work,
-    refntk.residence,
+    refntk.evaluation.residence,
 ]
 
 

@@ -1,0 +1,1 @@
+"""What is computed: groups, and how they act on images."""

@@ -1,0 +1,105 @@
+"""Exact symmetries of kernels that the layers of a network tell: shifts and quarter turns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from refntk.network.layers import Conv, GlobalAvgPool, GroupConv, GroupPool, Layer, Lift
+from refntk.network.network import Network
+from refntk.ops.groups import point_group
+
+__all__ = ["blind_to_shifts", "blind_to_turns", "moves_with_shifts", "turns"]
+
+
+def moves_with_shifts(net: Network) -> bool:
+    """Whether cyclic shifts of both images leave the kernel as it is.
+
+    Parameters
+    ----------
+    net : Network
+
+    Returns
+    -------
+    bool
+        True where padding is circular and nothing is strided; False where nothing is known.
+    """
+    return all(
+        layer.padding == "CIRCULAR" and getattr(layer, "strides", (1, 1)) == (1, 1)
+        for layer in net.layers
+        if isinstance(layer, Conv | Lift | GroupConv)
+    )
+
+
+def blind_to_shifts(net: Network) -> bool:
+    """Whether a cyclic shift of either image leaves the kernel as it is.
+
+    Parameters
+    ----------
+    net : Network
+
+    Returns
+    -------
+    bool
+        True where, besides, it pools over all positions; False where nothing is known.
+    """
+    pools = any(isinstance(layer, GlobalAvgPool | GroupPool) for layer in net.layers)
+    return pools and moves_with_shifts(net)
+
+
+def turns(net: Network, quarters: int) -> bool:
+    """Whether rotating both images by so many quarter turns leaves the kernel as it is.
+
+    Parameters
+    ----------
+    net : Network
+    quarters : int
+        1 or 2.
+
+    Returns
+    -------
+    bool
+        True where nothing is strided and the turn maps all filters and groups to themselves; False
+        where nothing is known.
+    """
+    return all(_turns(layer, quarters) for layer in net.layers)
+
+
+def blind_to_turns(net: Network, quarters: int) -> bool:
+    """Whether rotating either image by so many quarter turns leaves the kernel as it is.
+
+    Parameters
+    ----------
+    net : Network
+    quarters : int
+        1 or 2.
+
+    Returns
+    -------
+    bool
+        True where, besides, it lifts to a group with this turn and pools over it; False where
+        nothing is known.
+    """
+    turn = point_group("C4").matrices[quarters].tolist()
+    lifted = any(
+        turn in point_group(layer.group).matrices.tolist()
+        for layer in net.layers
+        if isinstance(layer, Lift)
+    )
+    pooled = any(isinstance(layer, GroupPool) for layer in net.layers)
+    return lifted and pooled and turns(net, quarters)
+
+
+def _turns(layer: Layer, quarters: int) -> bool:
+    """Whether rotating its input by so many quarter turns rotates its output, in distribution."""
+    if not isinstance(layer, Conv | Lift | GroupConv):
+        return True
+    if getattr(layer, "strides", (1, 1)) != (1, 1):
+        return False
+    height, width = layer.filter_shape
+    if height % 2 == 0 or width % 2 == 0 or (quarters == 1 and height != width):
+        return False
+    if isinstance(layer, Lift):
+        quarter = point_group("C4").matrices[quarters]
+        elements = point_group(layer.group).matrices.tolist()
+        return all((quarter @ np.array(e) @ quarter.T).tolist() in elements for e in elements)
+    return True
