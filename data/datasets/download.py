@@ -162,7 +162,15 @@ class _Resuming:
             answer.raise_for_status()
             # Else what came in of the last piece is lost; the length is checked below.
             answer.raw.enforce_content_length = False
-            for piece in answer.iter_content(_PIECE):
+            # The raw stream: an encoding that was not asked for is not unpacked.
+            while piece := _read(answer, min(_PIECE, self._file.size - stream.tell() + 1)):
+                if stream.tell() + len(piece) > self._file.size:
+                    stream.truncate(0)
+                    raise DownloadError(
+                        f"{self._file.name}: {_host(self._file)} sends more than the "
+                        f"{size_text(self._file.size)} of this file, and what came in was removed; "
+                        "the file there has changed: do not use it"
+                    )
                 stream.write(piece)
                 self._tell(stream.tell())
         if stream.tell() < self._file.size:
@@ -191,6 +199,19 @@ class _Resuming:
         kept = f"{size_text(size)} are kept, " if size else ""
         remedy = "try again later" if answer is not None else "check the network and repeat"
         return DownloadError(f"{self._file.name}: {reason}; {kept}{remedy}")
+
+
+def _read(answer: Any, most: int) -> bytes:
+    """Read from an answer as it is sent, and say what goes wrong in the words of requests."""
+    import requests
+    from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+    try:
+        return bytes(answer.raw.read(most, decode_content=False))
+    except ReadTimeoutError as error:
+        raise requests.exceptions.ReadTimeout(str(error)) from error
+    except HTTPError as error:
+        raise requests.exceptions.ConnectionError(str(error)) from error
 
 
 def _continues(answer: Any, start: int) -> bool:

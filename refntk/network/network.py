@@ -17,6 +17,7 @@ from typing import Any
 
 from refntk.errors import NetworkError, ShapeError, nearest, unknown
 from refntk.network.layers import LAYERS, Layer, Signal
+from refntk.network.network_text import read_network_text
 from refntk.network.table import html_table, text_table
 
 __all__ = ["Network", "load_network", "preset", "preset_text", "presets"]
@@ -168,7 +169,9 @@ class Network:
             one is to blame, the line.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = read_network_text(Path(path))
+        except NetworkError:
+            raise
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise NetworkError(f"{path}: cannot be read as a network file: {reason}") from error

@@ -16,7 +16,13 @@ import refntk
 from refntk import backends
 from refntk.backends import available_backends, get_backend
 from refntk.backends.array_api import ArrayApiBackend
-from refntk.errors import MethodError, MissingBackendError, UnknownBackendError, unknown
+from refntk.errors import (
+    InputError,
+    MethodError,
+    MissingBackendError,
+    UnknownBackendError,
+    unknown,
+)
 from refntk.evaluation.evaluate import Job
 from refntk.network import Network
 from refntk.network.layers import Conv, Dense, GlobalAvgPool, GroupPool, Lift, Relu
@@ -174,3 +180,10 @@ def test_the_limit_of_the_literal_recursion() -> None:
     assert backend.prepare(fits, np.zeros((1, 181, 181, 1)), "float32").dtype == np.float32
     with pytest.raises(MethodError, match="the literal recursion would need 8 GiB"):
         backend.prepare(fails, np.zeros((1, 182, 182, 1)), "float32")
+
+
+def test_numba_without_compiling_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    with pytest.raises(InputError, match=r"^NUMBA_DISABLE_JIT is set.*unset it.*--backend numpy"):
+        get_backend("numba")
+    assert get_backend("numpy").name == "numpy"

@@ -289,6 +289,8 @@ def test_a_job_says_what_it_will_do() -> None:
 
 
 def test_all_processors_of_the_process_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 2, 5}, raising=False)
     assert default_threads() == 3
     monkeypatch.delattr(os, "sched_getaffinity")
@@ -517,3 +519,15 @@ def test_a_pickled_job_has_no_backend_and_no_variances(rng: np.random.Generator)
         job.block(tile)
     assert len(pickle.dumps(job)) == small
     assert np.isnan(pickle.loads(pickle.dumps(job))._variances[0]).all()
+
+
+@pytest.mark.parametrize("name", ["NUMBA_NUM_THREADS", "OMP_NUM_THREADS"])
+def test_the_environment_limits_the_default_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for other in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(other, raising=False)
+    everything = default_threads()
+    for word, count in [("1", 1), ("", everything), ("0", everything), ("100000", everything)]:
+        monkeypatch.setenv(name, word)
+        assert default_threads() == count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 from pathlib import Path
@@ -252,3 +253,15 @@ def test_neither_preset_nor_file(spec: str) -> None:
 def test_a_misspelt_preset_gets_a_hint() -> None:
     with pytest.raises(NetworkError, match=r'called \'gcnn-papr\' \(did you mean "gcnn-paper"\?'):
         load_network("gcnn-papr")
+
+
+def test_what_never_ends_is_no_network_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (str(tmp_path / "pipe"), "/dev/zero"):
+        with pytest.raises(NetworkError, match=f"^{path}: is no regular file; a network file is"):
+            load_network(path)
+    huge = tmp_path / "huge.toml"
+    with huge.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(NetworkError, match=r"huge\.toml: is larger than 16777216 bytes"):
+        load_network(str(huge))
