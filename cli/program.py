@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from refntk.errors import RefntkError
+from refntk.errors import RefntkError, printable
 
 __all__ = ["BadUse", "Command", "Fault", "Interrupted", "Program", "typed"]
 
@@ -18,19 +18,26 @@ _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content
 _ARGUMENTS = "refntk.network.arguments"
 
 
-class Fault(click.ClickException):
+class _Ending(click.ClickException):
+    """The end of a command, with a message that may quote a file."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+class Fault(_Ending):
     """The end of a command that failed for a reason nobody foresaw."""
 
     exit_code = 1
 
 
-class BadUse(click.ClickException):
+class BadUse(_Ending):
     """The end of a command that was used wrongly or got bad input."""
 
     exit_code = 2
 
 
-class Interrupted(click.ClickException):
+class Interrupted(_Ending):
     """The end of a command that was interrupted, from the keyboard or by SIGTERM."""
 
     exit_code = 130
