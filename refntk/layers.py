@@ -1,21 +1,30 @@
-"""The layers of a network: what each is, which inputs it takes, which shape it gives.
+"""The layers of a network: which inputs each takes, which shape it gives, what it is made of.
 
-No kernel arithmetic. Names, arguments and words are those of neural-tangents. Weights and biases
-are standard normal (NTK parametrisation): a linear layer of fan-in F computes
-(W_std / sqrt(F)) sum w (...) + b_std b. No gain is added for Relu.
+No kernel arithmetic: a layer says which operations of `refntk.ops` it stands for. Names, arguments
+and words are those of neural-tangents. Weights and biases are standard normal (NTK
+parametrisation): a linear layer of fan-in F computes (W_std / sqrt(F)) sum w (...) + b_std b. No
+gain is added for Relu.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 from refntk.arguments import canonical, require_odd, times
 from refntk.errors import NetworkError, ShapeError
-from refntk.groups import point_group
+from refntk.groups import PointGroup, point_group
+from refntk.ops.dual import Dual
+from refntk.ops.operations import Average, Pointwise, Stack
+from refntk.ops.program import Builder
+from refntk.ops.rectifiers import Rectifier
+from refntk.ops.space import Space
+from refntk.ops.support import Support, Window
 
 __all__ = [
     "LAYERS",
+    "Activation",
     "Conv",
     "Dense",
     "Flatten",
@@ -27,7 +36,6 @@ __all__ = [
     "Lift",
     "Relu",
     "Signal",
-    "Window",
     "offsets",
     "windows",
 ]
@@ -70,29 +78,36 @@ class Signal:
     gaussian: bool = False
 
 
-@dataclass(frozen=True)
-class Window:
-    """How a filter slides along one axis: output i reads inputs ``stride * i - low + a``, a < size.
+class Layer(Protocol):
+    """What a layer is: a frozen dataclass of its arguments, with two methods."""
 
-    Attributes
-    ----------
-    n_in, n_out : int
-        Number of positions below and above.
-    size : int
-        Side of the filter.
-    stride : int
-    low : int
-        Number of positions by which the first window reaches out of the image.
-    wrap : bool
-        Whether positions outside are wrapped; they count as zero otherwise.
-    """
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
-    n_in: int
-    n_out: int
-    size: int
-    stride: int
-    low: int
-    wrap: bool
+    def after(self, signal: Signal) -> Signal:
+        """Give the signal after this layer, or say why it cannot follow on this one.
+
+        Raises
+        ------
+        NetworkError, ShapeError
+            The message names the remedy.
+        """
+        ...
+
+    def lower(self, build: Builder, below: int) -> int:
+        """Append the operations of this layer to a program.
+
+        Parameters
+        ----------
+        build : Builder
+        below : int
+            Number of the value that the layer gets.
+
+        Returns
+        -------
+        int
+            Number of the value that it gives.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -130,6 +145,10 @@ class Conv:
         _require(signal, "grid")
         return replace(signal, shape=_positions(self, signal.shape), gaussian=True)
 
+    def lower(self, build: Builder, below: int) -> int:
+        """Append one filter; see `Layer.lower`."""
+        return _filter(self, build, below, None)
+
 
 @dataclass(frozen=True)
 class Lift:
@@ -161,12 +180,15 @@ class Lift:
         """Check the arguments and bring them to their canonical types."""
         canonical(self)
         require_odd("filter_shape", self.filter_shape)
-        point_group(self.group)
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError` or `ShapeError`."""
         _require(signal, "grid")
         return Signal("group", _turned_positions(self, signal.shape, self.group), self.group, True)
+
+    def lower(self, build: Builder, below: int) -> int:
+        """Append one filter; see `Layer.lower`."""
+        return _filter(self, build, below, point_group(self.group))
 
 
 @dataclass(frozen=True)
@@ -204,10 +226,20 @@ class GroupConv:
         shape = _turned_positions(self, signal.shape, signal.group)
         return replace(signal, shape=shape, gaussian=True)
 
+    def lower(self, build: Builder, below: int) -> int:
+        """Append one filter; see `Layer.lower`."""
+        return _filter(self, build, below, build.space(below).group)
 
-@dataclass(frozen=True)
-class Relu:
-    """Pointwise max(0, f), on features of any kind."""
+
+class Activation(ABC):
+    """A function that is applied to every feature."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    @abstractmethod
+    def dual(self) -> Dual:
+        """What kernels have to know of it."""
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError`."""
@@ -217,6 +249,20 @@ class Relu:
                 "put a layer with weights (Conv, Lift, GroupConv or Dense) right before it"
             )
         return replace(signal, gaussian=False)
+
+    def lower(self, build: Builder, below: int) -> int:
+        """Append a pointwise operation; see `Layer.lower`."""
+        return build.add(Pointwise(below, self.dual))
+
+
+@dataclass(frozen=True)
+class Relu(Activation):
+    """Pointwise max(0, f), on features of any kind."""
+
+    @property
+    def dual(self) -> Dual:
+        """Of slope 0 below zero, and 1 above."""
+        return Rectifier(0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -228,6 +274,10 @@ class GroupPool:
         _require(signal, "group")
         return Signal("vector", gaussian=signal.gaussian)
 
+    def lower(self, build: Builder, below: int) -> int:
+        """Append a mean over all features; see `Layer.lower`."""
+        return build.add(Average(below, Support(build.space(below), Space())))
+
 
 @dataclass(frozen=True)
 class GlobalAvgPool:
@@ -237,6 +287,10 @@ class GlobalAvgPool:
         """Give the signal after this layer, or raise `NetworkError`."""
         _require(signal, "grid")
         return Signal("vector", gaussian=signal.gaussian)
+
+    def lower(self, build: Builder, below: int) -> int:
+        """Append a mean over all features; see `Layer.lower`."""
+        return build.add(Average(below, Support(build.space(below), Space())))
 
 
 @dataclass(frozen=True)
@@ -248,6 +302,10 @@ class Flatten:
         _require(signal, "grid", "group")
         # The kernel is now a mean over positions of unequal variances: Relu's formula fails.
         return Signal("vector", gaussian=False)
+
+    def lower(self, build: Builder, below: int) -> int:
+        """Append a stack of all features; see `Layer.lower`."""
+        return build.add(Stack(below, Support(build.space(below), Space())))
 
 
 @dataclass(frozen=True)
@@ -277,10 +335,13 @@ class Dense:
         _require(signal, "vector")
         return Signal("vector", gaussian=True)
 
+    def lower(self, build: Builder, below: int) -> int:
+        """Append a filter of one place; see `Layer.lower`."""
+        support = Support(build.space(below), build.space(below), ())
+        return build.filter(below, support, self.W_std, self.b_std)
 
-Layer: TypeAlias = Conv | Lift | GroupConv | Relu | GroupPool | GlobalAvgPool | Flatten | Dense
 
-LAYERS: dict[str, type[Layer]] = {
+LAYERS: dict[str, type[Any]] = {
     layer.__name__: layer
     for layer in (Conv, Lift, GroupConv, Relu, GroupPool, GlobalAvgPool, Flatten, Dense)
 }
@@ -361,6 +422,17 @@ def _window(padding: str, size: int, stride: int, n_in: int) -> Window:
         return Window(n_in, n_out, size, stride, (size - 1) // 2, True)
     low = max((n_out - 1) * stride + size - n_in, 0) // 2
     return Window(n_in, n_out, size, stride, low, False)
+
+
+def _filter(
+    layer: Conv | Lift | GroupConv, build: Builder, below: int, group: PointGroup | None
+) -> int:
+    """Append the filter of a layer whose outputs are indexed by a group, or by none."""
+    space = build.space(below)
+    height, width = space.shape
+    frame = windows(layer, (height, width))
+    above = Space(tuple(window.n_out for window in frame), group)
+    return build.filter(below, Support(space, above, frame), layer.W_std, layer.b_std)
 
 
 def _positions(

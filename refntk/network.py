@@ -17,6 +17,8 @@ from typing import Any
 
 from refntk.errors import NetworkError, ShapeError, nearest, unknown
 from refntk.layers import LAYERS, Layer, Signal
+from refntk.ops.program import Builder, Program
+from refntk.ops.space import Space
 from refntk.table import html_table, text_table
 
 __all__ = ["Network", "load_network", "preset", "preset_text", "presets"]
@@ -94,6 +96,36 @@ class Network:
                 f"expected the shape (H, W) or (H, W, C) of an image, not {tuple(shape)}"
             )
         return _signals(self.layers, Signal(shape=(int(shape[0]), int(shape[1]))))
+
+    def program(self, shape: Sequence[int]) -> Program:
+        """Lower the network to operations, for images of this shape.
+
+        Parameters
+        ----------
+        shape : (H, W) or (H, W, C)
+            Shape of one image; the number of channels does not matter.
+
+        Returns
+        -------
+        Program
+
+        Raises
+        ------
+        ShapeError
+            As `signals`.
+        NetworkError
+            A layer does not say which operations it stands for.
+        """
+        self.signals(shape)
+        build, value = Builder(Space((int(shape[0]), int(shape[1])))), 0
+        for index, layer in enumerate(self.layers):
+            build.layer = index, type(layer).__name__
+            if not hasattr(layer, "lower"):
+                place = f"layer {index} ({type(layer).__name__})"
+                message = f"{place}: has no method lower, which says what it computes"
+                raise NetworkError(message, layer=index)
+            value = layer.lower(build, value)
+        return build.program()
 
     def _repr_html_(self) -> str:
         signals = _signals(self.layers, Signal())
@@ -368,7 +400,8 @@ def _layer(index: int, table: object) -> Layer:
         for key, argument in fields.items():
             if argument.default is dataclasses.MISSING and key not in arguments:
                 raise NetworkError(f"the key {key} is missing")
-        return LAYERS[name](**arguments)
+        layer: Layer = LAYERS[name](**arguments)
+        return layer
     except NetworkError as error:
         place = f"layer {index} ({name})" if known else f"layer {index}"
         raise NetworkError(f"{place}: {error}", layer=index, key=error.key) from None

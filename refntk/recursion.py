@@ -1,26 +1,28 @@
 r"""The kernel recursions, written down literally: the ground truth that fast methods are held to.
 
-One function a layer, here and in `refntk.linear`, each on arrays of any array-API namespace, with
-any number of leading batch axes. Axes of a kernel between images x and x', after the batch axes:
+A kernel between images x and x' is a matrix over their features, numbered as in
+`refntk.ops.space`; any number of batch axes may come before. The operations are the paper's
+statement for a general finite group (Misof et al., equations 38-47), of which its theorems are
+cases. Let a filter have elements e, which send the feature i above to m_e(i) below.
 
-- on the grid, (..., H, W, H, W): position t = (y, x) of x, then position t' of x';
-- on the group, (..., n, n, H, W, H, W): rotation r of x, rotation r' of x', then t and t';
-- of a vector, (...).
+- Theorem 1 and lemma 7, a group convolution, and theorem 3 and lemma 8, a lifting one, are
+  `filtered`: for G = T x R a filter element (s, q) sends (t, r) to (t + r s, r q), and s sends
+  (t, r) to t + r s. An ordinary convolution sends t to t + s, equations 28 and 31.
+- Theorem 5 and lemma 9, group pooling, are `averaged` with all features as filter elements.
+- Corollary 6, an activation, is `activated`.
 
-Kernels are per channel, in the NTK parametrisation. The tangent kernel of the images themselves is
-zero, so that it equals the NNGP after the first layer with parameters. Out-of-image terms are zero
-(SAME) or wrapped (CIRCULAR); VALID keeps the positions whose whole window is inside. Inputs are
-never written to, and a tangent kernel of None, which is not asked for, stays None.
+Kernels are per channel. The tangent kernel of the images themselves is zero, so that it equals the
+NNGP after the first layer with parameters. A feature outside of the image is zero. Arrays are of
+any array-API namespace; inputs are never written to, and a tangent kernel of None, which is not
+asked for, stays None.
 
 References
 ----------
 P. Misof, P. Kessel, J. E. Gerken, "Equivariant Neural Tangent Kernels", arXiv:2406.06504v1.
-Y. Cho, L. K. Saul, "Kernel Methods for Deep Learning", NeurIPS 2009.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -28,53 +30,32 @@ from typing import Any, TypeAlias
 from array_api_compat import array_namespace, device
 
 from refntk.errors import InputError
-from refntk.groups import point_group
-from refntk.layers import (
-    Conv,
-    Dense,
-    Flatten,
-    GlobalAvgPool,
-    GroupConv,
-    GroupPool,
-    Kind,
-    Layer,
-    Lift,
-    Relu,
-    Signal,
-)
-from refntk.linear import conv, dense, group_conv, lift
 from refntk.network import Network
+from refntk.ops.dual import Dual
+from refntk.ops.exact import constant
+from refntk.ops.operations import Add, Average, Filter, Pointwise, Stack, read_by
+from refntk.ops.program import Program
+from refntk.ops.space import Space
+from refntk.ops.support import Support
 
 __all__ = [
     "Alter",
     "State",
+    "activated",
+    "added",
+    "averaged",
     "diagonal",
-    "flatten",
-    "global_avg_pool",
-    "group_pool",
+    "filtered",
     "image_kernel",
     "propagate",
-    "relu",
+    "run",
+    "stacked",
 ]
 
 Array: TypeAlias = Any
 Kernels: TypeAlias = tuple[Array, Array | None]
 Alter: TypeAlias = Callable[[int, Kernels], Kernels]
 """Changes what a layer gave: its index in the network, and the kernels."""
-
-# The axes with which a function of the index of x, (..., [n,] [H, W]), or of the index of x',
-# broadcasts on a kernel.
-_ALL = slice(None)
-_FIRST: dict[Kind, tuple[Any, ...]] = {
-    "grid": (..., _ALL, _ALL, None, None),
-    "group": (..., _ALL, None, _ALL, _ALL, None, None),
-    "vector": (...,),
-}
-_SECOND: dict[Kind, tuple[Any, ...]] = {
-    "grid": (..., None, None, _ALL, _ALL),
-    "group": (..., None, _ALL, None, None, _ALL, _ALL),
-    "vector": (...,),
-}
 
 
 @dataclass(frozen=True)
@@ -83,8 +64,9 @@ class State:
 
     Attributes
     ----------
-    nngp : array, shape (N1, N2, ...)
-        Covariance of the features of x1 and x2; the docstring of the module lists the axes.
+    nngp : array, shape (N1, N2, H, W, H, W), (N1, N2, n, n, H, W, H, W) or (N1, N2)
+        Covariance of the features of x1 and x2. On the grid: position t = (y, x) of x, then that of
+        x'; on a group of order n: element r of x, element r' of x', then t and t'; of a vector.
     ntk : array of the same shape, or None
         Tangent kernel; None where it was not asked for.
     var1, var2 : array, shape (N, n, H, W) on the group, (N, H, W) on the grid, (N,) of a vector
@@ -117,7 +99,8 @@ def propagate(
         Whether the tangent kernel is wanted.
     alter : callable, optional
         Changes the kernels after each layer, those of an image with itself included, to what
-        another convention or a known mistake gives. There the tangent kernel is None.
+        another convention or a known mistake gives. There the tangent kernel is None. Kernels are
+        matrices over features.
 
     Returns
     -------
@@ -130,34 +113,44 @@ def propagate(
         The arrays are not of real floats, or do not have the shapes above.
     ShapeError
         A layer cannot take images of this shape.
+    MethodError
+        There is no rule for what a layer does.
 
     Notes
     -----
-    Whole tensors are held: n^2 (H W)^2 numbers a pair of images. The variances that Relu needs are
-    the diagonals of the full kernels between each image and itself.
+    Whole tensors are held: (n H W)^2 numbers a pair of images. The variances that activations need
+    are the diagonals of the full kernels between each image and itself.
     """
-    other = x1 if x2 is None else x2
-    _check_images(x1, other)
-    xp = array_namespace(x1, other)
-    shape = (int(x1.shape[1]), int(x1.shape[2]))
-    below = (Signal(shape=shape), *net.signals(shape))
-    var1 = _variances(net, below, x1, alter)
-    var2 = var1 if x2 is None else _variances(net, below, x2, alter)
-    if x2 is None:
-        same_image = xp.eye(x1.shape[0], dtype=x1.dtype, device=device(x1)) == 1
-    else:
-        pairs = (x1.shape[0], x2.shape[0])
-        same_image = xp.zeros(pairs, dtype=xp.bool, device=device(x1))
+    _check_images(x1, x1 if x2 is None else x2)
+    return run(net.program(x1.shape[1:]), x1, x2, ntk, alter)
 
+
+def run(
+    program: Program,
+    x1: Array,
+    x2: Array | None = None,
+    ntk: bool = True,
+    alter: Alter | None = None,
+) -> State:
+    """Do the same with a network's program; see `propagate`."""
+    other = x1 if x2 is None else x2
+    xp, to = array_namespace(x1, other), device(x1)
+    var1 = _variances(program, x1, alter)
+    var2 = var1 if x2 is None else _variances(program, other, alter)
+    if x2 is None:
+        same = xp.eye(x1.shape[0], dtype=x1.dtype, device=to) == 1
+    else:
+        same = xp.zeros((x1.shape[0], other.shape[0]), dtype=xp.bool, device=to)
+    pairs = [(v1[:, None, ...], v2[None, ...]) for v1, v2 in zip(var1, var2, strict=True)]
     nngp = image_kernel(x1[:, None, ...], other[None, ...])
-    theta = xp.zeros_like(nngp) if ntk else None
-    steps = zip(net.layers, below[:-1], var1[:-1], var2[:-1], strict=True)
-    for index, (layer, signal, v1, v2) in enumerate(steps):
-        pair = v1[:, None, ...], v2[None, ...]
-        nngp, theta = _step(layer, signal, nngp, theta, pair, same_image)
-        if alter is not None:
-            nngp, theta = alter(index, (nngp, theta))
-    return State(nngp, theta, var1[-1], var2[-1])
+    start = nngp, xp.zeros_like(nngp) if ntk else None
+    nngp, theta = _through(program, start, lambda value: pairs[value], same, alter)
+    space = program.spaces[-1]
+    theta = None if theta is None else _with_axes(theta, space)
+    first, second = (xp.reshape(var[-1], (-1, *space.axes)) for var in (var1, var2))
+    return State(
+        _with_axes(nngp, space), theta, first, first if x2 is None else second
+    )
 
 
 def image_kernel(x1: Array, x2: Array) -> Array:
@@ -170,21 +163,107 @@ def image_kernel(x1: Array, x2: Array) -> Array:
 
     Returns
     -------
-    array, shape (..., H, W, H, W)
+    array, shape (..., H W, H W)
         Misof et al., remark 4.
     """
-    xp = array_namespace(x1, x2)
-    products = x1[..., :, :, None, None, :] * x2[..., None, None, :, :, :]
-    return xp.sum(products, axis=-1) / x1.shape[-1]
+    xp, channels = array_namespace(x1, x2), x1.shape[-1]
+    rows, columns = (xp.reshape(x, (*x.shape[:-3], -1, channels)) for x in (x1, x2))
+    return xp.sum(rows[..., :, None, :] * columns[..., None, :, :], axis=-1) / channels
 
 
-def relu(nngp: Array, ntk: Array | None, var1: Array, var2: Array, same: Array) -> Kernels:
-    r"""Propagate the kernels through max(0, f), pointwise.
+def filtered(nngp: Array, ntk: Array | None, layer: Filter) -> Kernels:
+    r"""Propagate the kernels through a layer with weights.
 
     Parameters
     ----------
-    nngp : array, shape (...) of any kind
+    nngp : array, shape (..., I, I)
     ntk : array of the same shape, or None
+    layer : Filter
+
+    Returns
+    -------
+    nngp, ntk : array, shape (..., J, J)
+
+    Notes
+    -----
+    The formulas of `refntk.ops.operations.Filter`. In the NTK parametrisation they are
+
+    .. math::
+        K'_{ij} &= \sigma_b^2
+            + \frac{\sigma_w^2}{|S|} \sum_{e \in S} K_{m_e(i)\, m_e(j)} \\
+        \Theta'_{ij} &= K'_{ij}
+            + \frac{\sigma_w^2}{|S|} \sum_{e \in S} \Theta_{m_e(i)\, m_e(j)}
+    """
+    weight, bias = constant(layer.weight, nngp), constant(layer.bias, nngp)
+    alpha, beta = (constant(rate, nngp) for rate in layer.tangent)
+    mean = _mean_over_maps(nngp, layer.support)
+    new = weight * weight * mean + bias * bias
+    if ntk is None:
+        return new, None
+    below = weight * weight * _mean_over_maps(ntk, layer.support)
+    return new, below + (alpha * mean + beta)
+
+
+def stacked(nngp: Array, ntk: Array | None, support: Support) -> Kernels:
+    """Propagate the kernels through features that become channels, side by side.
+
+    Parameters
+    ----------
+    nngp : array, shape (..., I, I)
+    ntk : array of the same shape, or None
+    support : Support
+        Which become channels of which.
+
+    Returns
+    -------
+    nngp, ntk : array, shape (..., J, J)
+        Flattened, the mean over equal indices.
+    """
+    return _mean_over_maps(nngp, support), None if ntk is None else _mean_over_maps(ntk, support)
+
+
+def averaged(nngp: Array, ntk: Array | None, support: Support) -> Kernels:
+    r"""Propagate the kernels through a mean of features, on its own for x and for x'.
+
+    Parameters
+    ----------
+    nngp : array, shape (..., I, I)
+    ntk : array of the same shape, or None
+    support : Support
+
+    Returns
+    -------
+    nngp, ntk : array, shape (..., J, J)
+
+    Notes
+    -----
+    Misof et al., theorem 5 and lemma 9, where S is all of the group:
+
+    .. math:: K'_{ij} = \frac{1}{|S|^2} \sum_{e, e' \in S} K_{m_e(i)\, m_{e'}(j)}
+    """
+    (count, above), all_places = support.maps.shape, support.maps.reshape(-1)
+
+    def mean(kernel: Array) -> Array:
+        xp, kernel = array_namespace(kernel), _with_outside(kernel, support)
+        batch, places = kernel.shape[:-2], _as_index(all_places, kernel)
+        rows = xp.reshape(xp.take(kernel, places, axis=-2), (*batch, count, above, -1))
+        half = xp.sum(rows, axis=-3)
+        both = xp.reshape(xp.take(half, places, axis=-1), (*batch, above, count, above))
+        return xp.sum(both, axis=-2) / count**2
+
+    return mean(nngp), None if ntk is None else mean(ntk)
+
+
+def activated(
+    nngp: Array, ntk: Array | None, dual: Dual, var1: Array, var2: Array, same: Array
+) -> Kernels:
+    r"""Propagate the kernels through an activation, pointwise.
+
+    Parameters
+    ----------
+    nngp : array, shape (...)
+    ntk : array of the same shape, or None
+    dual : Dual
     var1, var2 : array that broadcasts against nngp
         Variance of the features of x, at its index, and of x', at its own.
     same : bool array that broadcasts against nngp
@@ -193,110 +272,55 @@ def relu(nngp: Array, ntk: Array | None, var1: Array, var2: Array, same: Array) 
     Returns
     -------
     nngp, ntk : array of the shape of nngp
-
-    Notes
-    -----
-    With v = var1, v' = var2; Misof et al., corollary 6, and Cho and Saul:
-
-    .. math::
-        \theta &= \arccos \frac{K_{ij}}{\sqrt{v} \sqrt{v'}} \\
-        K'_{ij} &= \frac{\sqrt{v} \sqrt{v'}}{2\pi} (\sin\theta + (\pi - \theta) \cos\theta) \\
-        \Theta'_{ij} &= \Theta_{ij} \frac{\pi - \theta}{2\pi}
-
-    and K' = v/2, Theta' = Theta/2 for one and the same feature. A variance of zero means that the
-    feature is zero whatever the parameters: K' = Theta' = 0. No gain is added.
+        Misof et al., corollary 6: K' = T(v, v', K), and Theta times the derivative of T in K.
     """
     xp = array_namespace(nngp)
-    zero, one = (xp.asarray(value, dtype=nngp.dtype, device=device(nngp)) for value in (0, 1))
-    pi = xp.acos(-one)
+    zero = xp.asarray(0, dtype=nngp.dtype, device=device(nngp))
     # The mean of features that cancel has a variance that may round to less than zero.
     var1, var2 = xp.where(var1 > 0, var1, zero), xp.where(var2 > 0, var2, zero)
-    # The product of the roots: that of the variances may overflow.
-    scale = xp.sqrt(var1) * xp.sqrt(var2)
-    cosine = xp.clip(nngp / xp.where(scale > 0, scale, one), -1, 1)
-    theta = xp.acos(cosine)
-    rectified = scale / (2 * pi) * (xp.sin(theta) + (pi - theta) * cosine)
-    nngp = xp.where(same, var1 / 2, rectified)
-    if ntk is None:
-        return nngp, None
-    derivative = xp.where(same, one / 2, (pi - theta) / (2 * pi))
-    return nngp, xp.where(scale > 0, ntk * derivative, zero)
+    value, slope = dual.moments(nngp, var1, var2)
+    own_value, own_slope = dual.itself(var1)
+    value = xp.where(same, own_value, value)
+    return value, None if ntk is None else ntk * xp.where(same, own_slope, slope)
 
 
-def group_pool(nngp: Array, ntk: Array | None) -> Kernels:
-    """Propagate the kernels through the mean over the group: over all r, r', t, t'.
+def added(terms: list[Kernels], weights: tuple[float, ...]) -> Kernels:
+    """Add up the kernels of independent features, times weights.
 
     Parameters
     ----------
-    nngp : array, shape (..., n, n, H, W, H, W)
-    ntk : array of the same shape, or None
+    terms : list of (nngp, ntk)
+        Arrays of one shape; ntk may be None.
+    weights : tuple of float
 
     Returns
     -------
-    nngp, ntk : array, shape (...)
-        Misof et al., theorem 5 and lemma 9.
+    nngp, ntk : array of this shape
     """
-    return _mean(nngp, ntk, axes=6)
+    def total(kernels: list[Array]) -> Array:
+        pairs = zip(weights, kernels, strict=True)
+        products = [constant(weight, kernel) * kernel for weight, kernel in pairs]
+        return sum(products[1:], products[0])
+
+    nngp = total([term[0] for term in terms])
+    return nngp, None if terms[0][1] is None else total([term[1] for term in terms])
 
 
-def global_avg_pool(nngp: Array, ntk: Array | None) -> Kernels:
-    """Propagate the kernels through the mean over the grid: over all t, t'.
-
-    Parameters
-    ----------
-    nngp : array, shape (..., H, W, H, W)
-    ntk : array of the same shape, or None
-
-    Returns
-    -------
-    nngp, ntk : array, shape (...)
-    """
-    return _mean(nngp, ntk, axes=4)
-
-
-def flatten(nngp: Array, ntk: Array | None, kind: Kind) -> Kernels:
-    """Turn positions (and rotations) into channels: the mean over t = t' (and r = r').
-
-    Parameters
-    ----------
-    nngp : array, shape (..., H, W, H, W) or (..., n, n, H, W, H, W)
-    ntk : array of the same shape, or None
-    kind : {"grid", "group"}
-        Which of the two.
-
-    Returns
-    -------
-    nngp, ntk : array, shape (...)
-    """
-    below = None if ntk is None else diagonal(ntk, kind)
-    return _mean(diagonal(nngp, kind), below, axes=2 if kind == "grid" else 3)
-
-
-def diagonal(kernel: Array, kind: Kind) -> Array:
+def diagonal(kernel: Array) -> Array:
     """Pick the entries of a kernel at equal indices of x and x'.
 
     Parameters
     ----------
-    kernel : array, shape (..., H, W, H, W), (..., n, n, H, W, H, W) or (...)
-    kind : {"grid", "group", "vector"}
-        Which of the three.
+    kernel : array, shape (..., I, I)
 
     Returns
     -------
-    array, shape (..., H, W), (..., n, H, W) or (...)
+    array, shape (..., I)
         Of the kernel between an image and itself, these are the variances.
     """
-    if kind == "vector":
-        return kernel
-    if kind == "group":
-        batch = kernel.ndim - 6
-        order = (*range(batch), *(batch + axis for axis in (0, 2, 3, 1, 4, 5)))
-        kernel = array_namespace(kernel).permute_dims(kernel, order)
-    half = 2 if kind == "grid" else 3
-    batch_shape, index = kernel.shape[: -2 * half], kernel.shape[-half:]
-    size = math.prod(index)
-    entries = array_namespace(kernel).reshape(kernel, (*batch_shape, size * size))
-    return array_namespace(kernel).reshape(entries[..., :: size + 1], (*batch_shape, *index))
+    size = kernel.shape[-1]
+    entries = array_namespace(kernel).reshape(kernel, (*kernel.shape[:-2], size * size))
+    return entries[..., :: size + 1]
 
 
 def _check_images(x1: Array, x2: Array) -> None:
@@ -312,82 +336,102 @@ def _check_images(x1: Array, x2: Array) -> None:
         )
 
 
-def _variances(
-    net: Network, below: tuple[Signal, ...], x: Array, alter: Alter | None
-) -> list[Array]:
-    """Variances of the features below each layer, and after the last one."""
+def _variances(program: Program, x: Array, alter: Alter | None) -> list[Array]:
+    """Variances of the features of each value of a program, (N, I)."""
     xp = array_namespace(x)
-    same_image = xp.ones(x.shape[:1], dtype=xp.bool, device=device(x))
-    nngp = image_kernel(x, x)
-    variances = [diagonal(nngp, "grid")]
-    steps = zip(net.layers, below[:-1], below[1:], strict=True)
-    for index, (layer, signal, after) in enumerate(steps):
-        var = variances[-1]
-        nngp, _ = _step(layer, signal, nngp, None, (var, var), same_image)
-        if alter is not None:
-            nngp, _ = alter(index, (nngp, None))
-        variances.append(diagonal(nngp, after.kind))
-    return variances
+    same = xp.ones(x.shape[:1], dtype=xp.bool, device=device(x))
+    start = image_kernel(x, x), None
+    found: list[Array] = []
+
+    def own(value: int) -> tuple[Array, Array]:
+        return found[value], found[value]
+
+    _through(program, start, own, same, alter, lambda kernel: found.append(diagonal(kernel)))
+    return found
 
 
-def _step(
-    layer: Layer,
-    signal: Signal,
-    nngp: Array,
-    ntk: Array | None,
-    variances: tuple[Array, Array],
+def _through(
+    program: Program,
+    start: Kernels,
+    variances: Callable[[int], tuple[Array, Array]],
     same_image: Array,
+    alter: Alter | None,
+    watch: Callable[[Array], None] = lambda nngp: None,
 ) -> Kernels:
-    """Apply one layer to the kernels of the signal below it."""
-    match layer:
-        case Conv():
-            return conv(nngp, ntk, layer)
-        case Lift():
-            return lift(nngp, ntk, layer)
-        case GroupConv():
-            return group_conv(nngp, ntk, layer, point_group(str(signal.group)))
-        case GroupPool():
-            return group_pool(nngp, ntk)
-        case GlobalAvgPool():
-            return global_avg_pool(nngp, ntk)
-        case Flatten():
-            return flatten(nngp, ntk, signal.kind)
-        case Dense():
-            return dense(nngp, ntk, layer)
-        case Relu():
-            same = _same_index(nngp, signal.kind, same_image)
-            var1, var2 = variances[0][_FIRST[signal.kind]], variances[1][_SECOND[signal.kind]]
-            return relu(nngp, ntk, var1, var2, same)
+    """Evaluate a program; `watch` gets the NNGP of each value, the first one included."""
+    last = {value: k for k, op in enumerate(program.operations) for value in read_by(op)}
+    values = {0: start}
+    watch(start[0])
+    for k, operation in enumerate(program.operations):
+        match operation:
+            case Filter(below):
+                new = filtered(*values[below], operation)
+            case Stack(below, support):
+                new = stacked(*values[below], support)
+            case Average(below, support):
+                new = averaged(*values[below], support)
+            case Pointwise(below, dual):
+                var1, var2 = variances(below)
+                same = _same_index(values[below][0], same_image)
+                pair = var1[..., :, None], var2[..., None, :]
+                new = activated(*values[below], dual, *pair, same)
+            case Add(terms, weights):
+                new = added([values[term] for term in terms], weights)
+            case _:
+                raise program.no_rule(k, "the literal recursion")
+        layer = program.origin[k][0]
+        if alter is not None and layer not in {index for index, _ in program.origin[k + 1 :]}:
+            new = alter(layer, new)
+        values[k + 1] = new
+        watch(new[0])
+        for value in read_by(operation):
+            if last[value] == k:
+                values.pop(value, None)
+    return values[len(program.operations)]
 
 
-def _mean(nngp: Array, ntk: Array | None, axes: int) -> Kernels:
-    """Average over the last axes."""
-    xp, last = array_namespace(nngp), tuple(range(-axes, 0))
-    return xp.mean(nngp, axis=last), None if ntk is None else xp.mean(ntk, axis=last)
+def _mean_over_maps(kernel: Array, support: Support) -> Array:
+    """Average K[m_e(i), m_e(j)] over the elements e of a filter."""
+    xp, kernel = array_namespace(kernel), _with_outside(kernel, support)
+    reads = [_as_index(places, kernel) for places in support.maps]
+    terms = (xp.take(xp.take(kernel, m, axis=-2), m, axis=-1) for m in reads)
+    total = next(terms)
+    for term in terms:
+        total = total + term
+    return total / len(reads)
 
 
-def _same_index(kernel: Array, kind: Kind, same_image: Array) -> Array:
-    """Mark the entries of a kernel between an image and itself at equal indices.
-
-    Parameters
-    ----------
-    kernel : array, shape (..., H, W, H, W), (..., n, n, H, W, H, W) or (...)
-    kind : {"grid", "group", "vector"}
-        Which of the three.
-    same_image : bool array, shape (...)
-        Where x and x' are one image.
-
-    Returns
-    -------
-    bool array, shape of the kernel
-    """
-    if kind == "vector":
-        return same_image
+def _with_outside(kernel: Array, support: Support) -> Array:
+    """Append a feature that is zero, which the number -1 then stands for."""
+    if (support.maps >= 0).all():
+        return kernel
     xp = array_namespace(kernel)
-    half = 2 if kind == "grid" else 3
-    index = kernel.shape[-2:] if kind == "grid" else kernel.shape[-5:-4] + kernel.shape[-2:]
-    equal = xp.eye(math.prod(index), dtype=kernel.dtype, device=device(kernel)) == 1
-    equal = xp.reshape(equal, (*index, *index))
-    if kind == "group":
-        equal = xp.permute_dims(equal, (0, 3, 1, 2, 4, 5))
-    return xp.logical_and(same_image[(..., *(None,) * (2 * half))], equal)
+    for axis in (-1, -2):
+        edge = list(kernel.shape)
+        edge[axis] = 1
+        zeros = xp.zeros(tuple(edge), dtype=kernel.dtype, device=device(kernel))
+        kernel = xp.concat([kernel, zeros], axis=axis)
+    return kernel
+
+
+def _as_index(places: Any, kernel: Array) -> Array:
+    """Bring places of features to where a kernel is; -1 is its last feature."""
+    return array_namespace(kernel).asarray(places % kernel.shape[-1], device=device(kernel))
+
+
+def _same_index(kernel: Array, same_image: Array) -> Array:
+    """Mark the entries of a kernel (..., I, I) between an image and itself at equal indices."""
+    xp = array_namespace(kernel)
+    equal = xp.eye(kernel.shape[-1], dtype=kernel.dtype, device=device(kernel)) == 1
+    return xp.logical_and(same_image[..., None, None], equal)
+
+
+def _with_axes(kernel: Array, space: Space) -> Array:
+    """Give a kernel (N1, N2, I, I) the axes that its features stand for, as `State` has them."""
+    xp = array_namespace(kernel)
+    kernel = xp.reshape(kernel, (*kernel.shape[:2], *space.axes, *space.axes))
+    if space.group is None:
+        return kernel
+    first = 3 + len(space.shape)
+    order = (0, 1, 2, first, *range(3, first), *range(first + 1, kernel.ndim))
+    return xp.permute_dims(kernel, order)

@@ -19,13 +19,20 @@ import refntk.backends.cupy.peak
 import refntk.backends.cupy.source
 import refntk.backends.cupy.work
 import refntk.groups
-import refntk.linear
+import refntk.ops.exact
+import refntk.ops.rectifiers
 import refntk.recursion
 import refntk.residence
 
 pytestmark = pytest.mark.cuda_on_host
 
-LITERAL = [refntk.recursion, refntk.linear, refntk.groups, refntk.backends.array_api]
+LITERAL = [
+    refntk.recursion,
+    refntk.ops.exact,
+    refntk.ops.rectifiers,
+    refntk.groups,
+    refntk.backends.array_api,
+]
 BACKEND = [
     refntk.backends.cupy.backend,
     refntk.backends.cupy.device,
