@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.errors import InputError, MissingBackendError, UnknownBackendError, unknown
-from refntk.reduction import Plan
+from refntk.plan.reduction import Plan
 
 __all__ = ["Backend", "Block", "available_backends", "get_backend"]
 
@@ -29,7 +29,7 @@ class Backend(Protocol):
     ----------
     name : str
     methods : tuple of str
-        Those of `refntk.reduction.METHODS` that it has.
+        Those of `refntk.plan.reduction.METHODS` that it has.
     """
 
     name: str

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from refntk.backends import Block
 from refntk.errors import MethodError
-from refntk.recursion import run
-from refntk.reduction import Plan
+from refntk.plan.reduction import Plan
+from refntk.recursion.literal import run
 
 __all__ = ["ArrayApiBackend", "load"]
 

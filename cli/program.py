@@ -15,7 +15,7 @@ from refntk.errors import RefntkError
 __all__ = ["BadUse", "Command", "Fault", "Interrupted", "Program", "typed"]
 
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-_ARGUMENTS = "refntk.arguments"
+_ARGUMENTS = "refntk.network.arguments"
 
 
 class Fault(click.ClickException):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from refntk.reduction import Plan, Step
+from refntk.plan.reduction import Plan, Step
 
 __all__ = [
     "HELD_THREADS",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from refntk.backends.numba.lanes import LANE_BYTES, lanes_of
 from refntk.backends.numba.layout import Layout, Step
 from refntk.backends.numba.rows import LIMITS, LINEAR, NONNEGATIVE, SIGNED
-from refntk.reduction import Plan
+from refntk.plan.reduction import Plan
 
 __all__ = ["Tables", "Workspace"]
 

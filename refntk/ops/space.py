@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from refntk.groups import PointGroup
+from refntk.ops.groups import PointGroup
 
 __all__ = ["Space"]
 

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refntk.groups import GROUPS
-from refntk.layers import (
+from refntk.network.layers import (
     Conv,
     Dense,
     Flatten,
@@ -27,7 +26,8 @@ from refntk.layers import (
     Lift,
     Relu,
 )
-from refntk.network import Network
+from refntk.network.network import Network
+from refntk.ops.groups import GROUPS
 from refntk.oracle import hard
 
 __all__ = ["Case", "cases"]

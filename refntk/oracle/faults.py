@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refntk.groups import point_group
+from refntk.ops.groups import point_group
 from refntk.ops.operations import Average, Filter, Operation, Pointwise, Stack, read_by
 from refntk.oracle.cases import Case
 from refntk.oracle.truth import Answer, Solved, deviation
-from refntk.recursion import Alter, Kernels, propagate
+from refntk.recursion.literal import Alter, Kernels, propagate
 
 __all__ = ["FAULTS", "Fault", "altered", "standard_answer", "turned_answer"]
 

@@ -18,19 +18,19 @@ import refntk.backends.cupy.device
 import refntk.backends.cupy.peak
 import refntk.backends.cupy.source
 import refntk.backends.cupy.work
-import refntk.groups
 import refntk.ops.exact
+import refntk.ops.groups
 import refntk.ops.rectifiers
-import refntk.recursion
-import refntk.residence
+import refntk.recursion.linear
+import refntk.recursion.literal
 
 pytestmark = pytest.mark.cuda_on_host
 
 LITERAL = [
-    refntk.recursion,
+    refntk.recursion.literal,
     refntk.ops.exact,
     refntk.ops.rectifiers,
-    refntk.groups,
+    refntk.ops.groups,
     refntk.backends.array_api,
 ]
 BACKEND = [
@@ -39,7 +39,7 @@ BACKEND = [
     refntk.backends.cupy.peak,
     refntk.backends.cupy.source,
     refntk.backends.cupy.work,
-    refntk.residence,
+    refntk.evaluation.residence,
 ]
 
 

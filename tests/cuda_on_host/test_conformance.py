@@ -27,9 +27,9 @@ from refntk import (
     Relu,
 )
 from refntk.backends.cupy import geometry, work
-from refntk.certified import certify
-from refntk.layers import windows
+from refntk.network.layers import windows
 from refntk.recursion import propagate
+from refntk.truth.certified import certify
 
 Close = Callable[..., None]
 
