@@ -17,7 +17,8 @@ from refntk.ops.groups import point_group
 from refntk.ops.operations import Average, Filter, Operation, Pointwise, Stack, read_by
 from refntk.oracle.cases import Case
 from refntk.oracle.truth import Answer, Solved, deviation
-from refntk.recursion.literal import Alter, Kernels, propagate
+from refntk.recursion.formulas import Kernels
+from refntk.recursion.literal import Alter, propagate
 
 __all__ = ["FAULTS", "Fault", "altered", "standard_answer", "turned_answer"]
 

@@ -21,12 +21,14 @@ import refntk.backends.cupy.work
 import refntk.ops.exact
 import refntk.ops.groups
 import refntk.ops.rectifiers
+import refntk.recursion.formulas
 import refntk.recursion.linear
 import refntk.recursion.literal
 
 pytestmark = pytest.mark.cuda_on_host
 
 LITERAL = [
+    refntk.recursion.formulas,
     refntk.recursion.literal,
     refntk.ops.exact,
     refntk.ops.rectifiers,

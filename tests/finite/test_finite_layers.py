@@ -8,6 +8,7 @@ import pytest
 
 import refntk.finite.layers
 from refntk.finite.operator import LinearOperator, Weights
+from refntk.network.filters import offsets
 from refntk.network.layers import (
     Conv,
     Dense,
@@ -18,7 +19,6 @@ from refntk.network.layers import (
     Lift,
     Relu,
     Signal,
-    offsets,
 )
 from refntk.ops.groups import GROUPS, point_group
 from refntk.ops.program import Builder

@@ -9,6 +9,7 @@ import pytest
 
 from refntk.errors import MethodError, NetworkError, ShapeError
 from refntk.network import Network, preset, presets
+from refntk.network.filters import windows
 from refntk.network.layers import (
     Conv,
     Dense,
@@ -19,7 +20,6 @@ from refntk.network.layers import (
     Layer,
     Lift,
     Relu,
-    windows,
 )
 from refntk.ops.dual import ArcCosine
 from refntk.ops.groups import GROUPS, point_group

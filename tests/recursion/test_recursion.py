@@ -30,7 +30,8 @@ from refntk.network.layers import (
 )
 from refntk.ops.groups import GROUPS, point_group, rotate
 from refntk.ops.rectifiers import Rectifier
-from refntk.recursion.literal import State, activated, propagate
+from refntk.recursion.formulas import activated
+from refntk.recursion.literal import State, propagate
 
 Close = Callable[..., None]
 Entry = Callable[[Any, Any], float]
