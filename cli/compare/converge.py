@@ -133,7 +133,7 @@ def converge(
     from refntk.evaluation.evaluate import default_threads, kernel
     from refntk.finite.convergence import converge as compare
     from refntk.finite.sampling import Sampler, sample
-    from refntk.network.network import load_network
+    from refntk.network.presets import load_network
 
     if plot is not None:
         from refntk.plot.style import check_figure_path

@@ -87,7 +87,7 @@ def bridge(
     from refntk.data.images.inputs import load_inputs
     from refntk.data.results.result_table import Table
     from refntk.finite.bridge import Bridge, slopes, summarize, two_classes
-    from refntk.network.network import load_network
+    from refntk.network.presets import load_network
 
     if plot is not None:
         from refntk.plot.style import check_figure_path

@@ -78,7 +78,7 @@ def symmetry(
     """
     from refntk.data.images.inputs import load_inputs
     from refntk.errors import MethodError
-    from refntk.network.network import load_network
+    from refntk.network.presets import load_network
     from refntk.symmetry.augmentation import split_targets
     from refntk.symmetry.study import study
     from refntk.symmetry.three_ways import counterparts, three_ways

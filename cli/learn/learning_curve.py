@@ -104,7 +104,7 @@ def learning_curve(
     from refntk.errors import InputError
     from refntk.inference.classify import class_list
     from refntk.inference.curve import learning_curve as measure
-    from refntk.network.network import load_network
+    from refntk.network.presets import load_network
     from refntk.plot import plot_learning_curve, save_figure
     from refntk.plot.style import check_figure_path
 

@@ -75,7 +75,7 @@ def predict(
     from refntk.data.results.answers import ANSWERS, check_path, write_predictions
     from refntk.errors import InputError
     from refntk.inference.classify import class_list, classify, renumber
-    from refntk.network.network import load_network
+    from refntk.network.presets import load_network
 
     for path in output:
         check_path(path, ANSWERS)

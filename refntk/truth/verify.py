@@ -26,7 +26,8 @@ from refntk.network.layers import (
     Lift,
     Relu,
 )
-from refntk.network.network import Network, preset
+from refntk.network.network import Network
+from refntk.network.presets import preset
 from refntk.ops.groups import GROUPS, point_group, rotate
 from refntk.symmetry.augmentation import BOUND, compare
 from refntk.truth.certified import certify

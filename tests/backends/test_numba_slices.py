@@ -24,7 +24,8 @@ from refntk import (
     Network,
     Relu,
 )
-from refntk.network.layers import Layer, windows
+from refntk.network.filters import windows
+from refntk.network.layers import Layer
 from refntk.ops.groups import GROUPS, point_group, rotate
 from refntk.recursion import propagate
 

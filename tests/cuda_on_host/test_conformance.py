@@ -27,7 +27,7 @@ from refntk import (
     Relu,
 )
 from refntk.backends.cupy import geometry, work
-from refntk.network.layers import windows
+from refntk.network.filters import windows
 from refntk.recursion import propagate
 from refntk.truth.certified import certify
 

@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from refntk.finite.layers import operator
+import refntk.finite.layers
 from refntk.finite.operator import LinearOperator, Weights
+from refntk.network.filters import offsets
 from refntk.network.layers import (
     Conv,
     Dense,
@@ -18,9 +19,10 @@ from refntk.network.layers import (
     Lift,
     Relu,
     Signal,
-    offsets,
 )
 from refntk.ops.groups import GROUPS, point_group
+from refntk.ops.program import Builder
+from refntk.ops.space import Space
 
 PADDINGS = ("SAME", "VALID", "CIRCULAR")
 SIDE = 4
@@ -30,6 +32,14 @@ VECTOR = Signal("vector", gaussian=True)
 
 def on_group(name, shape=(SIDE, SIDE)):
     return Signal("group", shape, name, gaussian=True)
+
+
+def operator(layer, below, channels):
+    """The finite counterpart of a layer that gets a signal."""
+    group = None if below.group is None else point_group(below.group)
+    build = Builder(Space(below.shape or (), group))
+    layer.lower(build, 0)
+    return refntk.finite.layers.operator(build.program(), 0, channels)
 
 
 STDS = {"W_std": 1.3, "b_std": 0.7}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from refntk.errors import NetworkError, ShapeError
+from refntk.network.filters import offsets, windows
 from refntk.network.layers import (
     LAYERS,
     Conv,
@@ -21,10 +22,8 @@ from refntk.network.layers import (
     Lift,
     Relu,
     Signal,
-    Window,
-    offsets,
-    windows,
 )
+from refntk.ops.support import Window
 
 GRID = Signal("grid", (6, 6), gaussian=True)
 GROUP = Signal("group", (6, 6), "C4", gaussian=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
 from refntk.errors import MethodError, NetworkError, ShapeError
 from refntk.network import Network, preset, presets
+from refntk.network.filters import windows
 from refntk.network.layers import (
     Conv,
     Dense,
@@ -18,12 +20,14 @@ from refntk.network.layers import (
     Layer,
     Lift,
     Relu,
-    Window,
-    windows,
 )
+from refntk.ops.dual import ArcCosine
 from refntk.ops.groups import GROUPS, point_group
+from refntk.ops.operations import Filter, Pointwise
+from refntk.ops.support import Window
 from refntk.plan.reduction import METHODS, Step, make_plan
 
+RELU = ArcCosine(Fraction(1), Fraction(0))
 CNN = Network([Conv((3, 3)), Relu(), GlobalAvgPool()])
 
 
@@ -42,13 +46,14 @@ def test_a_group_network_becomes_an_ordinary_one() -> None:
     single = Window(4, 4, 1, 1, 0, False)
     assert plan.method == "slices"
     assert plan.shape == (8, 8, 3)
-    assert plan.body == Network(layers)
-    assert plan.head == tuple(head)
+    assert plan.body == Network(layers).program((8, 8))
+    names = [plan.head.name(k) for k in range(3)]
+    assert names == ["layer 6 (Dense)", "layer 7 (Relu)", "layer 8 (Dense)"]
     assert (plan.group, plan.order, plan.pooled) == ("D4", 8, True)
     assert plan.steps == (
-        Step(same, same, 1.5**2 / 9, 0.25, True),
-        Step(valid, valid, 1 / 25, 0.0, False),
-        Step(single, single, 1.0, 0.0, True),
+        Step(same, same, 1.5**2 / 9, 0.25, RELU),
+        Step(valid, valid, 1 / 25, 0.0, None),
+        Step(single, single, 1.0, 0.0, RELU),
     )
     assert plan.entries == 8 * (8**4 + 4**4 + 4**4)
 
@@ -59,7 +64,7 @@ def test_an_ordinary_network() -> None:
     y, x = windows(first, (7, 10))
     assert (y.n_out, x.n_out) == (4, 4)
     y2, x2 = windows(second, (4, 4))
-    assert plan.steps == (Step(y, x, 1 / 12, 0.0, True), Step(y2, x2, 0.5, 0.2**2, False))
+    assert plan.steps == (Step(y, x, 1 / 12, 0.0, RELU), Step(y2, x2, 0.5, 0.2**2, None))
     assert (plan.group, plan.order, plan.pooled) == ("C1", 1, True)
     assert plan.entries == 16**2 + 12**2
 
@@ -75,8 +80,8 @@ def test_flatten_needs_no_rotations_and_no_displacements() -> None:
 def test_a_network_that_begins_with_flatten() -> None:
     plan = make_plan(Network([Flatten(), Dense(), Relu(), Dense()]), (3, 4, 2))
     assert plan.steps == ()
-    assert plan.body == Network([Flatten()])
-    assert plan.head == (Dense(), Relu(), Dense())
+    assert plan.body == Network([Flatten()]).program((3, 4))
+    assert [type(op) for op in plan.head.operations] == [Filter, Pointwise, Filter]
     assert plan.entries == 12
 
 
@@ -87,8 +92,8 @@ def test_the_literal_method_takes_the_network_as_it_is(group: str) -> None:
     assert plan.method == "literal"
     assert plan.steps == ()
     assert (plan.group, plan.order) == ("C1", 1)
-    assert plan.body == Network(layers)
-    assert plan.head == (Dense(),)
+    assert plan.body == Network(layers).program((4, 4))
+    assert [type(op) for op in plan.head.operations] == [Filter]
     assert plan.entries == 3 * (16 * point_group(group).order) ** 2
 
 
@@ -123,7 +128,7 @@ OBSTACLES: list[tuple[list[Layer], str]] = [
     ),
     (
         [Conv((3, 3), padding="CIRCULAR"), Relu(), Conv((3, 3)), GlobalAvgPool()],
-        r"layer 2 \(Conv\) has padding SAME, and CIRCULAR does not mix with others",
+        r"layer 2 \(Conv\) has another padding, and CIRCULAR does not mix with others",
     ),
     (
         [

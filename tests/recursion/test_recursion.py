@@ -29,7 +29,9 @@ from refntk.network.layers import (
     Relu,
 )
 from refntk.ops.groups import GROUPS, point_group, rotate
-from refntk.recursion.literal import State, diagonal, propagate, relu
+from refntk.ops.rectifiers import Rectifier
+from refntk.recursion.formulas import activated
+from refntk.recursion.literal import State, propagate
 
 Close = Callable[..., None]
 Entry = Callable[[Any, Any], float]
@@ -253,6 +255,11 @@ def compare(layers: list[Layer], x: Any, y: Any, close: Close) -> None:
         nngp, ntk = naive(layers, x[i], y[j])
         close(flat(state.nngp[i, j]), nngp, tol=1e-11, floor=1e-3)
         close(flat(state.ntk[i, j]), ntk, tol=1e-11, floor=1e-3)
+
+
+def at_equal_indices(kernel: Any, *axes: int) -> Any:
+    """The diagonal of the kernel of an image with itself, with the axes of a feature."""
+    return np.diagonal(flat(kernel)).reshape(axes)
 
 
 def pair(rng: np.random.Generator, *shape: int) -> tuple[Any, Any]:
@@ -657,10 +664,11 @@ def test_the_diagonal_is_exact(rng: np.random.Generator) -> None:
     below = propagate(Network(linear), x)
     state = propagate(Network([*linear, Relu()]), x)
     for i in range(len(x)):
-        assert np.array_equal(diagonal(state.nngp[i, i], "group"), below.var1[i] / 2)
-        assert np.array_equal(diagonal(state.ntk[i, i], "group"), below.var1[i] / 2)
+        axes = below.var1[i].shape
+        assert np.array_equal(at_equal_indices(state.nngp[i, i], *axes), below.var1[i] / 2)
+        assert np.array_equal(at_equal_indices(state.ntk[i, i], *axes), below.var1[i] / 2)
     assert np.array_equal(state.var1, below.var1 / 2)
-    assert np.array_equal(diagonal(below.nngp[0, 0], "group"), below.var1[0])
+    assert np.array_equal(at_equal_indices(below.nngp[0, 0], 4, 4, 5), below.var1[0])
 
 
 def test_variances_have_the_index_of_the_features(rng: np.random.Generator) -> None:
@@ -718,7 +726,7 @@ def test_a_pooled_variance_may_round_below_zero(rng: np.random.Generator) -> Non
 def test_where_a_variance_is_zero_the_kernels_are() -> None:
     one, zero, no = np.ones(2), np.asarray([0.0, 1.0]), np.asarray([False, False])
     for variances in ((zero, one), (one, zero)):
-        nngp, ntk = relu(zero / 2, one, *variances, no)
+        nngp, ntk = activated(zero / 2, one, Rectifier(), *variances, no)
         assert nngp[0] == ntk[0] == 0
         assert nngp[1] > 0
         assert ntk[1] > 0
@@ -726,7 +734,7 @@ def test_where_a_variance_is_zero_the_kernels_are() -> None:
 
 def test_large_variances_do_not_overflow() -> None:
     v = np.asarray([1e30], dtype="float32")
-    nngp, ntk = relu(v, v, v, v, np.asarray([False]))
+    nngp, ntk = activated(v, v, Rectifier(), v, v, np.asarray([False]))
     assert nngp == pytest.approx(v / 2)
     assert ntk == pytest.approx(v / 2)
 
