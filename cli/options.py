@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any
 
 import click
@@ -13,12 +14,14 @@ __all__ = [
     "Word",
     "backend",
     "cache",
+    "changed",
     "diag_reg",
     "dtype",
     "kernel",
     "limit",
     "method",
     "overwrite",
+    "pixels",
     "positive",
     "quiet",
     "read_share",
@@ -161,6 +164,72 @@ standardize: _Decorator = click.option(
     is_flag=True,
     help="Give each channel mean 0 and standard deviation 1 over the first set of images.",
 )
+
+_ABOUT_PIXELS = (
+    click.option(
+        "--scale",
+        metavar="auto|TYPE|MAX|none",
+        default="auto",
+        show_default=True,
+        help="What pixels are divided by: the largest value of an integer type (uint16), a number "
+        "(4095), or nothing; one rule for all sets. auto: uint8 by 255, other integers by their "
+        "type's largest value where they fill it, floats by nothing.",
+    ),
+    click.option(
+        "--alpha",
+        type=Word("alpha", "drop", "white", "black"),
+        metavar="drop|white|black",
+        help="Leave the transparency of image files out, or lay them on white or black.",
+    ),
+)
+_LABELS = click.option(
+    "--labels",
+    multiple=True,
+    metavar="FILE[::KEY]",
+    help="Take the labels from this CSV, NumPy, HDF5 or idx file; KEY is a column or an array. "
+    "With two sets of images, the second --labels is for the second set.",
+)
+
+
+def pixels(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --scale, --alpha and --labels, which the command gets as one dictionary `reading`.
+
+    Parameters
+    ----------
+    command : callable
+        It hands `reading` to `refntk.data.load_inputs` as keyword arguments.
+
+    Returns
+    -------
+    callable
+    """
+
+    @wraps(command)
+    def with_reading(*args: Any, **kwargs: Any) -> Any:
+        names = ("scale", "alpha", "labels")
+        reading = {name: kwargs.pop(name) for name in names}
+        return command(*args, reading=reading, **kwargs)
+
+    for option in (_LABELS, *reversed(_ABOUT_PIXELS)):
+        option(with_reading)
+    return with_reading
+
+
+def changed(reading: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep those of the options of `pixels` that were given, for a record.
+
+    Parameters
+    ----------
+    reading : mapping
+        What `pixels` hands over.
+
+    Returns
+    -------
+    dict
+    """
+    given = {name: value for name, value in reading.items() if value and value != "auto"}
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in given.items()}
+
 
 cache: _Decorator = click.option(
     "--cache",

@@ -6,13 +6,14 @@ import shlex
 import signal
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from refntk.errors import RefntkError, printable
+from refntk.errors import RefntkError, RefntkWarning, printable
 from refntk.output import distinct
 
 __all__ = ["BadUse", "Command", "Fault", "Interrupted", "Program", "terminable", "typed"]
@@ -69,7 +70,7 @@ class Command(click.Command):
         debug = ctx.params.pop("debug")
         try:
             self._keep_inputs(ctx)
-            with terminable():
+            with terminable(), _warning_lines():
                 return super().invoke(ctx)
         except (click.exceptions.Exit, click.ClickException, BrokenPipeError):
             raise
@@ -92,6 +93,26 @@ class Command(click.Command):
                 read += [name for name in names if isinstance(name, str)]
         for name in written:
             distinct(name, read)
+
+
+@contextmanager
+def _warning_lines() -> Iterator[None]:
+    """Print each warning of refntk as one line on stderr, once, whoever has it to say."""
+    said: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        text = " ".join(str(message).split())
+        if not issubclass(category, RefntkWarning):
+            usual(message, category, *place, **more)
+        elif text.split(": ", 1)[-1] not in said:  # the same of X1 by its file and as X1
+            said.add(text.split(": ", 1)[-1])
+            click.echo(printable(f"warning: {text}"), err=True)
+
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+        warnings.simplefilter("always", RefntkWarning)
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager

@@ -6,6 +6,7 @@ and what would be kept is compared with the memory that is free.
 
 from __future__ import annotations
 
+import errno
 import os
 import warnings
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ __all__ = [
     "refuse_packed_claim",
     "refuse_plain_claim",
     "size_text",
+    "why_unreadable",
 ]
 
 # Deflate spends at least two bits on 258 bytes of output: 8 * 258 / 2 (RFC 1951, section 3.2.5).
@@ -114,10 +116,38 @@ def reading(source: object) -> Iterator[None]:
     except RefntkError:
         raise
     except Exception as error:
-        raise InputError(
-            f"{source}: cannot be read ({one_line(error)}); the file is damaged or not what its "
-            "name says"
-        ) from error
+        raise InputError(f"{source}: {why_unreadable(error)}") from error
+
+
+def why_unreadable(error: BaseException) -> str:
+    """Word why a file cannot be read: by what the system says, else by its contents.
+
+    Parameters
+    ----------
+    error : BaseException
+        What a library raised.
+
+    Returns
+    -------
+    str
+        The cause and the remedy, without the name of the file.
+    """
+    number = getattr(error, "errno", None)
+    said = f"cannot be read ({one_line(error)})"
+    if isinstance(error, PermissionError) or number in (errno.EACCES, errno.EPERM):
+        return f"{said}: you may not read it; ask its owner, or chmod +r"
+    if number in (errno.EAGAIN, errno.EWOULDBLOCK):
+        return (
+            f"{said}: another program has it open for writing, and HDF5 locks it; close it there, "
+            "or set HDF5_USE_FILE_LOCKING=FALSE if nothing is written meanwhile"
+        )
+    if number in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+        return f"{said}: its file system has no locks; set HDF5_USE_FILE_LOCKING=FALSE"
+    if isinstance(error, FileNotFoundError):
+        return f"{said}: it is no longer there, or a link to nothing"
+    if number in (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        return f"{said}: the system could not read it, whatever its contents; try again"
+    return f"{said}; the file is damaged or not what its name says"
 
 
 def available_memory() -> int | None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         NetworkError,
         NotPositiveDefiniteError,
         RefntkError,
+        RefntkWarning,
         ShapeError,
         StoreError,
         UnknownBackendError,
@@ -72,6 +73,7 @@ __all__ = [
     "NetworkError",
     "NotPositiveDefiniteError",
     "RefntkError",
+    "RefntkWarning",
     "Relu",
     "ShapeError",
     "StoreError",
@@ -86,7 +88,7 @@ __all__ = [
 
 _HOMES = {
     "refntk.truth.certified": ["Certified", "certify"],
-    "refntk.errors": [name for name in __all__ if name.endswith("Error")],
+    "refntk.errors": [name for name in __all__ if name.endswith(("Error", "Warning"))],
     "refntk.evaluation.evaluate": ["Kernel", "kernel"],
     "refntk.data.kernels.store": ["open_kernel"],
     "refntk.network.network": ["Network"],

@@ -23,6 +23,7 @@ __all__ = [
     "NetworkError",
     "NotPositiveDefiniteError",
     "RefntkError",
+    "RefntkWarning",
     "ShapeError",
     "StoreError",
     "UnknownBackendError",
@@ -35,6 +36,10 @@ __all__ = [
 
 class RefntkError(Exception):
     """Base class of every error that refntk raises on purpose."""
+
+
+class RefntkWarning(UserWarning):
+    """Something was read or computed as well as it could be, and may not be what was meant."""
 
 
 class NetworkError(RefntkError, ValueError):

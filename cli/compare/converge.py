@@ -104,6 +104,7 @@ nor --threads changes it.""",
     help="Draws computed at the same time, each by a process of its own.  [default: all]",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")
+@options.pixels
 def converge(
     network: str,
     x: str,
@@ -120,6 +121,7 @@ def converge(
     dtype: str,
     threads: int | None,
     quiet: bool,
+    reading: dict[str, Any],
 ) -> None:
     """Draw networks of finite width, and compare their mean kernels with the exact ones.
 
@@ -140,7 +142,7 @@ def converge(
 
         check_figure_path(plot, overwrite=resume or overwrite)
     net = load_network(network)
-    inputs = load_inputs(x, limit=limit, seed=seed, size=size, standardize=standardize)
+    inputs = load_inputs(x, limit=limit, seed=seed, size=size, standardize=standardize, **reading)
     sampler = Sampler(net, inputs.x1, seed, dtype)
     experiment = Experiment(
         net.to_toml(), net.hash, dtype, seed, inputs.info1, inputs.preprocessing

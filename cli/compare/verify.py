@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -136,6 +136,7 @@ Examples:
     help="Seed of the choice of images.",
 )
 @click.option("--size", type=options.positive, metavar="PX", help="Shrink the images to PX by PX.")
+@options.pixels
 @options.threads
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")
 def augmentation(
@@ -146,6 +147,7 @@ def augmentation(
     size: int | None,
     threads: int | None,
     quiet: bool,
+    reading: dict[str, Any],
 ) -> None:
     """Train on all rotated copies of IMAGES, and train a group network on IMAGES alone.
 
@@ -160,7 +162,7 @@ def augmentation(
     from refntk.symmetry.augmentation import BOUND, compare, pairs, split_targets
 
     net = load_network(network)
-    inputs = load_inputs(images, limit=limit, seed=seed, size=size)
+    inputs = load_inputs(images, limit=limit, seed=seed, size=size, **reading)
     if inputs.info1.labels is None:
         raise BadUse(f"{images}: has no labels, which are what the networks are trained on")
     train, test, targets = split_targets(inputs.info1.labels, seed)

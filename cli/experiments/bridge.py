@@ -69,6 +69,7 @@ Ctrl-C keeps what is done, and --resume continues; it also adds widths and draws
 @click.option("--overwrite", is_flag=True, help="Replace OUT.csv if it exists.")
 @options.seed
 @options.size
+@options.pixels
 @options.standardize
 @options.dtype
 @options.quiet
@@ -76,7 +77,7 @@ def bridge(
     network: str, data: str, output: str, widths: tuple[int, ...], draws: int,
     times: tuple[float, ...], rate: float, classes: str | None, train: int, test: int,
     plot: str | None, resume: bool, overwrite: bool, seed: int, size: int | None,
-    standardize: bool, dtype: str, quiet: bool,
+    standardize: bool, dtype: str, quiet: bool, reading: dict[str, Any],
 ) -> None:  # fmt: skip
     """Train ordinary networks of finite width on all copies of two classes of DATA.
 
@@ -94,7 +95,7 @@ def bridge(
 
         check_figure_path(plot, overwrite=resume or overwrite)
     net = load_network(network)
-    inputs = load_inputs(data, size=size, seed=seed, standardize=standardize)
+    inputs = load_inputs(data, size=size, seed=seed, standardize=standardize, **reading)
     if inputs.info1.labels is None:
         raise BadUse(f"{data}: has no labels, which are what the networks are trained on")
     inside, outside, targets = two_classes(inputs.info1.labels, classes, train, test, seed)
@@ -106,7 +107,7 @@ def bridge(
         "command": "bridge", "network": net.hash, "images": inputs.info1.digest, "size": size,
         "standardize": standardize, "classes": classes, "train": train, "test": test,
         "times": list(times), "rate": rate, "seed": seed, "dtype": dtype,
-    }  # fmt: skip
+    } | options.changed(reading)  # fmt: skip
     rows_in_all = 2 * draws * len(widths) * len(times)
     with (
         Table(output, record, resume=resume, overwrite=overwrite) as table,

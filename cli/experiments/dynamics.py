@@ -79,6 +79,7 @@ def perm(**given: Any) -> None:
 
 @dynamics.command(cls=Command, short_help="Digits of 14×14 pixels, all 196 cyclic shifts.")
 @click.argument("data", default="sample:digits")
+@options.pixels
 @_options(steps=100, batch=10, rate=0.05)
 def trans(data: str, **given: Any) -> None:
     """Train on DATA, digits of 28×28 pixels; augmented exactly by all shifts."""
@@ -94,6 +95,7 @@ def rot(**given: Any) -> None:
 
 @dynamics.command(cls=Command, short_help="Digits of 14×14 pixels, four groups, one architecture.")
 @click.argument("data", default="sample:digits")
+@options.pixels
 @_options(steps=100, batch=10, rate=0.05)
 def groups(data: str, **given: Any) -> None:
     """Train on DATA with shifts, shifts along x, quarter turns, and shifts with quarter turns."""
@@ -103,8 +105,9 @@ def groups(data: str, **given: Any) -> None:
 def _run(
     name: str, data: str | None, repeats: int, beside: float, steps: int, batch: int, rate: float,
     seed: int, output: str, plot: str | None, resume: bool, overwrite: bool, quiet: bool,
+    reading: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
-    from refntk.data import load_images, to_unit
+    from refntk.data import load_inputs
     from refntk.dynamics.study import (
         EXPERIMENTS,
         MODES,
@@ -123,11 +126,13 @@ def _run(
         record["beside"] = beside
     digits = None
     if data is not None:
-        images = load_images(data)
+        inputs = load_inputs(data, **(reading or {}))
+        images = inputs.info1
         if images.labels is None:
             raise InputError(f"{data}: has no labels; the classes of the digits are needed")
-        digits = subsample(to_unit(images.images)), images.labels
-        record["images"] = images.info.digest
+        digits = subsample(inputs.x1), images.labels
+        record["images"] = images.digest
+        record |= options.changed(reading or {})
     schedule = Schedule(steps, batch, rate, max(1, steps // 20), beside)
     total = len(EXPERIMENTS[name]) * len(MODES) * repeats * steps
     with (

@@ -81,7 +81,7 @@ def _study_options(poses: str) -> _Decorator:
             ),
         ):  # fmt: skip
             command = option(command)
-        return click.argument("data")(command)
+        return click.argument("data")(options.pixels(command))
 
     return decorate
 
@@ -101,8 +101,9 @@ class _Setting:
 def _setting(
     command: str, data: str, networks: Sequence[str], group: str, poses: str, size: int | None,
     seed: int, get: str, diag_reg: float, threads: int | None,
+    reading: dict[str, Any],
 ) -> _Setting:  # fmt: skip
-    from refntk.data import load_images, to_unit
+    from refntk.data import load_inputs
     from refntk.errors import InputError
     from refntk.network.presets import load_network
     from refntk.spectral.study import Study
@@ -112,18 +113,19 @@ def _setting(
     for n in numbers:
         CyclicAction(group, n)  # type: ignore[arg-type]  # refuses what is no group
     nets = {name: load_network(name) for name in networks}
-    images = load_images(data, size=size)
+    inputs = load_inputs(data, size=size, **reading)
+    images = inputs.info1
     if images.labels is None:
         raise InputError(f"{data}: has no labels; the classes of the images are needed")
     names = images.class_names or tuple(str(c) for c in range(int(images.labels.max()) + 1))
     record = {
         "command": f"spectral {command}",
-        "images": images.info.digest,
+        "images": images.digest,
         "networks": {name: net.hash for name, net in nets.items()},
         "group": group, "poses": numbers, "size": size, "seed": seed, "get": get,
         "diag_reg": diag_reg,
-    }  # fmt: skip
-    study = Study(to_unit(images.images), group, get, threads)  # type: ignore[arg-type]
+    } | options.changed(reading)  # fmt: skip
+    study = Study(inputs.x1, group, get, threads)  # type: ignore[arg-type]
     return _Setting(study, nets, images.labels, list(names), numbers, record)
 
 

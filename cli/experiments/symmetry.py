@@ -59,6 +59,7 @@ Examples:
     "--size", type=options.positive, metavar="PX",
     help=f"Shrink the images to PX by PX.  [default: {_SIZE}, where they are square and larger]",
 )  # fmt: skip
+@options.pixels
 @options.standardize
 @options.threads
 @click.option("--plot", metavar="FILE", help="Draw the error against the angle: .svg, .pdf, .png.")
@@ -68,6 +69,7 @@ def symmetry(
     network: str, data: str, group: str | None, poses: int, time: float | None, kappa: float,
     diag_reg: float, limit: int, seed: int, size: int | None, standardize: bool,
     threads: int | None, plot: str | None, overwrite: bool, quiet: bool,
+    reading: dict[str, Any],
 ) -> None:  # fmt: skip
     """Train NETWORK and its counterpart on DATA, and measure how invariant their predictions are.
 
@@ -89,7 +91,7 @@ def symmetry(
 
         check_figure_path(plot, overwrite=overwrite)
     net = load_network(network)
-    given: dict[str, Any] = {"limit": limit, "seed": seed, "standardize": standardize}
+    given: dict[str, Any] = {"limit": limit, "seed": seed, "standardize": standardize} | reading
     inputs = load_inputs(data, size=size, **given)
     height, width = inputs.x1.shape[1:3]
     if size is None and height == width > _SIZE:

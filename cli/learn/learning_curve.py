@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -64,6 +64,7 @@ An interrupted computation goes on where it was when the command is repeated."""
 @options.limit
 @options.seed
 @options.size
+@options.pixels
 @options.standardize
 @options.dtype
 @options.threads
@@ -91,6 +92,7 @@ def learning_curve(
     plot: str | None,
     overwrite: bool,
     quiet: bool,
+    reading: dict[str, Any],
 ) -> None:
     """Measure how the accuracy of each NETWORK on DATA grows with the number of training images.
 
@@ -115,7 +117,9 @@ def learning_curve(
     if plot is not None:
         check_figure_path(plot, overwrite=overwrite)
     nets = _names(networks, [load_network(network) for network in networks])
-    inputs = load_inputs(images, limit=limit, seed=seed, size=size, standardize=standardize)
+    inputs = load_inputs(
+        images, limit=limit, seed=seed, size=size, standardize=standardize, **reading
+    )
     labels = inputs.info1.labels
     if labels is None:
         raise InputError(f"{images}: the classes of its images are not known")

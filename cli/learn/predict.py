@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from refntk.cli import options
@@ -44,6 +46,7 @@ Examples:
 @options.limit
 @options.seed
 @options.size
+@options.pixels
 @options.standardize
 @options.dtype
 @options.threads
@@ -64,6 +67,7 @@ def predict(
     cache: str | None,
     overwrite: bool,
     quiet: bool,
+    reading: dict[str, Any],
 ) -> None:
     """Predict the classes of test images from SOURCE: two kernel files, or a network and images.
 
@@ -86,8 +90,9 @@ def predict(
     elif len(source) == 3:
         net = load_network(source[0])
         both = load_inputs(
-            source[1], source[2], limit=limit, seed=seed, size=size, standardize=standardize
-        )
+            source[1], source[2],
+            limit=limit, seed=seed, size=size, standardize=standardize, **reading,
+        )  # fmt: skip
         kernels = []
         for inputs in (training_inputs(both), both):
             kernel = CachedKernel(

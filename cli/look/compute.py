@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 import click
 
@@ -27,10 +28,13 @@ Inputs, for X1 and X2:
   images.npz, images.npz::train         the only array of images in it, or the one called train
   images.h5, images.h5::group/train     the same for HDF5
   t10k-images-idx3-ubyte.gz             as MNIST has them; labels from the file beside it
-  tiles/                                a folder with a sub-folder of PNG, TIFF or JPEG a class
+  tiles/                                a folder with a sub-folder of images a class, or of images
+  tile.tif, 'tiles/*.png'               one image, or those that a pattern finds
 
-Integer images are divided by the largest value of their type, floating-point ones are taken
-as they are. Images are prepared in this order: --limit, --size, scaling, --standardize.
+Image files are PNG, TIFF, JPEG, WebP or BMP. Pixels of type uint8 are divided by 255, those of
+other integers by the largest value of their type where they fill it (else say --scale), and
+floating-point ones are taken as they are. Images are prepared in this order: --limit, --size,
+scaling, --standardize.
 
 \b
 Examples:
@@ -79,6 +83,7 @@ Ctrl-C, a kill or a power cut costs the tiles of the last seconds: the same comm
 @options.limit
 @options.seed
 @options.size
+@options.pixels
 @options.standardize
 @options.dtype
 @options.backend
@@ -134,6 +139,7 @@ def compute(
     shard: tuple[int, int] | None,
     tile: int | None,
     quiet: bool,
+    reading: dict[str, Any],
 ) -> None:
     """Compute the kernels of NETWORK for every pair of images of X1, or of X1 and X2.
 
@@ -154,7 +160,7 @@ def compute(
         raise BadUse("--append and --shard: images are added by one process; leave out --shard")
     net = load_network(network)
     inputs = load_inputs(
-        x1, x2, limit=limit, seed=seed, size=size, standardize=standardize
+        x1, x2, limit=limit, seed=seed, size=size, standardize=standardize, **reading
     )
     with ExitStack() as stack:
         grown = stack.enter_context(open_kernel(output)) if append else None

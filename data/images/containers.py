@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refntk.data.images.imageset import IntArray, Pick, RawImages, check_layout
+from refntk.data.images.labels import Labels, interpret
 from refntk.errors import InputError, unknown
 
-__all__ = ["Container", "Entry", "gather"]
+__all__ = ["Container", "Entry", "gather", "only_array"]
 
 _IMAGE_KEYS = ("images", "x")
-_LABEL_KEYS = ("labels", "y")
+_LABEL_KEYS = ("labels", "label", "y", "Y", "targets", "target")
 _NAMES_KEY = "class_names"
 _LISTED = 12
+_SEARCHED = 1000
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,20 @@ def _choose_images(source: str, entries: Mapping[str, Entry], key: str | None) -
         raise InputError(f"{source}: holds no array; expected one of images")
     if key is not None:
         if key not in entries:
-            raise InputError(f"{source}: {unknown('key', key, entries)}")
+            more = len(entries) - _LISTED
+            rest = f" and {more} more" if more > 0 else ""
+            raise InputError(
+                f"{source}: {unknown('key', key, list(islice(entries, _LISTED)))}{rest}"
+            )
         return key
     for name in _IMAGE_KEYS:
         if name in entries:
             return name
+    if len(entries) > _SEARCHED:
+        raise InputError(
+            f"{source}: holds {len(entries)} arrays, and none is called images or x; name one, as "
+            f"in {source}::{next(iter(entries))}"
+        )
     likely = [
         name
         for name, entry in entries.items()
@@ -78,52 +90,67 @@ def _choose_images(source: str, entries: Mapping[str, Entry], key: str | None) -
     )
 
 
-def _find_labels(source: str, key: str, entries: Mapping[str, Entry], count: int) -> str | None:
-    """Key of the labels of array `key`: its sibling by name, else a usual name that fits."""
+def _label_keys(key: str, entries: Mapping[str, Entry]) -> list[str]:
+    """Keys that may hold the labels of array `key`: its siblings by name, then usual names."""
     folder, slash, name = key.rpartition("/")
     siblings = []
     if "images" in name:
-        siblings.append(name.replace("images", "labels"))
+        siblings += [name.replace("images", word) for word in ("labels", "label")]
     if name[:1] in ("x", "X"):
         siblings.append({"x": "y", "X": "Y"}[name[0]] + name[1:])
-    for sibling in (folder + slash + other for other in siblings):
-        entry = entries.get(sibling)
-        if entry is not None and entry.dtype.kind in "iu":
-            # MedMNIST stores its labels as a column.
-            if entry.shape not in ((count,), (count, 1)):
-                raise InputError(
-                    f"{source}: {sibling!r} has shape {entry.shape}, but {key!r} holds {count} "
-                    f"images; expected shape ({count},)"
-                )
-            return sibling
-    for usual in (folder + slash + other for other in _LABEL_KEYS):
-        entry = entries.get(usual)
-        if entry and entry.dtype.kind in "iu" and entry.shape in ((count,), (count, 1)):
-            return usual
-    return None
+    if name == "arr_0":  # as numpy.savez calls arrays without names
+        siblings.append("arr_1")
+    places = dict.fromkeys(folder + slash + other for other in (*siblings, *_LABEL_KEYS))
+    return [place for place in places if place in entries and place != key]
 
 
-def _read_labels(source: str, key: str, container: Container) -> IntArray:
-    """Labels as int64."""
-    stored = container.read(key, None).reshape(-1)
-    if stored.max() > np.iinfo(np.int64).max:
-        raise InputError(f"{source}: {key!r} holds labels beyond 64-bit signed integers")
-    return stored.astype(np.int64)
+def _read_labels(
+    key: str, container: Container, entries: Mapping[str, Entry], count: int
+) -> tuple[Labels | None, tuple[str, ...]]:
+    """Labels of the images of array `key`, or a note why what is there is not taken."""
+    reasons = []
+    for place in _label_keys(key, entries):
+        try:
+            entry = entries[place]
+            if not entry.shape or entry.shape[0] != count:
+                reason = f"has shape {entry.shape}, but there are {count} images"
+            elif entry.dtype.hasobject:
+                reason = "holds pickled objects or text of variable length, which are not read"
+            else:
+                found = interpret(container.read(place, None), count)
+                if isinstance(found, Labels):
+                    return _with_names(place, entries, container, found), ()
+                reason = found
+        except InputError as error:  # labels never decide whether images load
+            reason = f"cannot be read ({error})"
+        reasons.append(f"{place!r} {reason}")
+    if not reasons:
+        return None, ()
+    return None, (f"labels are left out: {'; '.join(reasons)} (--labels names others)",)
 
 
-def _read_class_names(
-    key: str, entries: Mapping[str, Entry], container: Container, labels: IntArray
-) -> tuple[str, ...] | None:
-    """Class names beside the labels, if there are enough of them."""
-    entry = entries.get(key)
-    if entry is None or entry.dtype.kind not in "US" or len(entry.shape) != 1:
-        return None
-    if not 0 <= labels.min() <= labels.max() < entry.shape[0]:
-        return None
-    return tuple(
-        name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
-        for name in container.read(key, None).tolist()
-    )
+def _with_names(
+    key: str, entries: Mapping[str, Entry], container: Container, labels: Labels
+) -> Labels:
+    """Add the class names beside the labels, if there are enough of them."""
+    folder, slash, _ = key.rpartition("/")
+    place = folder + slash + _NAMES_KEY
+    if labels.names is not None or place not in entries:
+        return labels
+    try:
+        entry, classes = entries[place], labels.classes
+    except InputError:  # a damaged name costs nothing but the name
+        return labels
+    if entry.dtype.kind not in "US" or len(entry.shape) != 1:
+        return labels
+    if not 0 <= classes.min() <= classes.max() < entry.shape[0]:
+        return labels
+    try:
+        stored = container.read(place, None).tolist()
+    except InputError:
+        return labels
+    names = (n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in stored)
+    return Labels(classes, tuple(names))
 
 
 def gather(source: str, container: Container, key: str | None, pick: Pick) -> RawImages:
@@ -144,14 +171,14 @@ def gather(source: str, container: Container, key: str | None, pick: Pick) -> Ra
     -------
     RawImages
         With labels from the sibling of the key (``test_images`` and ``test_labels``, ``x_train``
-        and ``y_train``), else from ``labels`` or ``y`` where these have one integer an image; class
-        names from ``class_names`` where there is one for every label.
+        and ``y_train``), else from a usual name such as ``labels`` or ``y``, where these are clear
+        (`refntk.data.images.labels.interpret`), else with a note; class names from ``class_names``
+        where there is one for every label.
 
     Raises
     ------
     InputError
-        No such key, no or several candidates, no images, labels that do not fit, and whatever the
-        container refuses.
+        No such key, no or several candidates, no images, and whatever the container refuses.
     """
     entries = container.entries()
     chosen = _choose_images(source, entries, key)
@@ -160,16 +187,53 @@ def gather(source: str, container: Container, key: str | None, pick: Pick) -> Ra
     # Nothing may grow with the number of images before the file is known to hold them.
     container.judge(chosen)
     count = entry.shape[0]
-    label_key = _find_labels(source, chosen, entries, count)
-    labels = class_names = None
-    if label_key is not None:
-        labels = _read_labels(source, label_key, container)
-        folder, slash, _ = label_key.rpartition("/")
-        class_names = _read_class_names(folder + slash + _NAMES_KEY, entries, container, labels)
+    found, notes = _read_labels(chosen, container, entries, count)
+    labels = None if found is None else found.classes
     indices = pick(count, labels)
     return RawImages(
         images=container.read(chosen, indices),
         indices=indices,
         labels=None if labels is None else labels[indices],
-        class_names=class_names,
+        class_names=None if found is None else found.names,
+        notes=notes,
     )
+
+
+def only_array(source: str, container: Container, key: str | None) -> NDArray[Any]:
+    """Read one array of labels from a file of several.
+
+    Parameters
+    ----------
+    source : str
+        The file, for messages.
+    container : Container
+        The open file.
+    key : str or None
+        None: a usual name of labels, or the only array.
+
+    Returns
+    -------
+    array
+
+    Raises
+    ------
+    InputError
+        No such key, none or several candidates, and whatever the container refuses.
+    """
+    entries = container.entries()
+    if key is None:
+        usual = [name for name in _LABEL_KEYS if name in entries]
+        keys = usual[:1] or list(islice(entries, 2))
+        if len(keys) != 1:
+            held = ", ".join(islice(entries, _LISTED))
+            raise InputError(
+                f"{source}: name the array of labels, as in {source}::KEY; it holds {held}"
+            )
+        key = keys[0]
+    chosen = _choose_images(source, entries, key)
+    if entries[chosen].dtype.hasobject:
+        raise InputError(
+            f"{source}::{chosen}: holds pickled objects or text of variable length, which are not "
+            "read; save numbers, or text of fixed length"
+        )
+    return container.read(chosen, None)

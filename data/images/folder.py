@@ -1,121 +1,126 @@
-"""A folder with one sub-folder of images a class: the layout of NCT-CRC-HE-100K.
+"""Images as files: a folder with one sub-folder a class, a folder of images, or some files.
 
-Pillow decodes; it is the extra `images`. EXIF orientation is ignored: pixels come as stored.
+One sub-folder a class is the layout of NCT-CRC-HE-100K.
 """
 
 from __future__ import annotations
 
-import logging
-import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from refntk.data.images.decode import SUFFIXES, decode, need_pillow
 from refntk.data.images.imageset import Pick, RawImages
 from refntk.data.limits import reading, refuse_memory
 from refntk.errors import InputError
 
-if TYPE_CHECKING:
-    from PIL import ImageFile
+__all__ = ["read_files", "read_folder"]
 
-__all__ = ["read_folder"]
-
-# Pillow logs what is odd about a TIFF file before it raises. Without this, Python would print that
-# on stderr beside the one line that is meant for it; an application's own handlers still get it.
-logging.getLogger("PIL").addHandler(logging.NullHandler())
-
-_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
-_MODES = ("L", "RGB", "I;16", "I;16B", "F")
-_MODE_TEXT = "8- or 16-bit grey, 32-bit float grey or 8-bit RGB"
+_KINDS = "PNG, TIFF, JPEG, WebP or BMP image"
+_SHOWN = 3
 
 
-def _find(path: Path) -> tuple[list[str], list[list[Path]]]:
-    """Class names and the images of each class, both sorted by name."""
-    classes = sorted(
-        entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")
-    )
-    if not classes:
+def _sort(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
+    """Sub-folders, images and the rest of a folder, each sorted by name; without hidden ones."""
+    folders, images, others = [], [], []
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith(".") or entry.name == "__MACOSX":
+            continue
+        if entry.is_dir():
+            folders.append(entry)
+        elif entry.suffix.lower() in SUFFIXES and entry.is_file():
+            images.append(entry)
+        else:
+            others.append(entry)
+    return folders, images, others
+
+
+def _find(path: Path) -> tuple[list[str] | None, list[list[Path]], list[Path]]:
+    """Class names, the images of each class, and what is passed over."""
+    classes, flat, passed = _sort(path)
+    if not classes and not flat:
         raise InputError(
-            f"{path}: holds no sub-folder; expected one sub-folder of images a class"
+            f"{path}: holds no sub-folder; expected one sub-folder of images a class, or images"
+            + _passed_text(path, passed)
         )
+    if not classes:
+        return None, [flat], passed
+    passed = flat + passed
     files = []
     for folder in classes:
-        inside = sorted(
-            entry
-            for entry in folder.iterdir()
-            if entry.suffix.lower() in _SUFFIXES
-            and not entry.name.startswith(".")
-            and entry.is_file()
-        )
+        deeper, inside, others = _sort(folder)
         if not inside:
             raise InputError(
-                f"{folder}: holds no PNG, TIFF or JPEG image; every sub-folder is a class: fill it "
-                "or remove it"
+                f"{folder}: holds no {_KINDS}; every sub-folder is a class: fill it or remove it"
+                + _passed_text(folder, deeper + others)
             )
+        passed += deeper + others
         files.append(inside)
-    return [folder.name for folder in classes], files
+    return [folder.name for folder in classes], files, passed
 
 
-def _check(image: ImageFile.ImageFile, path: Path) -> None:
-    """Refuse an image, opened and not yet decoded, whose pixels would not come out as stored."""
-    frames = getattr(image, "n_frames", 1)
-    if frames != 1:
-        raise InputError(f"{path}: holds {frames} frames; expected a single image")
-    if image.mode not in (*_MODES, "P"):
-        raise InputError(
-            f"{path}: has pixels of mode {image.mode}, expected {_MODE_TEXT}; convert it"
-        )
-    # Pillow has no 16-bit RGB: it would drop the lower byte of each value without a word.
-    if image.mode == "RGB" and any("16" in str(tile[3]) for tile in image.tile):
-        raise InputError(f"{path}: has 16-bit RGB pixels, expected {_MODE_TEXT}")
+def _passed_text(path: Path, passed: Sequence[Path]) -> str:
+    """Say how many entries of a folder are passed over, and which."""
+    if not passed:
+        return ""
+    names = [
+        entry.relative_to(path).as_posix()
+        + ("/" if entry.is_dir() else "" if entry.exists() else " (a link to nothing)")
+        for entry in passed[:_SHOWN]
+    ]
+    more = ", ..." if len(passed) > _SHOWN else ""
+    count = "1 entry is" if len(passed) == 1 else f"{len(passed)} entries are"
+    return f"; {count} passed over: {', '.join(names)}{more}"
 
 
-def _decode(path: Path) -> NDArray[Any]:
-    """Pixels of one image, shape (H, W) or (H, W, 3), in native byte order."""
-    from PIL import Image
-
-    with reading(path):
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            with Image.open(path, formats=("PNG", "TIFF", "JPEG")) as image:
-                _check(image, path)
-                pixels = np.asarray(image.convert("RGB") if image.mode == "P" else image)
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise InputError(
-                f"{path}: has more than {Image.MAX_IMAGE_PIXELS} pixels, Pillow's limit against "
-                "decompression bombs; make it smaller"
-            ) from error
-    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-
-
-def _decode_all(files: list[Path]) -> NDArray[Any]:
-    """Decode images of equal size and kind into one array."""
-    first = _decode(files[0])
+def _decode_all(
+    files: Sequence[Path], alpha: str | None, unlike: bool
+) -> NDArray[Any] | list[NDArray[Any]]:
+    """Decode images of one kind, and of one size unless `unlike`."""
+    first = decode(files[0], alpha)
     refuse_memory(files[0].parent.parent, first.nbytes * len(files))
-    out = np.empty((len(files), *first.shape), first.dtype)
-    for index, path in enumerate(files):
-        pixels = _decode(path)
-        if (pixels.shape, pixels.dtype) != (first.shape, first.dtype):
+    out: list[NDArray[Any]] = [first]
+    for path in files[1:]:
+        pixels = decode(path, alpha)
+        if (pixels.dtype, pixels.shape[2:]) != (first.dtype, first.shape[2:]) or (
+            pixels.shape != first.shape and not unlike
+        ):
+            remedy = "--size PX shrinks images of unlike size to one"
+            if (pixels.dtype, pixels.shape[2:]) != (first.dtype, first.shape[2:]):
+                remedy = "convert them"
             raise InputError(
                 f"{path}: has shape {pixels.shape} and dtype {pixels.dtype}, but {files[0]} has "
-                f"{first.shape} and {first.dtype}; all images need the same size and kind"
+                f"{first.shape} and {first.dtype}; all images need the same size and kind: {remedy}"
             )
-        out[index] = pixels
-    return out
+        out.append(pixels)
+    if any(pixels.shape != first.shape for pixels in out):
+        return out
+    joined = np.empty((len(out), *first.shape), first.dtype)
+    for index in range(len(out)):
+        joined[index], out[index] = out[index], first  # gives the memory back on the way
+    return joined
 
 
-def read_folder(path: Path, pick: Pick) -> RawImages:
+def read_folder(
+    path: Path, pick: Pick, *, alpha: str | None = None, unlike: bool = False
+) -> RawImages:
     """Read images from a folder with one sub-folder a class; only the chosen ones are decoded.
 
     Parameters
     ----------
     path : pathlib.Path
-        The folder. Classes are its sub-folders, sorted by name; images the PNG, TIFF and JPEG files
-        in them, sorted by name. Hidden entries and other files are passed over.
+        The folder. Classes are its sub-folders, sorted by name; images the PNG, TIFF, JPEG, WebP
+        and BMP files in them, sorted by name. A folder without sub-folders holds images without
+        classes. Hidden entries are passed over, and others with a note.
     pick : callable
         Chooses the images to read.
+    alpha : {"drop", "white", "black"} or None
+        See `refntk.data.images.decode.flatten`.
+    unlike : bool
+        Let images differ in size.
 
     Returns
     -------
@@ -130,22 +135,53 @@ def read_folder(path: Path, pick: Pick) -> RawImages:
         Pillow is not installed; no sub-folder, or one without images; an image that is damaged, of
         another size or kind than the first, too large (Pillow's own limit) or of several frames.
     """
-    try:
-        import PIL.Image  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            f'{path}: folders of images need Pillow; install it with pip install "refntk[images]"'
-        ) from error
+    need_pillow(path)
     with reading(path):
-        class_names, classes = _find(path)
+        class_names, classes, passed = _find(path)
     every = [file for files in classes for file in files]
     labels = np.repeat(np.arange(len(classes)), [len(files) for files in classes])
-    indices = pick(len(labels), labels)
+    known = None if class_names is None else labels
+    names = tuple(file.relative_to(path).as_posix() for file in every)
+    indices = pick(len(labels), known, names)
     chosen = [every[index] for index in indices]
+    note = _passed_text(path, passed)
     return RawImages(
-        images=_decode_all(chosen),
+        images=_decode_all(chosen, alpha, unlike),
         indices=indices,
-        labels=labels[indices],
-        class_names=tuple(class_names),
-        names=tuple(file.relative_to(path).as_posix() for file in chosen),
+        labels=None if known is None else known[indices],
+        class_names=None if class_names is None else tuple(class_names),
+        names=tuple(names[index] for index in indices),
+        notes=(f"{len(every)} images found{note}",) if note else (),
+    )
+
+
+def read_files(
+    paths: Sequence[Path], pick: Pick, *, alpha: str | None = None, unlike: bool = False
+) -> RawImages:
+    """Read images from single files, without classes.
+
+    Parameters
+    ----------
+    paths : sequence of pathlib.Path
+        In this order.
+    pick, alpha, unlike
+        As for `read_folder`.
+
+    Returns
+    -------
+    RawImages
+
+    Raises
+    ------
+    InputError
+        As `read_folder`.
+    """
+    need_pillow(paths[0])
+    names = tuple(file.as_posix() for file in paths)
+    indices = pick(len(paths), None, names)
+    chosen = [paths[index] for index in indices]
+    return RawImages(
+        images=_decode_all(chosen, alpha, unlike),
+        indices=indices,
+        names=tuple(names[index] for index in indices),
     )

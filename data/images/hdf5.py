@@ -10,12 +10,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from refntk.data.images.containers import Entry, gather
+from refntk.data.images.containers import Entry, gather, only_array
 from refntk.data.images.imageset import IntArray, Pick, RawImages
 from refntk.data.inside import plain_dataset
 from refntk.data.limits import reading, refuse_memory, refuse_packed_claim, refuse_plain_claim
+from refntk.errors import InputError
 
-__all__ = ["read_hdf5"]
+__all__ = ["array_in_hdf5", "read_hdf5"]
 
 # Filters whose output is at most MAX_DEFLATE_RATIO times their input, or of unchanged size.
 _KNOWN_FILTERS = {
@@ -24,6 +25,12 @@ _KNOWN_FILTERS = {
     h5py.h5z.FILTER_FLETCHER32,
     h5py.h5z.FILTER_LZF,
 }
+
+# As registered with the HDF Group.
+_FILTER_NAMES = {
+    32000: " (LZF)", 32001: " (Blosc)", 32004: " (LZ4)", 32008: " (bitshuffle)", 32013: " (ZFP)",
+    32015: " (Zstandard)", 32026: " (Blosc2)",
+}  # fmt: skip
 
 # Rows are read in blocks of about this size, so that a small subset never loads the whole dataset.
 _BLOCK_BYTES = 1 << 24
@@ -41,6 +48,22 @@ def _read_rows(dataset: h5py.Dataset, indices: IntArray) -> NDArray[Any]:
         # The tail beyond the last wanted row of a block is not read.
         out[first:last] = dataset[start : start + wanted[-1] + 1][wanted]
     return out
+
+
+def _refuse_unwritten(source: str, dataset: h5py.Dataset) -> None:
+    """Refuse a dataset that reads as its fill value where nothing was ever written."""
+    if dataset.chunks is None:
+        missing, of = int(dataset.id.get_storage_size() == 0), 1
+    else:
+        of = math.prod(-(-side // c) for side, c in zip(dataset.shape, dataset.chunks, strict=True))
+        missing = of - dataset.id.get_num_chunks()
+    if missing > 0 and dataset.size:
+        part = "nothing" if missing == of else f"only {of - missing} of {of} chunks"
+        raise InputError(
+            f"{source}: {part} of the shape {dataset.shape} was ever written, and the rest would "
+            f"read as {dataset.fillvalue}; finish the file, or copy what is there into a smaller "
+            "dataset"
+        )
 
 
 class _Datasets:
@@ -80,8 +103,17 @@ class _Datasets:
         source = f"{self._source}::{key}"
         created = dataset.id.get_create_plist()
         filters = {created.get_filter(index)[0] for index in range(created.get_nfilters())}
+        for number in filters:
+            if not h5py.h5z.filter_avail(number):
+                raise InputError(
+                    f"{source}: is packed with the HDF5 filter {number}"
+                    f"{_FILTER_NAMES.get(number, '')}, which is not installed here; install the "
+                    "package hdf5plugin and set HDF5_PLUGIN_PATH to hdf5plugin.PLUGIN_PATH, or "
+                    "pack the file again: h5repack -f GZIP=4 OLD NEW"
+                )
         if filters - _KNOWN_FILTERS:
             return
+        _refuse_unwritten(source, dataset)
         claimed = math.prod(dataset.shape) * dataset.dtype.itemsize
         stored = dataset.id.get_storage_size()
         if h5py.h5z.FILTER_DEFLATE in filters or h5py.h5z.FILTER_LZF in filters:
@@ -129,3 +161,26 @@ def read_hdf5(path: Path, key: str | None, pick: Pick) -> RawImages:
     with reading(source), h5py.File(path, "r") as file:
         inside = None if key is None else key.strip("/")
         return gather(source, _Datasets(file, source), inside, pick)
+
+
+def array_in_hdf5(path: Path, key: str | None) -> NDArray[Any]:
+    """Read a dataset of labels from an HDF5 file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    key : str or None
+        See `refntk.data.images.containers.only_array`.
+
+    Returns
+    -------
+    array
+
+    Raises
+    ------
+    InputError
+        As `read_hdf5`.
+    """
+    source = str(path)
+    with reading(source), h5py.File(path, "r") as file:
+        return only_array(source, _Datasets(file, source), None if key is None else key.strip("/"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refntk.errors import InputError
+from refntk.evaluation.images import axis_doubt
 
 __all__ = [
     "ImageSet",
@@ -20,13 +21,15 @@ __all__ = [
     "RawImages",
     "check_layout",
     "describe_images",
+    "escaped",
     "image_digests",
 ]
 
 IntArray = NDArray[np.int64]
 
-# Called with the number of images and their labels (or None): the sorted indices of those to read.
-Pick = Callable[[int, IntArray | None], IntArray]
+# Called with the number of images, their labels (or None) and, where they have any, their names:
+# the sorted indices of those to read.
+Pick = Callable[..., IntArray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +38,9 @@ class RawImages:
 
     Parameters
     ----------
-    images : array of integer or float, shape (N, H, W) or (N, H, W, C)
-        The chosen images, in native byte order.
+    images : array of integer or float, shape (N, H, W) or (N, H, W, C), or list of arrays
+        The chosen images, in native byte order. A list, of shapes (H, W) or (H, W, C), where they
+        differ in size.
     indices : array of int64, shape (N,)
         Their positions in the file.
     labels : array of int64, shape (N,), optional
@@ -45,13 +49,16 @@ class RawImages:
         Name of class 0, 1, ...
     names : tuple of str, optional
         A name for each chosen image.
+    notes : tuple of str
+        What the reader passed over or could not use, a line each.
     """
 
-    images: NDArray[Any]
+    images: NDArray[Any] | list[NDArray[Any]]
     indices: IntArray
     labels: IntArray | None = None
     class_names: tuple[str, ...] | None = None
     names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +162,7 @@ def check_layout(source: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -
     ------
     InputError
         Pickled objects; values that are neither integers nor floats; a number of axes other than 3
-        or 4; an axis of length 0.
+        or 4; three axes that look like those of a single colour image; an axis of length 0.
     """
     if dtype.hasobject:
         raise InputError(
@@ -171,24 +178,28 @@ def check_layout(source: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -
             f"{source}: has {len(shape)} axes, shape {shape}; expected (N, H, W) or (N, H, W, C): "
             "reshape it"
         )
+    if len(shape) == 3 and 0 not in shape:
+        doubt = axis_doubt(shape)
+        if doubt is not None:
+            raise InputError(f"{source}: {doubt}, and grey images that are meant images[..., None]")
     if 0 in shape:
         raise InputError(f"{source}: is empty, shape {shape}; expected at least one image")
 
 
-def image_digests(images: NDArray[Any]) -> NDArray[np.bytes_]:
+def image_digests(images: NDArray[Any] | Sequence[NDArray[Any]]) -> NDArray[np.bytes_]:
     """SHA-256 of the bytes of each image.
 
     Parameters
     ----------
-    images : array, shape (N, ...)
-        Images of any dtype.
+    images : array, shape (N, ...), or sequence of arrays
+        Images of one dtype.
 
     Returns
     -------
     array of bytes (``S64``), shape (N,)
         Hexadecimal digests of each image's values in C order, little-endian.
     """
-    little = images.dtype.newbyteorder("<")
+    little = (images if isinstance(images, np.ndarray) else images[0]).dtype.newbyteorder("<")
     digests = [
         hashlib.sha256(np.ascontiguousarray(image, dtype=little).tobytes()).hexdigest()
         for image in images
@@ -196,8 +207,33 @@ def image_digests(images: NDArray[Any]) -> NDArray[np.bytes_]:
     return np.array(digests, dtype="S64")
 
 
+def escaped(name: str) -> str:
+    r"""Write a name that is not UTF-8, as the system may have them, in letters that are.
+
+    Parameters
+    ----------
+    name : str
+        As Python has it, with a lone surrogate for each byte that it could not decode.
+
+    Returns
+    -------
+    str
+        Each such byte as ``\xHH``.
+
+    Examples
+    --------
+    >>> print(escaped(b"caf\xe9.png".decode("utf-8", "surrogateescape")))
+    caf\xe9.png
+    """
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _all_escaped(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(escaped(name) for name in names)
+
+
 def describe_images(
-    images: NDArray[Any],
+    images: NDArray[Any] | Sequence[NDArray[Any]],
     *,
     source: str,
     indices: IntArray | None = None,
@@ -209,8 +245,9 @@ def describe_images(
 
     Parameters
     ----------
-    images : array of integer or float, shape (N, H, W, C)
-        The images before any preparation.
+    images : array of integer or float, shape (N, H, W, C), or sequence of arrays (H, W, C)
+        The images before any preparation. Where their sizes differ, the largest height and width
+        are kept as theirs.
     source : str
         Where they come from.
     indices : array of int64, shape (N,), optional
@@ -228,16 +265,19 @@ def describe_images(
     InputError
         Not four axes.
     """
-    if images.ndim != 4:
+    if isinstance(images, np.ndarray) and images.ndim != 4:
         raise InputError(f"{source}: images of shape {images.shape}; expected (N, H, W, C)")
-    count, height, width, channels = images.shape
+    if isinstance(images, np.ndarray):
+        height, width, channels = images.shape[1:]
+    else:
+        height, width, channels = np.max([image.shape for image in images], axis=0).tolist()
     return InputInfo(
-        source=source,
+        source=escaped(source),
         shape=(height, width, channels),
-        dtype=images.dtype.name,
-        indices=np.arange(count) if indices is None else indices,
+        dtype=(images if isinstance(images, np.ndarray) else images[0]).dtype.name,
+        indices=np.arange(len(images)) if indices is None else indices,
         sha256=image_digests(images),
         labels=labels,
-        class_names=class_names,
-        names=names,
+        class_names=_all_escaped(class_names),
+        names=_all_escaped(names),
     )

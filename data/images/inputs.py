@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refntk.data.images.imageset import ImageSet, InputInfo
-from refntk.data.images.load import load_images
-from refntk.data.images.preprocess import apply_statistics, channel_statistics, to_unit
+from refntk.data.images.imageset import InputInfo
+from refntk.data.images.load import read_stored
+from refntk.data.images.preprocess import apply_statistics, channel_statistics
+from refntk.errors import InputError
+from refntk.evaluation.images import divisors
 
 __all__ = ["Inputs", "load_inputs"]
 
@@ -38,10 +41,9 @@ class Inputs:
     preprocessing: dict[str, Any]
 
 
-def _scaling(images: ImageSet) -> str:
-    """How `to_unit` changes images of the dtype in which they were stored."""
-    stored = np.dtype(images.info.dtype)
-    return "none" if stored.kind == "f" else f"divided by {np.iinfo(stored).max}"
+def _scaling(top: float | None) -> str:
+    """Write what pixels are divided by, for the record."""
+    return "none" if top is None else f"divided by {top:.15g}"
 
 
 def load_inputs(
@@ -52,6 +54,9 @@ def load_inputs(
     seed: int = 0,
     size: int | None = None,
     standardize: bool = False,
+    scale: str | float = "auto",
+    alpha: str | None = None,
+    labels: Sequence[str] = (),
 ) -> Inputs:
     """Load one or two sets of images and prepare them: subset, resample, scale, standardise.
 
@@ -64,6 +69,13 @@ def load_inputs(
     standardize : bool
         Subtract the mean of each channel and divide by its standard deviation. The statistics are
         those of the prepared `x1`, and are used for `x2` too.
+    scale : str or float
+        One rule for both, see `refntk.evaluation.images.divisors`: sets of one integer type are
+        divided alike.
+    alpha : str, optional
+        As in `load_images`, for each of the two.
+    labels : sequence of str
+        Files of labels, as in `load_images`: of `x1`, and of `x2`.
 
     Returns
     -------
@@ -71,18 +83,36 @@ def load_inputs(
         With `preprocessing` = ``{"scaling": {"x1": ..., "x2": ...}, "size": ..., "limit": ...,
         "seed": ..., "standardize": None or {"mean": [...], "std": [...]}}``; `scaling` is
         ``"none"`` or ``"divided by 255"``, and ``"x2"`` is there where `x2` is. `size`, `limit`
-        and `seed` are None where nothing was asked for.
+        and `seed` are None where nothing was asked for. ``"scale"`` and ``"alpha"`` are there where
+        they were asked for.
 
     Raises
     ------
     InputError
         As `load_images`, or the channels differ where statistics are applied.
     """
-    first = load_images(x1, limit=limit, seed=seed, size=size)
-    second = None if x2 is None else load_images(x2, limit=limit, seed=seed, size=size)
-    scaling = {"x1": _scaling(first)} | ({} if second is None else {"x2": _scaling(second)})
-    images1 = to_unit(first.images)
-    images2 = None if second is None else to_unit(second.images)
+    given = [spec for spec in (x1, x2) if spec is not None]
+    if len(labels) > len(given):
+        raise InputError(f"--labels {labels[-1]}: is one file too many for {len(given)} set(s)")
+    stored = [
+        read_stored(
+            spec, limit=limit, seed=seed, alpha=alpha, unlike=size is not None,
+            labels=labels[place] if place < len(labels) else None,
+        )
+        for place, spec in enumerate(given)
+    ]  # fmt: skip
+    asked = scale != "auto"
+    # By place, because both may be one file.
+    names = (f"X{place} ({spec})" for place, spec in enumerate(given, 1))
+    sides = {name: each.images for name, each in zip(names, stored, strict=True)}
+    tops = divisors(sides, scale)
+    scaling = {f"x{place}": _scaling(top) for place, top in enumerate(tops.values(), 1)}
+    images = [
+        each.prepared(size, "none" if top is None else top, asked)
+        for each, top in zip(stored, tops.values(), strict=True)
+    ]
+    images1, images2 = images[0], images[1] if x2 is not None else None
+    first, second = stored[0], stored[1] if x2 is not None else None
     statistics = None
     if standardize:
         mean, std = channel_statistics(images1)
@@ -100,5 +130,7 @@ def load_inputs(
             "limit": limit,
             "seed": None if limit is None else seed,
             "standardize": statistics,
-        },
+        }
+        | ({"scale": str(scale)} if asked else {})
+        | ({} if alpha is None else {"alpha": alpha}),
     )

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import warnings
+from dataclasses import dataclass
+from glob import glob
 from importlib.resources import as_file
 from pathlib import Path
 from typing import Any
@@ -9,23 +14,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refntk.data.images.idx import is_idx_name, read_idx
-from refntk.data.images.imageset import ImageSet, IntArray, Pick, RawImages, describe_images
+from refntk.data.images.decode import ALPHA, SUFFIXES
+from refntk.data.images.folder import read_files, read_folder
+from refntk.data.images.idx import idx_inside, is_idx_name, read_idx
+from refntk.data.images.imageset import (
+    ImageSet,
+    InputInfo,
+    IntArray,
+    Pick,
+    RawImages,
+    describe_images,
+)
+from refntk.data.images.label_files import load_labels
+from refntk.data.images.labels import Labels
 from refntk.data.images.numpy_files import read_npy, read_npz
-from refntk.data.images.preprocess import area_resample, stratified_subset
-from refntk.data.limits import one_line, refuse_memory
+from refntk.data.images.preprocess import area_resample, stratified_subset, to_unit
+from refntk.data.limits import one_line, reading, refuse_memory
 from refntk.data.samples import sample_file
-from refntk.errors import InputError
+from refntk.errors import InputError, RefntkWarning, unknown
+from refntk.evaluation.images import axis_doubt
 
-__all__ = ["load_images"]
+__all__ = ["Stored", "load_images", "read_stored"]
 
 _SAMPLE = "sample:"
 _KEY = "::"
 _KEYED = (".npz", ".h5", ".hdf5")
 _FORMS = (
-    "sample:NAME, .npy, .npz[::KEY], .h5[::DATASET], -idx3-ubyte[.gz], or a folder with one "
-    "sub-folder of images a class"
+    "sample:NAME, .npy, .npz[::KEY], .h5[::DATASET], -idx3-ubyte[.gz], a folder with one "
+    "sub-folder of images a class, a folder of images, an image, or a pattern such as 'a/*.png'"
 )
+_BRIGHT = 2.0
 
 
 def _split_key(spec: str) -> tuple[Path, str | None]:
@@ -54,18 +72,31 @@ def _locate(spec: str) -> tuple[Path, str | None]:
     return path, key
 
 
-def _read(spec: str, pick: Pick) -> RawImages:
+def _matches(spec: str) -> list[Path]:
+    """Files that a pattern with ``*``, ``?`` or ``[`` finds, sorted by name."""
+    if not any(mark in spec for mark in "*?[") or os.path.lexists(spec):
+        return []
+    try:
+        found = sorted(Path(name) for name in glob(spec, recursive=True))
+    except (OSError, ValueError, re.error):
+        return []
+    return [path for path in found if path.is_file() and path.suffix.lower() in SUFFIXES]
+
+
+def _read(spec: str, pick: Pick, alpha: str | None, unlike: bool) -> RawImages:
     """Find the reader for a form of input, by its name."""
     if spec.startswith(_SAMPLE):
         with as_file(sample_file(spec.removeprefix(_SAMPLE))) as path:
             return read_npz(path, "images", pick)
+    if matches := _matches(spec):
+        return read_files(matches, pick, alpha=alpha, unlike=unlike)
     path, key = _locate(spec)
     suffix = path.suffix.lower()
-    # Pillow and h5py are imported for those who need them.
+    with reading(path):
+        path = idx_inside(path) or path
+    # h5py is imported for those who need it.
     if path.is_dir():
-        from refntk.data.images.folder import read_folder
-
-        return read_folder(path, pick)
+        return read_folder(path, pick, alpha=alpha, unlike=unlike)
     if suffix in (".h5", ".hdf5"):
         from refntk.data.images.hdf5 import read_hdf5
 
@@ -74,14 +105,18 @@ def _read(spec: str, pick: Pick) -> RawImages:
         return read_npy(path, pick)
     if suffix == ".npz":
         return read_npz(path, key, pick)
+    if suffix in SUFFIXES:
+        return read_files([path], pick, alpha=alpha)
     if is_idx_name(path.name):
         return read_idx(path, pick)
     raise InputError(f"{path}: its name says no known kind of file; known forms: {_FORMS}")
 
 
-def _refuse_non_finite(source: str, images: NDArray[Any], indices: IntArray) -> None:
+def _refuse_non_finite(
+    source: str, images: NDArray[Any] | list[NDArray[Any]], indices: IntArray
+) -> None:
     """Refuse NaN and infinity, naming the first image that has any by its place in the source."""
-    if images.dtype.kind != "f":
+    if (images if isinstance(images, np.ndarray) else images[0]).dtype.kind != "f":
         return
     for image, index in zip(images, indices, strict=True):
         if not np.isfinite(image).all():
@@ -90,8 +125,134 @@ def _refuse_non_finite(source: str, images: NDArray[Any], indices: IntArray) -> 
             )
 
 
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """Images as a source holds them, before anything is done to them.
+
+    Parameters
+    ----------
+    images : array of integer or float, shape (N, H, W, C), or list of arrays (H, W, C)
+        A list where they differ in size.
+    info : InputInfo
+    """
+
+    images: NDArray[Any] | list[NDArray[Any]]
+    info: InputInfo
+
+    def prepared(self, size: int | None, rule: str | float, given: bool) -> NDArray[Any]:
+        """Resample and scale; say so where pixels stay far above 1.
+
+        Parameters
+        ----------
+        size : int or None
+            As for `load_images`.
+        rule : str or float
+            As for `refntk.evaluation.images.divisors`.
+        given : bool
+            Whether someone chose the rule.
+
+        Returns
+        -------
+        array of float, shape (N, H, W, C)
+        """
+        if size is not None:
+            out: NDArray[Any] = area_resample(self.images, size, rule)
+        else:
+            assert isinstance(self.images, np.ndarray)  # a list comes only where there is a size
+            out = to_unit(self.images, rule)
+        brightest = float(out.max())
+        if brightest > _BRIGHT and not (given and rule == "none"):
+            left = f"are left after --scale {rule}"
+            kept = "are taken as they are; --scale 255, say, divides them, --scale none is silent"
+            pixels = f"{self.info.source}: pixels up to {brightest:.6g}"
+            warn(f"{pixels} {left if given else kept}")
+        return out
+
+
+def warn(text: str) -> None:
+    """Say in one line what is not an error.
+
+    Parameters
+    ----------
+    text : str
+    """
+    warnings.warn(text, RefntkWarning, stacklevel=3)
+
+
+def read_stored(
+    spec: str,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    alpha: str | None = None,
+    labels: str | None = None,
+    unlike: bool = False,
+) -> Stored:
+    """Read images, and their labels where these are known, and do nothing to them.
+
+    Parameters
+    ----------
+    spec, limit, seed, alpha, labels
+        As for `load_images`.
+    unlike : bool
+        Let image files differ in size.
+
+    Returns
+    -------
+    Stored
+
+    Raises
+    ------
+    InputError
+        As `load_images`.
+    """
+    if alpha is not None and alpha not in ALPHA:
+        raise InputError(unknown("alpha", alpha, ALPHA))
+    found: Labels | None = None
+
+    def pick(count: int, known: IntArray | None, names: tuple[str, ...] | None = None) -> IntArray:
+        nonlocal found
+        refuse_memory(spec, 8 * count)
+        if labels is not None:
+            found = load_labels(labels, count, names)
+            known = found.classes
+        if limit is None:
+            return np.arange(count)
+        return stratified_subset(known, limit, seed, count=count)
+
+    raw = _read(spec, pick, alpha, unlike)
+    for note in raw.notes if found is None else ():
+        warn(f"{spec}: {note}")
+    if isinstance(raw.images, list):
+        images: Any = [i[..., np.newaxis] if i.ndim == 2 else i for i in raw.images]
+    else:
+        images = raw.images[..., np.newaxis] if raw.images.ndim == 3 else raw.images
+        doubt = axis_doubt(images.shape)
+        if doubt is not None:
+            warn(f"{spec}: {doubt}")
+    _refuse_non_finite(spec, images, raw.indices)
+    info = describe_images(
+        images,
+        source=spec,
+        indices=raw.indices,
+        labels=raw.labels if found is None else found.classes[raw.indices],
+        class_names=(found.names or raw.class_names) if found is not None else raw.class_names,
+        names=raw.names,
+    )
+    if isinstance(images, list):
+        warn(f"{spec}: its images differ in size; --size squeezes each into one square")
+    return Stored(images, info)
+
+
 def load_images(
-    spec: str, *, limit: int | None = None, seed: int = 0, size: int | None = None
+    spec: str,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    size: int | None = None,
+    scale: str | float = "auto",
+    alpha: str | None = None,
+    labels: str | None = None,
 ) -> ImageSet:
     """Load images, and their labels where these are known.
 
@@ -99,14 +260,23 @@ def load_images(
     ----------
     spec : str
         ``sample:NAME``; a ``.npy`` file; a ``.npz`` or ``.h5`` file, optionally with the key of the
-        images as ``path::key``; an idx file such as ``t10k-images-idx3-ubyte.gz``; or a folder with
-        one sub-folder of PNG, TIFF or JPEG images a class.
+        images as ``path::key``; an idx file such as ``t10k-images-idx3-ubyte.gz``; a folder with
+        one sub-folder of PNG, TIFF, JPEG, WebP or BMP images a class; a folder of such images, one
+        of them, or a pattern such as ``"tiles/*.png"``, without classes.
     limit : int, optional
         Load at most this many images, chosen by `stratified_subset`. Default: all.
     seed : int
         Seed of that choice.
     size : int, optional
-        Resample to `size` by `size` pixels with `area_resample`. Default: as stored.
+        Resample to `size` by `size` pixels with `area_resample`. Default: as stored. Image files
+        may then differ in size; each is squeezed into the square.
+    scale : str or float
+        What pixels are divided by, see `refntk.evaluation.images.divisors`. With ``"auto"`` and no
+        `size`, images come in the dtype of the file and `to_unit` divides them later.
+    alpha : {"drop", "white", "black"}, optional
+        What becomes of transparency in image files. Default: transparent pixels are an error.
+    labels : str, optional
+        ``FILE`` or ``FILE::KEY`` with the labels, see `refntk.data.images.label_files.load_labels`.
 
     Returns
     -------
@@ -121,28 +291,22 @@ def load_images(
         truncated, too large for the file or for memory, pickled objects, not images, empty, NaN or
         infinite pixels; `limit`, `seed` or `size` out of range; Pillow missing for a folder.
 
+    Warns
+    -----
+    RefntkWarning
+        Entries of a folder are passed over, labels are not clear and left out, or the axes look
+        like another order.
+
     Examples
     --------
     >>> digits = load_images("sample:digits", limit=20)
     >>> digits.images.shape, digits.images.dtype.name
     ((20, 28, 28, 1), 'uint8')
     """
-
-    def pick(count: int, labels: IntArray | None) -> IntArray:
-        refuse_memory(spec, 8 * count)
-        if limit is None:
-            return np.arange(count)
-        return stratified_subset(labels, limit, seed, count=count)
-
-    raw = _read(spec, pick)
-    images = raw.images[..., np.newaxis] if raw.images.ndim == 3 else raw.images
-    _refuse_non_finite(spec, images, raw.indices)
-    info = describe_images(
-        images,
-        source=spec,
-        indices=raw.indices,
-        labels=raw.labels,
-        class_names=raw.class_names,
-        names=raw.names,
+    stored = read_stored(
+        spec, limit=limit, seed=seed, alpha=alpha, labels=labels, unlike=size is not None
     )
-    return ImageSet(images if size is None else area_resample(images, size), info)
+    if size is None and scale == "auto":
+        assert isinstance(stored.images, np.ndarray)
+        return ImageSet(stored.images, stored.info)
+    return ImageSet(stored.prepared(size, scale, scale != "auto"), stored.info)

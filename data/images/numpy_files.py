@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from refntk.data.images.containers import Entry, gather
+from refntk.data.images.containers import Entry, gather, only_array
 from refntk.data.images.imageset import IntArray, Pick, RawImages, check_layout
 from refntk.data.limits import (
     read_exactly,
@@ -29,7 +29,7 @@ from refntk.data.limits import (
 )
 from refntk.errors import InputError
 
-__all__ = ["read_npy", "read_npz"]
+__all__ = ["array_in_npz", "read_npy", "read_npy_array", "read_npz"]
 
 _SUFFIX = ".npy"
 
@@ -107,6 +107,40 @@ def read_npy(path: Path, pick: Pick) -> RawImages:
     return RawImages(images, indices)
 
 
+class _Headers(Mapping[str, Entry]):
+    """The headers of an archive, where a damaged one hurts only those who ask for it."""
+
+    def __init__(self, archive: _Archive) -> None:
+        self._archive = archive
+        self._keys = dict.fromkeys(archive.keys())
+
+    def __getitem__(self, key: str) -> Entry:
+        if key not in self._keys:
+            raise KeyError(key)
+        return self._archive.header(key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def items(self) -> Any:
+        """Keys and headers of those arrays that can be read; all damaged: the first error."""
+        good, broken = {}, []
+        for key in self._keys:
+            try:
+                good[key] = self._archive.header(key)
+            except InputError as error:
+                broken.append(error)
+        if broken and not good:
+            raise broken[0]
+        return good.items()
+
+
 class _Archive:
     """The arrays of an open .npz file, by key."""
 
@@ -117,17 +151,24 @@ class _Archive:
         self._members = {
             info.filename.removesuffix(_SUFFIX): info
             for info in archive.infolist()
-            if info.filename.endswith(_SUFFIX) and info.filename.isprintable()
+            if info.filename.endswith(_SUFFIX)
+            and info.filename.isprintable()
+            and not info.filename.startswith("__MACOSX/")
         }
 
     def entries(self) -> Mapping[str, Entry]:
-        """Read the header of every array."""
-        headers = {}
-        for key, info in self._members.items():
-            with self._open(key, info) as stream:
-                header = _read_header(stream, f"{self._source}::{key}")
-            headers[key] = Entry(header.shape, header.dtype)
-        return headers
+        """Headers of the arrays, each read when it is asked for."""
+        return _Headers(self)
+
+    def keys(self) -> Iterable[str]:
+        """Keys of the arrays."""
+        return self._members
+
+    def header(self, key: str) -> Entry:
+        """Read the header of one array."""
+        with self._open(key, self._members[key]) as stream:
+            header = _read_header(stream, f"{self._source}::{key}")
+        return Entry(header.shape, header.dtype)
 
     def judge(self, key: str) -> None:
         """Compare the header of one array with the size of its member."""
@@ -198,3 +239,54 @@ def read_npz(path: Path, key: str | None, pick: Pick) -> RawImages:
     with reading(source), zipfile.ZipFile(path) as archive:
         arrays = _Archive(archive, source, path.stat().st_size)
         return gather(source, arrays, key, pick)
+
+
+def array_in_npz(path: Path, key: str | None) -> NDArray[Any]:
+    """Read an array of labels from a .npz file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    key : str or None
+        See `refntk.data.images.containers.only_array`.
+
+    Returns
+    -------
+    array
+
+    Raises
+    ------
+    InputError
+        As `read_npz`.
+    """
+    source = str(path)
+    with reading(source), zipfile.ZipFile(path) as archive:
+        return only_array(source, _Archive(archive, source, path.stat().st_size), key)
+
+
+def read_npy_array(path: Path) -> NDArray[Any]:
+    """Read a whole .npy file of labels.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    array
+
+    Raises
+    ------
+    InputError
+        Damaged or truncated file, pickled objects, too large for memory.
+    """
+    source = str(path)
+    with reading(source), path.open("rb") as stream:
+        header = _read_header(stream, source)
+        if header.dtype.hasobject:
+            raise InputError(f"{source}: holds pickled Python objects, which are never loaded")
+        refuse_plain_claim(source, header.nbytes, os.fstat(stream.fileno()).st_size - stream.tell())
+        refuse_memory(source, header.nbytes)
+        data = read_exactly(stream, header.nbytes, source)
+    array = data.view(header.dtype).reshape(header.shape, order="F" if header.fortran else "C")
+    return np.asarray(array, header.dtype.newbyteorder("="))

@@ -6,6 +6,7 @@ resampled integer image is no longer one of integers, so `area_resample` scales 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from refntk.data.limits import refuse_memory
 from refntk.errors import InputError
-from refntk.evaluation.images import scale
+from refntk.evaluation.images import Images, divide, divisors, scale
 
 __all__ = [
     "apply_statistics",
@@ -26,13 +27,15 @@ __all__ = [
 Float64Array = NDArray[np.float64]
 
 
-def to_unit(images: NDArray[Any]) -> NDArray[np.floating[Any]]:
+def to_unit(images: NDArray[Any], rule: str | float = "auto") -> NDArray[np.floating[Any]]:
     """Divide integer images by the largest value of their type; leave floating-point ones alone.
 
     Parameters
     ----------
     images : array of integer or float, any shape
         For example uint8 pixels, 0 to 255.
+    rule : str or float
+        As for `refntk.evaluation.images.divisors`.
 
     Returns
     -------
@@ -43,7 +46,8 @@ def to_unit(images: NDArray[Any]) -> NDArray[np.floating[Any]]:
     Raises
     ------
     InputError
-        The values are neither integers nor floats, or the result does not fit into memory.
+        The values are neither integers nor floats, or integers that do not fill their type; or the
+        result does not fit into memory.
 
     Examples
     --------
@@ -52,7 +56,7 @@ def to_unit(images: NDArray[Any]) -> NDArray[np.floating[Any]]:
     """
     if images.dtype.kind in "iu":
         refuse_memory("images", 8 * images.size)
-    return scale(images)
+    return scale(images, rule)
 
 
 def channel_statistics(images: NDArray[np.floating[Any]]) -> tuple[Float64Array, Float64Array]:
@@ -114,6 +118,7 @@ def apply_statistics(
     return result
 
 
+@lru_cache(maxsize=8)
 def _area_weights(n_in: int, n_out: int) -> Float64Array:
     """Share of each of `n_in` pixels in each of `n_out` equal cells of the axis; rows sum to 1.
 
@@ -128,15 +133,18 @@ def _area_weights(n_in: int, n_out: int) -> Float64Array:
     return weights
 
 
-def area_resample(images: NDArray[Any], px: int) -> Float64Array:
+def area_resample(images: Images, px: int, rule: str | float = "auto") -> Float64Array:
     r"""Shrink images to `px` by `px` pixels, each the average of the area that it covers.
 
     Parameters
     ----------
-    images : array of integer or float, shape (N, H, W, C)
-        Integers are scaled by `to_unit` on the way.
+    images : array of integer or float, shape (N, H, W, C), or sequence of arrays (H, W, C)
+        Scaled by `to_unit` on the way. The arrays of a sequence may differ in H and W; sides of
+        unlike length are squeezed into a square.
     px : int
         New height and width, at most H and at most W.
+    rule : str or float
+        As for `to_unit`.
 
     Returns
     -------
@@ -148,7 +156,7 @@ def area_resample(images: NDArray[Any], px: int) -> Float64Array:
     ------
     InputError
         Not four axes; `px` not a positive integer; `px` larger than the images, because nothing is
-        invented between pixels.
+        invented between pixels; as `to_unit`.
 
     Examples
     --------
@@ -156,23 +164,26 @@ def area_resample(images: NDArray[Any], px: int) -> Float64Array:
     >>> area_resample(ramp, 2).ravel().tolist()
     [1.0, 5.0, 1.0, 5.0]
     """
-    if images.ndim != 4:
+    if isinstance(images, np.ndarray) and images.ndim != 4:
         raise InputError(f"images: shape {images.shape}; expected (N, H, W, C)")
-    count, height, width, channels = images.shape
     if px < 1:
         raise InputError(f"size {px}: expected a positive number of pixels")
-    if px > min(height, width):
-        raise InputError(
-            f"size {px}: the images have {height} x {width} pixels and are only ever made smaller; "
-            f"choose at most {min(height, width)}"
-        )
-    down, across = _area_weights(height, px), _area_weights(width, px)
-    refuse_memory("images", 8 * count * px * px * channels)
-    out = np.empty((count, px, px, channels))
-    for index in range(count):
+    top = divisors({"images": images}, rule)["images"]
+    channels = images[0].shape[2]
+    refuse_memory("images", 8 * len(images) * px * px * channels)
+    out = np.empty((len(images), px, px, channels))
+    for index, image in enumerate(images):
+        height, width, _ = image.shape
+        if px > min(height, width):
+            raise InputError(
+                f"size {px}: the images have {height} x {width} pixels and are only ever made "
+                f"smaller; choose at most {min(height, width)}"
+            )
         # One image at a time: the integers of a whole set would become eight times as large.
-        rows = down @ np.asarray(to_unit(images[index]), np.float64).reshape(height, -1)
-        out[index] = across @ rows.reshape(px, width, channels)
+        rows = _area_weights(height, px) @ np.asarray(divide(image, top), np.float64).reshape(
+            height, -1
+        )
+        out[index] = _area_weights(width, px) @ rows.reshape(px, width, channels)
     return out
 
 

@@ -218,6 +218,8 @@ def _images_again(
         seed=prepared.get("seed") or 0,
         size=prepared.get("size"),
         standardize=prepared.get("standardize") is not None,
+        scale=prepared.get("scale", "auto"),
+        alpha=prepared.get("alpha"),
     )
     if inputs.preprocessing.get("standardize") != prepared.get("standardize"):
         raise StoreError(f"{inputs.info1.source}: the mean and deviation of its images are others")

@@ -20,7 +20,7 @@ from refntk.oracle.sample import Matrix
 
 __all__ = ["MatrixFile", "open_matrices"]
 
-_PREPARATION = ("limit", "seed", "size", "standardize")
+_PREPARATION = ("limit", "seed", "size", "standardize", "scale", "alpha")
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from refntk.backends import Backend, get_backend
 from refntk.errors import InputError, unknown
 from refntk.evaluation.correlations import at_readout
 from refntk.evaluation.head import apply_head
-from refntk.evaluation.images import as_images
+from refntk.evaluation.images import as_image_sets
 from refntk.evaluation.residence import Residence
 from refntk.evaluation.tiles import Tile, cut
 from refntk.network.network import Network
@@ -61,6 +61,7 @@ def kernel(
     *,
     tile: int | None = None,
     device_memory: int | None = None,
+    scale: str | float = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> Kernel:
     """Compute the NNGP and the NTK of an infinitely wide network between images.
@@ -70,8 +71,8 @@ def kernel(
     net : Network
         It must end behind a readout: GroupPool, GlobalAvgPool or Flatten.
     x1 : array, shape (N1, H, W, C)
-        Images, channels last. Floats are taken as they are, integers divided by the largest value
-        of their type. NumPy's, or CuPy's with the backend cupy.
+        Images, channels last; `scale` says what they are divided by. NumPy's, or CuPy's with the
+        backend cupy.
     x2 : array, shape (N2, H, W, C), optional
         None means x1; the result is then exactly symmetric. Else on the same device as x1.
     get : {"nngp", "ntk"} or a sequence of them
@@ -88,6 +89,10 @@ def kernel(
         Number of images along the side of the square blocks in which the work is done.
     device_memory : int, optional
         Bytes of a graphics processor's memory to use at most, with cupy. Default: 2 GiB.
+    scale : str or float
+        ``"auto"`` takes floats as they are, divides uint8 by 255 and other integers by the largest
+        value of their type where the pixels fill it; else see
+        `refntk.evaluation.images.divisors`.
     progress : callable, optional
         Called as ``progress(done, total)`` with numbers of pairs of images.
 
@@ -129,6 +134,7 @@ def kernel(
         net, place.take(x1), place.take(x2),
         get=get, dtype=dtype, backend=backend, method=method, threads=threads, tile=tile,
         device_memory=device_memory,
+        scale=scale,
     )  # fmt: skip
     result = {name: np.empty(job.shape, job.dtype) for name in job.get}
     done = 0
@@ -153,7 +159,7 @@ class Job:
 
     Parameters
     ----------
-    net, x1, x2, get, dtype, backend, method, threads, tile, device_memory
+    net, x1, x2, get, dtype, backend, method, threads, tile, device_memory, scale
         As for `kernel`, which also lists the errors.
 
     Attributes
@@ -184,14 +190,15 @@ class Job:
         threads: int | None = None,
         tile: int | None = None,
         device_memory: int | None = None,
+        scale: str | float = "auto",
     ) -> None:
         self.get = _words("kernel", (get,) if isinstance(get, str) else tuple(get), KERNELS)
         (self.dtype,) = _words("dtype", (str(dtype),), DTYPES)
         self.backend = backend
         self._device_memory = _positive("device_memory", device_memory)
-        self._images = [as_images(x1, "X1")]
+        sets = {"X1": x1} | ({} if x2 is None else {"X2": x2})
+        self._images = as_image_sets(sets, scale)
         if x2 is not None:
-            self._images.append(as_images(x2, "X2"))
             _same_shape(*self._images)
         shape = self._images[0].shape[1:]
         self._plan: Plan = make_plan(net, shape, method, self._backend.methods, backend)

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from refntk.errors import InputError, MethodError
 from refntk.evaluation.evaluate import Kernel, kernel
-from refntk.evaluation.images import as_images
+from refntk.evaluation.images import as_image_sets
 from refntk.finite.network import FiniteNetwork
 from refntk.finite.operator import FloatArray, Weights
 from refntk.inference import GradientFlow
@@ -103,7 +103,7 @@ class Bridge:
         ascending = list(scaled_times) == sorted(scaled_times)
         if not scaled_times or not ascending or scaled_times[0] < rate:
             raise InputError(f"times: expected ascending numbers of at least the rate, {rate:g}")
-        inside, outside = as_images(train, "train"), as_images(test, "test")
+        inside, outside = as_image_sets({"train": train, "test": test})
         wanted = np.asarray(targets, np.float64)
         if wanted.shape != (len(inside),):
             raise InputError(f"targets: expected {len(inside)} numbers, not shape {wanted.shape}")

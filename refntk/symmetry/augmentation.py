@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from refntk.errors import InputError, MethodError
 from refntk.evaluation.evaluate import Job, kernel
-from refntk.evaluation.images import as_images
+from refntk.evaluation.images import as_image_sets, as_images
 from refntk.inference import GradientFlow, class_targets
 from refntk.network.layers import (
     Activation,
@@ -307,7 +307,7 @@ def compare(
         Rounding decides the predictions at one of the times.
     """
     plain = ordinary(net)
-    inside, outside = as_images(train, "train"), as_images(test, "test")
+    inside, outside = as_image_sets({"train": train, "test": test})
     make_plan(net, inside.shape[1:], "slices")  # an error where rotations change the kernel
     group = _group(net)
     copies = rotated_copies(inside, group)

@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from refntk.errors import MethodError
 from refntk.evaluation.evaluate import kernel
-from refntk.evaluation.images import as_images
+from refntk.evaluation.images import as_image_sets, as_images
 from refntk.inference import GradientFlow
 from refntk.network.layers import (
     Activation,
@@ -233,7 +233,7 @@ def three_ways(
     """
     equivariant, ordinary, own = counterparts(net, group)
     acting = augment or own
-    inside, outside = as_images(train, "train"), as_images(test, "test")
+    inside, outside = as_image_sets({"train": train, "test": test})
     make_plan(equivariant, inside.shape[1:], "slices")  # an error where rotations change the kernel
     wanted = np.asarray(targets, np.float64)
     copies, moved = rotated_copies(inside, acting), rotated_copies(outside, acting)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from refntk.errors import InputError, missing_package
 from refntk.evaluation.evaluate import KERNELS, Job
-from refntk.evaluation.images import as_images
+from refntk.evaluation.images import as_image_sets
 from refntk.network.layers import Flatten
 from refntk.network.network import Network
 
@@ -190,5 +190,6 @@ def _arguments(
 ) -> tuple[tuple[str, ...], npt.NDArray[Any], npt.NDArray[Any] | None]:
     """Check arguments the way `refntk.kernel` does; images come back in float64, scaled."""
     names = Job(network, x1, x2, get=get, backend="numpy", method="literal").get
-    first = as_images(x1, "X1").astype(np.float64)
-    return names, first, None if x2 is None else as_images(x2, "X2").astype(np.float64)
+    sets = {"X1": x1} | ({} if x2 is None else {"X2": x2})
+    first, *second = (images.astype(np.float64) for images in as_image_sets(sets))
+    return names, first, second[0] if second else None

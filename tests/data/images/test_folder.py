@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from refntk.data import limits, load_images
-from refntk.errors import InputError
+from refntk.errors import InputError, RefntkWarning
 
 
 def save(path: Path, pixels: np.ndarray) -> None:
@@ -49,7 +49,8 @@ def test_classes_and_images_are_sorted_by_name(tmp_path, rng):
     (tmp_path / "ADI" / "notes.txt").write_text("no image")
     (tmp_path / "ADI" / ".hidden.png").write_text("no image")
     (tmp_path / ".cache").mkdir()
-    loaded = load_images(str(tmp_path))
+    with pytest.warns(RefntkWarning, match=r"4 images found; 1 entry is passed over: ADI/notes"):
+        loaded = load_images(str(tmp_path))
     np.testing.assert_array_equal(loaded.images, pixels)
     assert loaded.labels is not None
     assert loaded.labels.tolist() == [0, 0, 1, 1]
@@ -132,16 +133,18 @@ def test_a_subset_decodes_only_what_it_takes(tmp_path, rng):
     assert again.labels.tolist() == [0, 1]
 
 
-def test_no_class(tmp_path, rng):
-    save(tmp_path / "x.png", random_pixels(rng, 4, 4, 3))
-    with pytest.raises(InputError, match="holds no sub-folder; expected one sub-folder of images"):
+def test_no_class(tmp_path):
+    (tmp_path / "x.txt").write_text("no image")
+    message = "holds no sub-folder; expected one .*; 1 entry is passed over: x.txt"
+    with pytest.raises(InputError, match=message):
         load_images(str(tmp_path))
 
 
 def test_a_class_without_images(tmp_path, rng):
     save(tmp_path / "a" / "x.png", random_pixels(rng, 4, 4, 3))
     (tmp_path / "b").mkdir()
-    with pytest.raises(InputError, match=r"b: holds no PNG, TIFF or JPEG image; every sub-folder"):
+    message = r"b: holds no PNG, TIFF, JPEG, WebP or BMP image; every sub-folder"
+    with pytest.raises(InputError, match=message):
         load_images(str(tmp_path))
 
 
@@ -154,8 +157,11 @@ def test_images_of_different_size_or_kind(tmp_path, rng, shape):
 
 
 def test_modes_that_are_neither_grey_nor_rgb(tmp_path, rng):
-    save(tmp_path / "a" / "x.png", random_pixels(rng, 4, 4, 4))
-    with pytest.raises(InputError, match=r"x\.png: has pixels of mode RGBA, expected 8- or 16-bit"):
+    path = tmp_path / "a" / "x.tif"
+    path.parent.mkdir()
+    Image.fromarray(random_pixels(rng, 4, 4, 4), "CMYK").save(path)
+    message = r"x\.tif: is a valid TIFF file, but CMYK is not supported"
+    with pytest.raises(InputError, match=message):
         load_images(str(tmp_path))
 
 

@@ -19,6 +19,9 @@ from refntk.data.images.imageset import describe_images
 from refntk.data.kernels.store import KernelDescription, KernelWriter, open_kernel
 from refntk.errors import InputError, StoreError
 
+# Labels that are damaged are left out with a warning; the images decide here.
+pytestmark = pytest.mark.filterwarnings("ignore::refntk.errors.RefntkWarning")
+
 ROUNDS = 200
 
 
@@ -131,7 +134,8 @@ def test_damaged_labels_beside_the_images(tmp_path, rng):
             InputError, lambda: load_images(str(tmp_path / "images-idx3-ubyte"))
         )
         if message is None:
-            assert loaded.labels.shape == (6,)
+            assert loaded.labels is None or loaded.labels.shape == (6,)
+            assert loaded.images.shape == (6, 7, 7, 1)
         else:
             assert "labels-idx1-ubyte" in message
 

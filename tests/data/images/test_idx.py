@@ -10,7 +10,7 @@ import pytest
 
 from refntk.data import limits, load_images
 from refntk.data.images.idx import is_idx_name
-from refntk.errors import InputError
+from refntk.errors import InputError, RefntkWarning
 
 CODES = {"u1": 0x08, "i1": 0x09, ">i2": 0x0B, ">i4": 0x0C, ">f4": 0x0D, ">f8": 0x0E}
 
@@ -78,15 +78,16 @@ def test_colour_images_and_a_subset(tmp_path, rng):
 def test_labels_that_do_not_fit(tmp_path, digits):
     (tmp_path / "images-idx3-ubyte").write_bytes(idx_bytes(digits))
     (tmp_path / "labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(8)))
-    with pytest.raises(InputError, match=r"labels-idx1-ubyte: .* shape \(8,\) .* holds 9 images"):
-        load_images(str(tmp_path / "images-idx3-ubyte"))
+    with pytest.warns(RefntkWarning, match=r"labels-idx1-ubyte has shape \(8,\), but there are 9"):
+        loaded = load_images(str(tmp_path / "images-idx3-ubyte"))
+    assert loaded.labels is None
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda data: b"", "begins with the bytes of an empty file; an idx file begins with"),
-        (lambda data: b"\x1f\x8b" + data[2:], "begins with the bytes 1f 8b 08 03"),
+        (lambda data: b"\x1f\x8b" + data[2:], r"cannot be read \("),
         (lambda data: data[:9], "ends inside its header; it is truncated"),
         (lambda data: data[:-1], "announces 270 bytes of data, the file holds 269 bytes"),
         (lambda data: data + b"\0", "1 bytes follow the data that the header announces"),
@@ -106,7 +107,6 @@ def test_bad_files(tmp_path, digits, change, message):
     ("change", "message"),
     [
         (lambda data: gzip.compress(data)[:-30], r"cannot be read \(Compressed file ended"),
-        (lambda data: data, r"cannot be read \(Not a gzipped file"),
         (lambda data: gzip.compress(data[:-1]), "announces 270 bytes of data, the file holds 269"),
         (lambda data: gzip.compress(data + b"\0"), "more data follow than the header announces"),
         (

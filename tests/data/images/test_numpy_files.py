@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from refntk.data import limits, load_images
-from refntk.errors import InputError
+from refntk.errors import InputError, RefntkWarning
 
 
 @pytest.fixture
@@ -196,20 +196,21 @@ def test_the_labels_of_another_set_are_not_taken(tmp_path, images):
         labels=np.arange(4),
         y=np.linspace(0, 1, 6),
     )
-    assert load_images(f"{tmp_path / 'x.npz'}::train_images").labels is None
+    with pytest.warns(RefntkWarning, match=r"labels are left out: 'labels' has .*; 'y' holds"):
+        assert load_images(f"{tmp_path / 'x.npz'}::train_images").labels is None
 
 
-def test_labels_of_another_length_are_refused(tmp_path, images):
+def test_labels_of_another_length_are_left_out(tmp_path, images):
     np.savez(tmp_path / "x.npz", images=images, labels=np.arange(5))
-    message = r"'labels' has shape \(5,\), but 'images' holds 6 images; expected shape \(6,\)"
-    with pytest.raises(InputError, match=message):
-        load_images(str(tmp_path / "x.npz"))
+    message = r"left out: 'labels' has shape \(5,\), but there are 6 images"
+    with pytest.warns(RefntkWarning, match=message):
+        assert load_images(str(tmp_path / "x.npz")).labels is None
 
 
-def test_labels_beyond_int64_are_refused(tmp_path, images):
+def test_labels_beyond_int64_are_left_out(tmp_path, images):
     np.savez(tmp_path / "x.npz", images=images, labels=np.full(6, 2**64 - 1, np.uint64))
-    with pytest.raises(InputError, match="labels beyond 64-bit signed integers"):
-        load_images(str(tmp_path / "x.npz"))
+    with pytest.warns(RefntkWarning, match="labels beyond 64-bit signed integers"):
+        assert load_images(str(tmp_path / "x.npz")).labels is None
 
 
 @pytest.mark.parametrize("names", [["a"], [["a", "b", "c"]], [1, 2, 3]])

@@ -1,0 +1,396 @@
+"""One image file to pixels: its tags decide, once, what every stored value means.
+
+Pillow and tifffile decode; they are the extra `images`. Neither is trusted with the meaning: Pillow
+takes signed bytes for unsigned ones, 12 bits for 16, and white-is-zero for black-is-zero. Source of
+the tags: TIFF 6.0, and the PNG specification, third edition.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refntk.data.limits import reading
+from refntk.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageFile
+
+__all__ = ["ALPHA", "SUFFIXES", "TiffTags", "decode", "flatten", "need_pillow", "upright"]
+
+# Pillow and tifffile log what is odd about a TIFF file before they raise. Without this, Python
+# would print that on stderr beside the one line that is meant for it; other handlers get it.
+for _name in ("PIL", "tifffile"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+
+ALPHA = ("drop", "white", "black")
+SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp")
+_KINDS = "8- or 16-bit grey, float grey or 8-bit RGB"
+_TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PNG_MARK = b"\x89PNG\r\n\x1a\n"
+_PHOTOMETRIC = {4: "a mask", 5: "CMYK", 8: "CIE L*a*b*", 32803: "a colour filter array"}
+_FORMATS = {1: "u", 2: "i", 3: "f", 4: "u"}  # 4 is "undefined", which writers use for bytes
+_COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 6: 3}
+
+
+def need_pillow(path: Path) -> None:
+    """Refuse where Pillow is not installed.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        What it is needed for.
+
+    Raises
+    ------
+    InputError
+    """
+    try:
+        import PIL.Image  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f'{path}: folders of images need Pillow; install it with pip install "refntk[images]"'
+        ) from error
+
+
+@dataclass(frozen=True)
+class TiffTags:
+    """What the tags of a TIFF page say about its values.
+
+    Parameters
+    ----------
+    bits : int
+        Of one sample.
+    kind : str
+        ``"u"``, ``"i"`` or ``"f"``.
+    photometric : int
+        0 white is zero, 1 black is zero, 2 RGB, 3 palette, 6 YCbCr.
+    extra : tuple of int
+        Meaning of samples beyond the colours: 1 and 2 are alpha.
+    orientation : int
+        1 to 8, as in EXIF.
+    """
+
+    bits: int
+    kind: str
+    photometric: int
+    extra: tuple[int, ...]
+    orientation: int
+
+    @property
+    def by_pillow(self) -> bool:
+        """Whether Pillow has a mode that keeps every value."""
+        if self.kind == "u" and self.bits <= 8:
+            return True
+        if self.photometric not in (0, 1) or self.extra:
+            return False
+        return (self.kind, self.bits) in (("u", 12), ("u", 16), ("i", 8), ("f", 32)) and (
+            self.photometric == 1 or (self.kind, self.bits) == ("u", 16)
+        )
+
+    @property
+    def top(self) -> float:
+        """Largest value of a sample: 1 for floats."""
+        return {"u": 2.0**self.bits - 1, "i": 2.0 ** (self.bits - 1) - 1, "f": 1.0}[self.kind]
+
+
+def _tiff_tags(path: Path, stream: BinaryIO) -> TiffTags:
+    """Read the tags of the only page, or refuse what is valid and has no pixels for us."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    head = stream.read(8)
+    if head[2:4] in (b"+\0", b"\0+"):
+        head += stream.read(8)
+    directory = ImageFileDirectory_v2(head)
+    stream.seek(directory.next)
+    directory.load(stream)
+    tags = dict(directory)
+
+    def several(tag: int, default: int) -> tuple[int, ...]:
+        value = tags.get(tag, default)
+        return tuple(int(v) for v in value) if isinstance(value, tuple) else (int(value),)
+
+    photometric = several(262, 1)[0]
+    if photometric not in _COLOURS:
+        named = _PHOTOMETRIC.get(photometric, f"photometric {photometric}")
+        raise InputError(
+            f"{path}: is a valid TIFF file, but {named} is not supported; convert it to grey or RGB"
+        )
+    bits, formats = set(several(258, 1)), set(several(339, 1))
+    if len(bits) > 1 or len(formats) > 1 or not formats <= set(_FORMATS):
+        raise InputError(
+            f"{path}: is a valid TIFF file, but samples of {sorted(bits)[:4]} bits and "
+            f"formats {sorted(formats)[:4]} are not supported; convert it to {_KINDS}"
+        )
+    count = several(277, 1)[0] - _COLOURS[photometric]
+    extra = several(338, 0) if 338 in tags else (0,) * max(count, 0)
+    # tag 338 may be left out, or say less than the number of samples
+    if count < 0 or count > 1 or (count == 1 and (extra or (0,))[0] not in (1, 2)):
+        raise InputError(
+            f"{path}: is a TIFF file of {several(277, 1)[0]} samples a pixel that are neither grey "
+            f"nor RGB, with or without alpha, which is not supported; convert it to {_KINDS}"
+        )
+    return TiffTags(
+        bits.pop(), _FORMATS[formats.pop()], photometric, extra[:count], several(274, 1)[0]
+    )
+
+
+def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turn and mirror pixels so that they stand as the tag Orientation says.
+
+    Parameters
+    ----------
+    pixels : array, shape (H, W) or (H, W, C)
+        As stored.
+    orientation : int
+        1 to 8, as in TIFF 6.0 and EXIF; another number counts as 1.
+
+    Returns
+    -------
+    array, shape (H, W, ...) or (W, H, ...)
+        Row 0 is the visual top, column 0 the visual left.
+    """
+    if orientation in (5, 6, 7, 8):
+        pixels = np.swapaxes(pixels, 0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
+def flatten(path: Path, pixels: NDArray[Any], alpha: str | None, top: float) -> NDArray[Any]:
+    """Take the last channel, transparency, off pixels.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        For the message.
+    pixels : array, shape (H, W, C + 1)
+        The last channel is alpha, not multiplied into the colours.
+    alpha : {"drop", "white", "black"} or None
+        Leave it out, or lay the image on a ground. None: only where every pixel is opaque, and it
+        says nothing.
+    top : float
+        Value of white, and of an opaque pixel.
+
+    Returns
+    -------
+    array, shape (H, W) or (H, W, C)
+        In the dtype of `pixels`; integers are rounded.
+
+    Raises
+    ------
+    InputError
+        Some pixel is transparent, and `alpha` is None.
+    """
+    colours, cover = pixels[..., :-1], pixels[..., -1:]
+    if alpha in ("white", "black"):
+        part = cover / top
+        mixed = part * colours + (1 - part) * (top if alpha == "white" else 0.0)
+        colours = (np.rint(mixed) if pixels.dtype.kind in "iu" else mixed).astype(pixels.dtype)
+    elif alpha is None and not (cover == top).all():
+        raise InputError(
+            f"{path}: has transparent pixels; choose --alpha drop to leave the transparency out, "
+            "or --alpha white or black for what lies behind the image"
+        )
+    return colours[..., 0] if colours.shape[-1] == 1 else colours
+
+
+def _refuse_mode(path: Path, mode: str) -> InputError:
+    return InputError(
+        f"{path}: has pixels of mode {mode}, which is valid but not supported, expected {_KINDS}; "
+        "convert it"
+    )
+
+
+def _judge_png(path: Path, stream: BinaryIO) -> None:
+    """Refuse what Pillow would cut to 8 bits, and a file that ends before its last chunk."""
+    head = stream.read(33)
+    if len(head) == 33 and head[24] == 16 and head[25] in (2, 4, 6):
+        kind = {2: "RGB", 4: "grey and alpha", 6: "RGBA"}[head[25]]
+        raise InputError(
+            f"{path}: has 16-bit {kind} pixels, expected {_KINDS}; convert it, or use TIFF"
+        )
+    end = os.fstat(stream.fileno()).st_size
+    place = 8
+    while place + 12 <= end:
+        stream.seek(place)
+        length, name = struct.unpack(">I4s", stream.read(8))
+        place += 12 + length
+        if name == b"IEND" and place <= end:
+            return
+    raise InputError(
+        f"{path}: cannot be read (it ends before its last chunk); the file is damaged or not what "
+        "its name says: copy or download it again"
+    )
+
+
+def _refuse_pointer(path: Path, mark: bytes, stream: BinaryIO) -> None:
+    """Refuse the few lines of text that stand for a file whose contents were not fetched."""
+    if b"\0" in mark or not mark.isascii():
+        return
+    stream.seek(0)
+    text = stream.read(512)
+    if text.startswith(b"version https://git-lfs") or b"annex/objects" in text:
+        raise InputError(
+            f"{path}: is a pointer of git-annex or Git LFS, not an image; fetch the contents, with "
+            "git annex get or git lfs pull"
+        )
+
+
+def _pillow_pixels(path: Path, image: Image.Image, alpha: str | None) -> NDArray[Any]:
+    """Pixels of a loaded image by its mode and the transparency that comes with it."""
+    key = image.info.get("transparency")
+    if image.mode == "P":
+        with_alpha = key is not None
+        pixels = np.asarray(image.convert("RGBA" if with_alpha else "RGB"))
+        return flatten(path, pixels, alpha, 255) if with_alpha else pixels
+    if image.mode in ("LA", "RGBA"):
+        return flatten(path, np.asarray(image), alpha, 255)
+    if image.mode == "PA":
+        return flatten(path, np.asarray(image.convert("RGBA")), alpha, 255)
+    if image.mode not in ("1", "L", "RGB", "I;16", "I;16B", "F"):
+        raise _refuse_mode(path, image.mode)
+    pixels = np.asarray(image.convert("L") if image.mode == "1" else image)
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    if key is None or image.mode == "F":
+        return pixels
+    if image.mode == "1":
+        key = 255 if key else 0
+    if isinstance(key, bytes):
+        raise _refuse_mode(path, f"{image.mode} with a table of transparency")
+    colours = pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
+    top = np.iinfo(pixels.dtype).max
+    cover = np.where((colours == np.asarray(key)).all(axis=-1, keepdims=True), 0, top)
+    return flatten(path, np.concatenate([colours, cover.astype(pixels.dtype)], -1), alpha, top)
+
+
+def _refuse_frames(path: Path, frames: int) -> None:
+    if frames != 1:
+        raise InputError(f"{path}: holds {frames} frames; expected a single image")
+
+
+def _by_pillow(path: Path, alpha: str | None, tags: TiffTags | None) -> NDArray[Any]:
+    """Decode with Pillow; what its mode does not tell, the tags do."""
+    from PIL import Image
+
+    formats = ("PNG", "JPEG", "WEBP", "BMP") if tags is None else ("TIFF",)
+    # From a stream: Pillow maps a named file by sides that it has exchanged already, for some tags.
+    with path.open("rb") as stream, Image.open(stream, formats=formats) as image:
+        opened: ImageFile.ImageFile = image
+        _refuse_frames(path, getattr(opened, "n_frames", 1))
+        # Pillow turns TIFF itself when it loads, and no other format.
+        turn = 1 if tags is not None else int(opened.getexif().get(274, 1))
+        opened.load()
+        pixels = upright(_pillow_pixels(path, opened, alpha), turn)
+    if tags is None or tags.photometric not in (0, 1):
+        return pixels
+    if tags.kind == "i":
+        return pixels.view(np.int8)
+    if tags.bits == 16 and tags.photometric == 0:
+        return np.uint16(65535) - pixels
+    return pixels / tags.top if tags.bits == 12 else pixels
+
+
+def _by_tifffile(path: Path, alpha: str | None, tags: TiffTags) -> NDArray[Any]:
+    """Decode what Pillow has no mode for."""
+    try:
+        import tifffile
+    except ImportError as error:
+        raise InputError(
+            f"{path}: is a TIFF file of {tags.bits}-bit {_word(tags)} samples, which needs "
+            'tifffile; install it with pip install "refntk[images]"'
+        ) from error
+    with tifffile.TiffFile(path) as file:
+        _refuse_frames(path, len(file.pages))
+        page = file.pages.first
+        try:
+            pixels = page.asarray()
+        except ValueError as error:
+            if "imagecodecs" not in str(error):
+                raise
+            raise InputError(
+                f"{path}: is a valid TIFF file of {tags.bits}-bit {_word(tags)} samples, whose "
+                f"compression {page.compression.name} needs the package imagecodecs; install it, "
+                "or save the file without compression"
+            ) from error
+        if page.axes == "SYX":
+            pixels = np.moveaxis(pixels, 0, -1)
+    if pixels.ndim not in (2, 3):
+        raise _refuse_mode(path, f"{page.axes} of shape {pixels.shape}")
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    if tags.photometric == 0:
+        if tags.kind != "u":
+            raise _refuse_mode(path, f"{tags.bits}-bit {_word(tags)} with white as zero")
+        pixels = np.asarray(tags.top, pixels.dtype) - pixels
+    if tags.extra:
+        pixels = flatten(path, pixels, alpha, tags.top)
+    if tags.kind != "f" and tags.bits != 8 * pixels.dtype.itemsize:
+        pixels = pixels / tags.top
+    return upright(pixels, tags.orientation)
+
+
+def _word(tags: TiffTags) -> str:
+    return {"u": "unsigned", "i": "signed", "f": "floating-point"}[tags.kind]
+
+
+def decode(path: Path, alpha: str | None = None) -> NDArray[Any]:
+    """Decode one PNG, TIFF, JPEG, WebP or BMP file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file; its first bytes say what it is.
+    alpha : {"drop", "white", "black"} or None
+        What becomes of transparency, see `flatten`.
+
+    Returns
+    -------
+    array, shape (H, W) or (H, W, C)
+        In native byte order, standing as the tag Orientation says, white as the largest value. Of
+        the type that the file stores; float64, divided by ``2**bits - 1``, where it stores integers
+        of a number of bits that no type has.
+
+    Raises
+    ------
+    InputError
+        Damaged; valid but of a kind that is not supported; transparent with `alpha` None; several
+        frames; more pixels than Pillow's limit; tifffile or imagecodecs missing where needed.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if alpha is not None and alpha not in ALPHA:
+        raise InputError(unknown("alpha", alpha, ALPHA))
+    with reading(path):
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with path.open("rb") as stream:
+                mark = stream.read(8)
+                stream.seek(0)
+                if mark == _PNG_MARK:
+                    _judge_png(path, stream)
+                _refuse_pointer(path, mark, stream)
+                stream.seek(0)
+                tags = _tiff_tags(path, stream) if mark[:4] in _TIFF_MARKS else None
+            if tags is None:
+                return _by_pillow(path, alpha, None)
+            if tags.by_pillow:
+                try:
+                    return _by_pillow(path, alpha, tags)
+                except UnidentifiedImageError:
+                    pass  # valid, and of a layout that Pillow has no mode for
+            return _by_tifffile(path, alpha, tags)
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise InputError(
+                f"{path}: has more than {Image.MAX_IMAGE_PIXELS} pixels, Pillow's limit against "
+                "decompression bombs; make it smaller"
+            ) from error

@@ -1,0 +1,229 @@
+"""What the tags of an image file say about its values, each kind with values that are known."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from refntk.data import load_images
+from refntk.data.images.decode import decode, flatten, upright
+from refntk.errors import InputError, RefntkWarning
+
+ALPHAS = {"drop": 200, "white": 255, "black": 0}
+
+
+def tiff(tags: dict[int, int | tuple[int, ...]], data: bytes, width: int, height: int) -> bytes:
+    """Assemble a little-endian TIFF file by hand."""
+    count = tags.get(277, 1)
+    full = {256: width, 257: height, 259: 1, 262: 1, 273: 0, 277: count, 278: height}
+    full |= {279: len(data)} | tags
+    entries, extra = [], b""
+    place = 8 + 2 + 12 * len(full) + 4
+    behind = sum(2 * len(v) for v in full.values() if isinstance(v, tuple) and len(v) > 2)
+    for tag, value in sorted(full.items()):
+        values = value if isinstance(value, tuple) else (value,)
+        if tag == 273:
+            values = (place + behind,)
+        if len(values) > 2:
+            entries.append(struct.pack("<HHII", tag, 3, len(values), place + len(extra)))
+            extra += struct.pack(f"<{len(values)}H", *values)
+        else:
+            packed = struct.pack(f"<{len(values)}H", *values).ljust(4, b"\0")
+            entries.append(struct.pack("<HHI", tag, 3, len(values)) + packed)
+    head = b"II*\0" + struct.pack("<IH", 8, len(full)) + b"".join(entries) + bytes(4)
+    return head + extra + data
+
+
+@pytest.mark.parametrize("offset", range(24))
+def test_lzw_tiff_is_8_bit_wherever_its_directory_lies(tmp_path, offset):
+    # Among these lengths of data are directories at offsets with the digits 16 in them.
+    pixels = np.random.default_rng(offset).integers(0, 256, (8 + offset, 16, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.tif", compression="tiff_lzw")
+    np.testing.assert_array_equal(decode(tmp_path / "x.tif"), pixels)
+
+
+def test_a_directory_at_an_offset_with_the_digits_16(tmp_path):
+    for side in range(4, 60):
+        pixels = np.random.default_rng(side).integers(0, 256, (side, side, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "x.tif", compression="tiff_lzw")
+        with Image.open(tmp_path / "x.tif") as image:
+            if any("16" in str(tile[3]) for tile in image.tile):
+                break
+    else:
+        pytest.fail("no file of this kind was made")
+    np.testing.assert_array_equal(decode(tmp_path / "x.tif"), pixels)
+
+
+def test_signed_bytes(tmp_path):
+    values = np.arange(-8, 8, dtype=np.int8).reshape(4, 4)
+    (tmp_path / "x.tif").write_bytes(tiff({258: 8, 339: 2}, values.tobytes(), 4, 4))
+    found = decode(tmp_path / "x.tif")
+    assert found.dtype == np.int8
+    np.testing.assert_array_equal(found, values)
+
+
+def test_12_bits_are_a_fraction_of_4095(tmp_path):
+    # Two samples in three bytes: 0x000, 0xFFF.
+    (tmp_path / "x.tif").write_bytes(tiff({258: 12}, b"\x00\x0f\xff", 2, 1))
+    assert decode(tmp_path / "x.tif").tolist() == [[0.0, 1.0]]
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_white_is_zero(tmp_path, bits):
+    values = np.array([[0, 1, 2**bits - 1]], f"u{bits // 8}")
+    (tmp_path / "x.tif").write_bytes(tiff({258: bits, 262: 0}, values.tobytes(), 3, 1))
+    assert decode(tmp_path / "x.tif").tolist() == [[2**bits - 1, 2**bits - 2, 0]]
+
+
+@pytest.mark.parametrize("dtype", ["i2", "u4", "i4", "f2", "f4", "f8"])
+@pytest.mark.parametrize("colours", [(), (3,)])
+def test_types_that_pillow_has_no_mode_for(tmp_path, rng, dtype, colours):
+    values = (rng.random((4, 5, *colours)) * 100).astype(dtype)
+    kind = "rgb" if colours else "minisblack"
+    tifffile.imwrite(tmp_path / "x.tif", values, photometric=kind)
+    found = decode(tmp_path / "x.tif")
+    assert found.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(found, values)
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("order", "<>")
+def test_16_bit_rgb_tiff(tmp_path, rng, planar, order):
+    values = rng.integers(0, 65536, (4, 5, 3)).astype(np.uint16)
+    stored = values if planar == "contig" else np.moveaxis(values, -1, 0)
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, stored, photometric="rgb", planarconfig=planar, byteorder=order)
+    np.testing.assert_array_equal(decode(path), values)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp"])
+@given(orientation=st.integers(1, 8))
+def test_one_orientation_in_every_format(tmp_path_factory, suffix, orientation):
+    stored = np.zeros((16, 32), np.uint8)
+    stored[:8, :8] = 255
+    path = tmp_path_factory.mktemp("o") / f"x.{suffix}"
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(stored).save(path, exif=exif)
+    found = decode(path)
+    found = found[..., 0] if found.ndim == 3 else found
+    assert (np.abs(upright(stored, orientation).astype(int) - found) < 60).all()
+
+
+def test_orientation_6_is_a_quarter_turn_clockwise():
+    np.testing.assert_array_equal(upright(np.arange(6).reshape(2, 3), 6), [[3, 0], [4, 1], [5, 2]])
+
+
+def transparent(kind: str) -> Image.Image:
+    """One pixel of grey level 200 that is wholly transparent."""
+    if kind in ("RGBA", "LA"):
+        return Image.new(kind, (1, 1), (200,) * (len(kind) - 1) + (0,))
+    image = Image.new(kind, (1, 1), 0 if kind == "P" else 200 if kind == "L" else (200,) * 3)
+    if kind == "P":
+        image.putpalette([200, 200, 200])
+    image.info["transparency"] = {"P": 0, "L": 200, "RGB": (200, 200, 200)}[kind]
+    return image
+
+
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "P", "L", "RGB"])
+def test_transparency_is_one_thing_however_it_is_stored(tmp_path, kind):
+    path = tmp_path / "x.png"
+    image = transparent(kind)
+    image.save(path, transparency=image.info.get("transparency"))
+    with pytest.raises(InputError, match=r"x\.png: has transparent pixels; choose --alpha drop"):
+        decode(path)
+    for alpha, value in ALPHAS.items():
+        assert set(decode(path, alpha).ravel().tolist()) == {value}
+
+
+def test_alpha_that_says_nothing_is_left_out(tmp_path):
+    Image.new("RGBA", (2, 2), (1, 2, 3, 255)).save(tmp_path / "x.png")
+    assert decode(tmp_path / "x.png")[0, 0].tolist() == [1, 2, 3]
+
+
+@given(grey=st.integers(0, 255), cover=st.integers(0, 255))
+def test_a_ground_is_mixed_by_the_cover(tmp_path_factory, grey, cover):
+    pixel = np.array([[[grey, cover]]], np.uint8)
+    for alpha, ground in (("white", 255), ("black", 0)):
+        expected = (grey * cover + ground * (255 - cover)) / 255
+        assert abs(int(flatten(None, pixel, alpha, 255)[0, 0]) - expected) <= 0.5 + 1e-9
+
+
+def test_an_unknown_word_for_alpha(tmp_path):
+    with pytest.raises(InputError, match='unknown alpha "whit" .did you mean "white"'):
+        load_images("sample:digits", alpha="whit")
+
+
+@given(missing=st.integers(1, 40))
+def test_a_png_that_ends_early(tmp_path_factory, missing):
+    path = tmp_path_factory.mktemp("p") / "x.png"
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8), (1, 2, 3)).save(out, "PNG")
+    path.write_bytes(out.getvalue()[:-missing])
+    with pytest.raises(InputError, match=r"x\.png: cannot be read \(it ends before its last chunk"):
+        decode(path)
+
+
+def test_contents_that_were_not_fetched(tmp_path):
+    (tmp_path / "x.png").write_text("../.git/annex/objects/a/b/x.png\n")
+    with pytest.raises(InputError, match="is a pointer of git-annex or Git LFS"):
+        decode(tmp_path / "x.png")
+
+
+def test_webp_and_bmp_are_images(tmp_path, rng):
+    pixels = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    for suffix, more in (("png", {}), ("bmp", {}), ("webp", {"lossless": True})):
+        Image.fromarray(pixels).save(tmp_path / f"x.{suffix}", **more)
+    found = load_images(str(tmp_path))
+    assert found.labels is None
+    assert found.names == ("x.bmp", "x.png", "x.webp")
+    for image in found.images:
+        np.testing.assert_array_equal(image, pixels)
+
+
+def test_what_is_passed_over_is_counted(tmp_path):
+    for name in ("a/1.png", "a/deeper/2.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4)).save(tmp_path / name)
+    (tmp_path / "a" / "3.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "b").symlink_to(tmp_path / "nowhere")
+    message = r"1 images found; 3 entries are passed over: b \(a link to nothing\), a/deeper/, a/3"
+    with pytest.warns(RefntkWarning, match=message):
+        assert len(load_images(str(tmp_path)).images) == 1
+
+
+def test_a_single_image_and_a_pattern(tmp_path):
+    for number in range(3):
+        Image.new("L", (4, 4), number).save(tmp_path / f"{number}.png")
+    assert load_images(str(tmp_path / "1.png")).images.max() == 1
+    found = load_images(str(tmp_path / "[12].png"))
+    assert found.images[:, 0, 0, 0].tolist() == [1, 2]
+    with pytest.raises(InputError, match="no such file or folder"):
+        load_images(str(tmp_path / "*.tif"))
+
+
+def test_images_of_unlike_size(tmp_path):
+    Image.new("L", (8, 4), 51).save(tmp_path / "a.png")
+    Image.new("L", (6, 6), 102).save(tmp_path / "b.png")
+    with pytest.raises(InputError, match="the same size and kind: --size PX shrinks images"):
+        load_images(str(tmp_path))
+    with pytest.warns(RefntkWarning, match="differ in size; --size squeezes each into one square"):
+        found = load_images(str(tmp_path), size=4)
+    np.testing.assert_allclose(found.images[:, 0, 0, 0], [0.2, 0.4], rtol=1e-15)
+
+
+def test_a_name_that_is_not_utf8(tmp_path):
+    name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
+    (tmp_path / "a").mkdir()
+    try:
+        Image.new("L", (4, 4)).save(tmp_path / "a" / name)
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    assert load_images(str(tmp_path)).names == (r"a/caf\xe9.png",)
