@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 from collections.abc import Callable, Sequence
@@ -28,8 +29,14 @@ __all__ = ["DTYPES", "KERNELS", "Job", "Kernel", "default_threads", "kernel"]
 KERNELS: tuple[str, ...] = ("nngp", "ntk")
 DTYPES: tuple[str, ...] = ("float64", "float32")
 
-_ENTRIES_A_TILE = 40_000_000_000
-"""Kernel entries of a tile, at most: well under a minute on one core."""
+_ENTRIES_A_TILE = {"numba": 1_000_000_000, "cupy": 40_000_000_000, "numpy": 50_000_000}
+"""By backend, kernel entries that take about two seconds, a processor's core or a whole device."""
+
+_IMAGES_AT_ONCE = 16
+"""Rotated images that a vector register holds: fewer in a tile cost as much."""
+
+_TILES = 1_000_000
+"""A file has no more tiles than some times this: each costs some bytes and milliseconds."""
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -200,7 +207,7 @@ class Job:
         self.symmetric = x2 is None
         self.method = self._plan.method
         self.threads = _positive("threads", threads) or default_threads()
-        self.tile = _positive("tile", tile) or _tile(self._plan)
+        self.tile = _positive("tile", tile) or _tile(self._plan, backend, self.shape)
         self._variances = self._unknown()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -375,9 +382,10 @@ def _same_shape(first: FloatArray, second: FloatArray) -> None:
         )
 
 
-def _tile(plan: Plan) -> int:
-    """Choose the side of a tile so that progress is kept often, from the plan alone."""
-    side = 64
-    while side > 4 and side * side * plan.entries > _ENTRIES_A_TILE:
+def _tile(plan: Plan, backend: str, shape: tuple[int, int]) -> int:
+    """Choose the side of a tile so that what is done is kept often, and tiles are not too many."""
+    pairs = shape[0] * shape[1]
+    side, least = 64, max(4, _IMAGES_AT_ONCE // plan.order, math.isqrt(pairs // _TILES))
+    while side > least and side * side * plan.entries > _ENTRIES_A_TILE[backend]:
         side //= 2
     return side

@@ -336,8 +336,12 @@ def test_expensive_networks_have_small_tiles() -> None:
         for name, size in (("mlp-1", 32), ("cnn-paper", 32), ("gcnn-paper", 32), ("gcnn-paper", 96))
     ]
     assert sides == sorted(sides, reverse=True)
-    assert sides[0] == 64
-    assert 4 <= sides[-1] < 64
+    assert sides == [64, 16, 4, 4]
+
+
+def test_many_images_have_larger_tiles_that_are_not_too_many() -> None:
+    images = np.broadcast_to(np.ones((1, 32, 32, 3), np.float32), (40_000, 32, 32, 3))
+    assert Job(preset("gcnn-paper"), images, dtype="float32").tile == 64
 
 
 # ---------------------------------------------------------------------------------------------
