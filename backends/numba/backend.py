@@ -12,6 +12,7 @@ import numpy.typing as npt
 from refntk.backends import Block
 from refntk.backends.array_api import ArrayApiBackend
 from refntk.backends.numba.lanes import lanes_of
+from refntk.backends.numba.perceptron import is_perceptron, perceptron_block, vectors
 from refntk.backends.numba.slices import block_sums
 from refntk.backends.numba.team import share
 from refntk.backends.numba.workspace import Tables, Workspace
@@ -103,6 +104,20 @@ class NumbaBackend(ArrayApiBackend):
         flat = sums.transpose(2, 1, 0, 3).reshape(sums.shape[2], count, groups * lanes)
         kernels = _over_rotations(plan, flat[:, :, : len(other.rotated)])
         return kernels[0], kernels[1] if ntk else None
+
+    def whole(
+        self,
+        plan: Plan,
+        one: npt.NDArray[Any],
+        two: npt.NDArray[Any] | None,
+        threads: int,
+        progress: Callable[[float], None],
+    ) -> Block | None:
+        """Kernels of perceptrons, see `refntk.backends.Backend.whole`."""
+        if not is_perceptron(plan):
+            return None
+        other = None if two is None else vectors(plan, two)
+        return perceptron_block(plan, vectors(plan, one), other, threads, progress)
 
 
 def _parts(plan: Plan) -> int:

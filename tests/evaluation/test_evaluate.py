@@ -325,10 +325,10 @@ def test_blocks_make_up_the_kernel(rng: np.random.Generator) -> None:
 def test_expensive_networks_have_small_tiles() -> None:
     sides = [
         Job(preset(name), np.ones((1, size, size, 3))).tile
-        for name, size in (("mlp-1", 32), ("cnn-paper", 32), ("gcnn-paper", 32), ("gcnn-paper", 96))
+        for name, size in (("mlp-1", 32), ("cnn-paper", 8), ("gcnn-paper", 32), ("gcnn-paper", 96))
     ]
     assert sides == sorted(sides, reverse=True)
-    assert sides[0] == 64
+    assert sides[:2] == [1000, 64]
     assert 4 <= sides[-1] < 64
 
 
