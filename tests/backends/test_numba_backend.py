@@ -210,6 +210,7 @@ def test_nothing_is_compiled_again_for_another_network_or_image(rng: np.random.G
                 for x2 in (None, images[:1]):
                     refntk.kernel(Network(layers), images, x2, dtype=dtype, get=get)
 
+    before = set(block_sums.signatures)  # of other tests
     refntk.kernel(Network(NETWORKS["group"]), np.ones((1, 4, 4, 1)), dtype="float64")
     refntk.kernel(Network(NETWORKS["group"]), np.ones((1, 4, 4, 1)), dtype="float64", get="nngp")
     double = len(block_sums.signatures)
@@ -219,7 +220,8 @@ def test_nothing_is_compiled_again_for_another_network_or_image(rng: np.random.G
     refntk.kernel(Network(NETWORKS["group"]), np.ones((1, 4, 4, 1)), dtype="float32", get="nngp")
     both = len(block_sums.signatures)
     run("float32")
-    assert len(block_sums.signatures) == both == 4
+    assert len(block_sums.signatures) == both
+    assert len(set(block_sums.signatures) - before) <= 4
 
 
 def assembly(dtype: str, activation: int, last: bool, three: bool | None) -> str:
