@@ -6,6 +6,7 @@ tiling, the layers after the readout and storage are written once, above it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Protocol
@@ -152,12 +153,17 @@ def get_backend(name: str, device_memory: int | None = None) -> Backend:
     MissingBackendError
         A package that the backend needs cannot be imported, or it finds no device.
     InputError
-        A bound on device memory for a backend that uses none.
+        A bound on device memory for a backend that uses none; NUMBA_DISABLE_JIT is set.
     """
     if name not in _MODULES:
         raise UnknownBackendError(unknown("backend", name, available_backends()))
     if device_memory is not None and name != "cupy":
         raise InputError(f"device_memory: the backend {name} takes none; it is for cupy")
+    if name == "numba" and os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        raise InputError(
+            "NUMBA_DISABLE_JIT is set, and the backend numba is nothing without compiling: unset "
+            "it, or use the backend numpy (--backend numpy)"
+        )
     module, install = _MODULES[name]
     options = {} if device_memory is None else {"device_memory": device_memory}
     try:

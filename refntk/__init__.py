@@ -44,7 +44,8 @@ if TYPE_CHECKING:
         Lift,
         Relu,
     )
-    from refntk.network.network import Network, preset, presets
+    from refntk.network.network import Network
+    from refntk.network.presets import preset, presets
     from refntk.truth.certified import Certified, certify
 
     __version__: str
@@ -88,7 +89,8 @@ _HOMES = {
     "refntk.errors": [name for name in __all__ if name.endswith("Error")],
     "refntk.evaluation.evaluate": ["Kernel", "kernel"],
     "refntk.data.kernels.store": ["open_kernel"],
-    "refntk.network.network": ["Network", "preset", "presets"],
+    "refntk.network.network": ["Network"],
+    "refntk.network.presets": ["preset", "presets"],
 }
 sys.meta_path.append(FormerNames())
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -18,7 +18,6 @@ FORMER = {
     "arguments": "network.arguments",
     "table": "network.table",
     "reduction": "plan.reduction",
-    "linear": "recursion.linear",
     "evaluate": "evaluation.evaluate",
     "head": "evaluation.head",
     "correlations": "evaluation.correlations",

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,8 @@ from numba import njit
 from refntk.backends.numba.lanes import OPTIONS, angle, at, compiled, get, put, segment, start, wide
 from refntk.backends.numba.products import COLUMNS, LANES, PANEL, half_square, product_rows
 from refntk.backends.numba.team import share
-from refntk.network.layers import Dense, Flatten
+from refntk.ops.dual import ArcCosine
+from refntk.ops.operations import Filter, Operation, Pointwise, Stack
 from refntk.plan.reduction import Plan
 
 __all__ = ["Vectors", "is_perceptron", "perceptron_block", "vectors"]
@@ -67,8 +69,16 @@ class _Task(NamedTuple):
 
 
 def is_perceptron(plan: Plan) -> bool:
-    """Tell whether a plan is one for this module: a network that begins with Flatten."""
-    return plan.method == "slices" and plan.body.layers == (Flatten(),)
+    """Tell whether a plan is one for this module: Flatten, and then Dense layers and Relus."""
+    begins = len(plan.body) == 1 and isinstance(plan.body.operations[0], Stack)
+    return plan.method == "slices" and begins and all(map(_is_known, plan.head.operations))
+
+
+def _is_known(operation: Operation) -> bool:
+    if isinstance(operation, Filter):
+        return operation.in_ntk_parametrization
+    relu = ArcCosine(Fraction(1), Fraction(0))
+    return isinstance(operation, Pointwise) and operation.dual.arccos == relu
 
 
 def vectors(plan: Plan, images: npt.NDArray[Any]) -> Vectors:
@@ -95,11 +105,11 @@ def vectors(plan: Plan, images: npt.NDArray[Any]) -> Vectors:
     root = largest * (length / math.sqrt(flat.shape[1]))
     maps = np.zeros((1 + len(plan.head), 3, len(flat)))
     maps[0, 0] = root
-    for layer, (after, p, q) in zip(plan.head, maps[1:], strict=True):
-        if isinstance(layer, Dense):
-            after[:] = np.hypot(layer.W_std * root, layer.b_std)
-            np.divide(layer.W_std * root, after, out=p, where=after > 0)
-            np.divide(layer.b_std, after, out=q, where=after > 0)
+    for layer, (after, p, q) in zip(plan.head.operations, maps[1:], strict=True):
+        if isinstance(layer, Filter):
+            after[:] = np.hypot(layer.weight * root, layer.bias)
+            np.divide(layer.weight * root, after, out=p, where=after > 0)
+            np.divide(layer.bias, after, out=q, where=after > 0)
         else:
             after[:] = root / math.sqrt(2)
         root = after
@@ -151,10 +161,10 @@ def perceptron_block(
 def _tables(plan: Plan) -> tuple[npt.NDArray[np.int64], Array]:
     """Kind of each layer after Flatten, and its W_std² and b_std²."""
     kinds, rates, positive = [], [], False
-    for layer in plan.head:
-        if isinstance(layer, Dense):
-            kinds.append(_DENSE if layer.b_std else _SCALE)
-            rates.append((layer.W_std**2, layer.b_std**2))
+    for layer in plan.head.operations:
+        if isinstance(layer, Filter):
+            kinds.append(_DENSE if layer.bias else _SCALE)
+            rates.append((layer.weight**2, layer.bias**2))
         else:
             kinds.append(_NONNEGATIVE if positive else _SIGNED)
             rates.append((0.0, 0.0))

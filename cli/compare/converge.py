@@ -133,12 +133,12 @@ def converge(
     from refntk.evaluation.evaluate import default_threads, kernel
     from refntk.finite.convergence import converge as compare
     from refntk.finite.sampling import Sampler, sample
-    from refntk.network.network import load_network
+    from refntk.network.presets import load_network
 
     if plot is not None:
         from refntk.plot.style import check_figure_path
 
-        check_figure_path(plot)
+        check_figure_path(plot, overwrite=resume or overwrite)
     net = load_network(network)
     inputs = load_inputs(x, limit=limit, seed=seed, size=size, standardize=standardize)
     sampler = Sampler(net, inputs.x1, seed, dtype)

@@ -192,7 +192,7 @@ def judge(
     """
     from refntk.data.images.inputs import load_inputs
     from refntk.data.results.matrix_file import open_matrices
-    from refntk.network.network import load_network
+    from refntk.network.presets import load_network
     from refntk.oracle.sample import judge_matrix
 
     net = load_network(network)

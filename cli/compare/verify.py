@@ -156,7 +156,7 @@ def augmentation(
     failure.
     """
     from refntk.data import load_inputs
-    from refntk.network.network import load_network
+    from refntk.network.presets import load_network
     from refntk.symmetry.augmentation import BOUND, compare, pairs, split_targets
 
     net = load_network(network)

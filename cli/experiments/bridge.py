@@ -87,12 +87,12 @@ def bridge(
     from refntk.data.images.inputs import load_inputs
     from refntk.data.results.result_table import Table
     from refntk.finite.bridge import Bridge, slopes, summarize, two_classes
-    from refntk.network.network import load_network
+    from refntk.network.presets import load_network
 
     if plot is not None:
         from refntk.plot.style import check_figure_path
 
-        check_figure_path(plot)
+        check_figure_path(plot, overwrite=resume or overwrite)
     net = load_network(network)
     inputs = load_inputs(data, size=size, seed=seed, standardize=standardize)
     if inputs.info1.labels is None:

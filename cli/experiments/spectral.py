@@ -104,7 +104,7 @@ def _setting(
 ) -> _Setting:  # fmt: skip
     from refntk.data import load_images, to_unit
     from refntk.errors import InputError
-    from refntk.network.network import load_network
+    from refntk.network.presets import load_network
     from refntk.spectral.study import Study
     from refntk.symmetry.orbits import CyclicAction
 

@@ -147,7 +147,7 @@ def compute(
     from refntk.data.kernels.store import KernelWriter, ShardWriter, open_kernel
     from refntk.evaluation.cluster import check_scheduler
     from refntk.evaluation.evaluate import Job
-    from refntk.network.network import load_network
+    from refntk.network.presets import load_network
 
     check_scheduler(scheduler)
     if append and shard is not None:

@@ -24,7 +24,7 @@ def networks(name: str | None) -> None:
 
     A network is shown as the TOML file that it is, with a note on where it comes from.
     """
-    from refntk.network.network import preset, preset_text, presets
+    from refntk.network.presets import preset, preset_text, presets
 
     if name is None:
         width = max(map(len, presets()))

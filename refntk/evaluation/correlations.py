@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from refntk.network.layers import Flatten
+from refntk.ops.operations import Stack
 from refntk.plan.reduction import Plan
 
 __all__ = ["Correlation", "at_readout", "of_kernels", "of_vectors", "roots"]
@@ -122,7 +122,7 @@ def at_readout(
     `refntk.backends.numba.close`. The literal recursion leaves them with what rounding left.
     """
     others = one if two is None else two
-    if plan.body.layers == (Flatten(),):
+    if len(plan.body) == 1 and isinstance(plan.body.operations[0], Stack):
         return of_vectors(*(images.reshape(len(images), -1) for images in (one, others)))
     result = of_kernels(*kernels, noise)
     if plan.method == "slices":

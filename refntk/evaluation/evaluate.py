@@ -19,8 +19,8 @@ from refntk.evaluation.head import apply_head
 from refntk.evaluation.images import as_images
 from refntk.evaluation.residence import Residence
 from refntk.evaluation.tiles import Tile, cut
-from refntk.network.layers import Relu
 from refntk.network.network import Network
+from refntk.ops.operations import Pointwise
 from refntk.plan.reduction import Plan, make_plan
 
 __all__ = ["DTYPES", "KERNELS", "Job", "Kernel", "default_threads", "kernel"]
@@ -293,7 +293,7 @@ class Job:
             var1 = self._variance(0, tile.rows, first, power1)
             var2 = self._variance(-1, tile.cols, second, power2)
             correlation = None
-            if self._has_relu:
+            if self._activates:
                 noise = float(np.finfo(self.dtype).eps)
                 given = readout[0], var1, var2
                 correlation = at_readout(self._plan, one, two, given, noise, self.threads)
@@ -319,14 +319,15 @@ class Job:
     ) -> npt.NDArray[np.float64]:
         """Kernel of each image with itself at the readout, computed once for each image."""
         known = self._variances[which][part]
-        if self._has_relu and np.isnan(known).any():
+        if self._activates and np.isnan(known).any():
             diagonal = self._backend.diagonal(self._plan, prepared, self.threads)
             known[:] = np.ldexp(diagonal, 2 * powers + self._plan.exponent)
         return known
 
     @property
-    def _has_relu(self) -> bool:
-        return any(isinstance(layer, Relu) for layer in self._plan.head)
+    def _activates(self) -> bool:
+        """Whether an activation comes after the readout, which needs variances there."""
+        return any(isinstance(layer, Pointwise) for layer in self._plan.head.operations)
 
     def _finish(self, block: FloatArray | None, mirrored: bool) -> FloatArray:
         assert block is not None  # the backend gives what it is asked for
@@ -345,10 +346,15 @@ class Job:
 
 
 def default_threads() -> int:
-    """Count the processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Count the processors that this process may use, or fewer where the environment says so.
+
+    Batch scripts and the workers of joblib and dask set ``NUMBA_NUM_THREADS`` or
+    ``OMP_NUM_THREADS``; the smaller one holds. What is not a positive number counts as not set.
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    limits = [os.environ.get(name, "") for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")]
+    asked = [int(limit) for limit in limits if limit.isdecimal() and int(limit) > 0]
+    return min([count or 1, *asked])
 
 
 def _words(what: str, given: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:

@@ -7,18 +7,19 @@ outputs.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from refntk.finite.operator import FloatArray, LinearOperator, Weights
-from refntk.network.layers import Conv, GroupConv, Lift, Signal, Window, windows
-from refntk.ops.groups import point_group
-from refntk.recursion.linear import turned_places
+from refntk.ops.operations import Filter
+from refntk.ops.support import Support, Window
 
-__all__ = ["Filter"]
+__all__ = ["Convolution"]
 
 
-class Filter(LinearOperator):
+class Convolution(LinearOperator):
     """Conv, Lift and GroupConv: one convolution whose filter is repeated in all orientations.
 
     Entry e of the filter acts, for the output at group element r, on slot ``slots[r, e]`` of a
@@ -27,22 +28,16 @@ class Filter(LinearOperator):
 
     Parameters
     ----------
-    layer : Conv, Lift or GroupConv
-    below : Signal
-        With a shape.
+    layer : Filter
+        On images, with windows.
     channels : int
         Number C of channels below.
-
-    Raises
-    ------
-    ShapeError
-        The window does not fit the image.
     """
 
-    def __init__(self, layer: Conv | Lift | GroupConv, below: Signal, channels: int) -> None:
-        assert below.shape is not None  # the network was checked with the shape of the images
-        self._frame, self._slots, self._elements = _layout(layer, below, below.shape)
-        self._on_group = not isinstance(layer, Conv)
+    def __init__(self, layer: Filter, channels: int) -> None:
+        self._frame, self._slots = _layout(layer.support)
+        self._elements = layer.support.below.order
+        self._on_group = layer.support.above.group is not None
         self._channels = channels
         super().__init__(layer, self._slots.shape[1] * channels)
 
@@ -134,21 +129,26 @@ class Filter(LinearOperator):
         image[...] = _unpad(padded, self._frame).reshape(image.shape)
 
 
-def _layout(
-    layer: Conv | Lift | GroupConv, below: Signal, shape: tuple[int, int]
-) -> tuple[tuple[Window, Window], npt.NDArray[np.int64], int]:
-    """Find the window, the slots (n, E) that `Filter` describes, and the group's order below."""
-    if isinstance(layer, Conv):
-        frame = windows(layer, shape)
-        return frame, np.arange(frame[0].size * frame[1].size)[None], 1
-    group = point_group(layer.group if isinstance(layer, Lift) else str(below.group))
-    frame, turned = turned_places(layer, group, shape)
-    places = np.array(turned, np.int64) @ np.array((frame[1].size, 1), np.int64)
-    if isinstance(layer, Lift):
-        return frame, places, 1
+def _layout(support: Support) -> tuple[tuple[Window, Window], npt.NDArray[np.int64]]:
+    """Find a window that holds the filter in all orientations, and the slots (n, E) in it."""
+    assert support.windows is not None
+    group, sides = support.above.group, [window.size for window in support.windows]
+    if group is not None and group.swaps_axes:
+        sides = [max(sides)] * 2
+    y, x = (
+        # About the same centre.
+        replace(window, size=side, low=window.low + side // 2 - window.size // 2)
+        for window, side in zip(support.windows, sides, strict=True)
+    )
+    elements = np.eye(2, dtype=np.int64)[None] if group is None else group.matrices
+    turned = support.offsets @ elements.swapaxes(1, 2)
+    places = (turned + (y.size - 1, x.size - 1)) // 2 @ np.array((x.size, 1), np.int64)
+    below = support.below.group
+    if below is None:
+        return (y, x), places
     # f'(t, r) = sum_q sum_s w(q, s) f(t + r s, r q)
-    slots = places[:, None, :] * group.order + group.cayley[:, :, None]
-    return frame, slots.reshape(group.order, -1), group.order
+    slots = places[:, None, :] * below.order + below.cayley[:, :, None]
+    return (y, x), slots.reshape(below.order, -1)
 
 
 def _above(window: Window) -> int:

@@ -6,11 +6,16 @@ import math
 
 import numpy as np
 
-from refntk.finite.filter import Filter
+from refntk.errors import MethodError
+from refntk.finite.filter import Convolution
 from refntk.finite.operator import FloatArray, LinearOperator, Operator, Weights
-from refntk.network.layers import Conv, Dense, Flatten, GroupConv, Layer, Lift, Relu, Signal
+from refntk.ops.dual import Dual
+from refntk.ops.operations import Average, Filter, Pointwise, Stack
+from refntk.ops.program import Program
+from refntk.ops.space import Space
+from refntk.ops.support import Support
 
-__all__ = ["Affine", "Mean", "Rectifier", "Rows", "operator"]
+__all__ = ["Affine", "Function", "Mean", "Rows", "operator"]
 
 
 class Affine(LinearOperator):
@@ -18,12 +23,12 @@ class Affine(LinearOperator):
 
     Parameters
     ----------
-    layer : Dense
+    layer : Filter
     channels : int
         Number C of channels below.
     """
 
-    def __init__(self, layer: Dense, channels: int) -> None:
+    def __init__(self, layer: Filter, channels: int) -> None:
         self._channels = channels
         super().__init__(layer, channels)
 
@@ -52,16 +57,24 @@ class Affine(LinearOperator):
         return np.asarray((self.w_scale**2 * (x @ x.T) + self.b_scale**2) * (g @ g.T))
 
 
-class Rectifier(Operator):
-    """Relu; its derivative at zero is zero."""
+class Function(Operator):
+    """An activation.
+
+    Parameters
+    ----------
+    dual : Dual
+    """
+
+    def __init__(self, dual: Dual) -> None:
+        self._dual = dual
 
     def forward(self, parameters: Weights | None, x: FloatArray) -> FloatArray:
-        """Take the positive part; see `Operator.forward`. NaN stays NaN."""
-        return np.maximum(x, 0)
+        """Apply it; see `Operator.forward`. NaN stays NaN."""
+        return np.asarray(self._dual.value(x))
 
     def pull_back(self, parameters: Weights | None, x: FloatArray, g: FloatArray) -> FloatArray:
-        """Keep the covector where the feature is positive; see `Operator.pull_back`."""
-        return np.asarray(g * (x > 0))
+        """Multiply with the slope; see `Operator.pull_back`."""
+        return np.asarray(g * self._dual.slope(x))
 
 
 class Mean(Operator):
@@ -90,14 +103,14 @@ class Rows(Operator):
         return g.reshape(x.shape)
 
 
-def operator(layer: Layer, below: Signal, channels: int) -> Operator:
-    """Build the finite counterpart of a layer.
+def operator(program: Program, k: int, channels: int) -> Operator:
+    """Build the finite counterpart of an operation.
 
     Parameters
     ----------
-    layer : Layer
-    below : Signal
-        What the layer gets, with the shape of the images.
+    program : Program
+    k : int
+        Number of the operation.
     channels : int
         Number of channels that it gets.
 
@@ -107,17 +120,30 @@ def operator(layer: Layer, below: Signal, channels: int) -> Operator:
 
     Raises
     ------
-    ShapeError
-        The layer cannot take images of this shape.
+    MethodError
+        There is none; the message names the layer.
     """
+    layer, below = program.operations[k], program.spaces[k]
     match layer:
-        case Conv() | Lift() | GroupConv():
-            return Filter(layer, below, channels)
-        case Dense():
+        case Filter() if not layer.in_ntk_parametrization:
+            raise MethodError(
+                f"{program.name(k)}: networks of finite width are in the NTK parametrisation, and "
+                "this layer trains at a rate of its own"
+            )
+        case Filter(support=support) if support.windows == ():
             return Affine(layer, channels)
-        case Relu():
-            return Rectifier()
-        case Flatten():
+        case Filter(support=support) if support.windows is not None and len(below.shape) == 2:
+            return Convolution(layer, channels)
+        case Pointwise(dual=dual):
+            return Function(dual)
+        case Stack(support=support) if _whole(support):
             return Rows()
-        case _:
+        case Average(support=support) if _whole(support):
             return Mean()
+        case _:
+            raise program.no_rule(k, "a network of finite width")
+
+
+def _whole(support: Support) -> bool:
+    """Whether all features below become one vector."""
+    return support.windows is None and support.above == Space()

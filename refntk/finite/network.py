@@ -25,9 +25,8 @@ import numpy.typing as npt
 from refntk.errors import InputError, NetworkError, ShapeError, unknown
 from refntk.finite.layers import operator
 from refntk.finite.operator import FloatArray, LinearOperator, Operator, Weights
-from refntk.network.layers import Conv, Dense, Flatten, GroupConv, Lift, Signal
 from refntk.network.network import Network
-from refntk.ops.groups import point_group
+from refntk.ops.operations import Filter, Stack, read_by
 
 __all__ = ["FiniteNetwork"]
 
@@ -54,12 +53,14 @@ class FiniteNetwork:
     Attributes
     ----------
     operators : tuple of Operator
-        One for each layer.
+        One for each operation of the network's program: one for each layer.
 
     Raises
     ------
     InputError
         Width or outputs are not positive, or the dtype is unknown.
+    MethodError
+        A layer has no counterpart of finite width.
     ShapeError
         A layer cannot take images of this shape.
 
@@ -86,20 +87,22 @@ class FiniteNetwork:
         if dtype not in _DTYPES:
             raise InputError(unknown("dtype", dtype, _DTYPES))
         self._shape = tuple(int(side) for side in shape)
-        signals = (Signal(shape=(int(shape[0]), int(shape[1]))), *net.signals(shape))
-        weighted = [isinstance(layer, Conv | Lift | GroupConv | Dense) for layer in net.layers]
+        program = net.program(shape)
+        weighted = [isinstance(layer, Filter) for layer in program.operations]
         last = max((index for index, has in enumerate(weighted) if has), default=None)
         channels, operators = int(shape[2]), []
         self._channels: list[int | None] = []
-        for index, layer in enumerate(net.layers):
-            operators.append(operator(layer, signals[index], channels))
+        for index, layer in enumerate(program.operations):
+            if read_by(layer) != (index,):
+                raise program.no_rule(index, "a network of finite width")
+            operators.append(operator(program, index, channels))
             if weighted[index]:
                 channels = outputs if outputs is not None and index == last else width
-            elif isinstance(layer, Flatten):
-                channels *= _places(signals[index])
+            elif isinstance(layer, Stack):
+                channels *= layer.support.size
             self._channels.append(channels if weighted[index] else None)
         self.operators: tuple[Operator, ...] = tuple(operators)
-        self._last, self._ends_in, self._dtype = last, signals[-1].kind, dtype
+        self._last, self._ends_in, self._dtype = last, net.signals(shape)[-1].kind, dtype
 
     def draw(self, rng: np.random.Generator) -> list[Weights | None]:
         """Draw all parameters, standard normal.
@@ -279,10 +282,3 @@ class FiniteNetwork:
             raise NetworkError(
                 "the network ends without a readout: add GroupPool, GlobalAvgPool or Flatten"
             )
-
-
-def _places(signal: Signal) -> int:
-    """Count the indices of a signal that a Flatten turns into channels."""
-    assert signal.shape is not None
-    order = 1 if signal.group is None else point_group(signal.group).order
-    return order * signal.shape[0] * signal.shape[1]

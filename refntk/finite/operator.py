@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from refntk.network.layers import Conv, Dense, GroupConv, Lift
+from refntk.ops.operations import Filter
 
 __all__ = ["FloatArray", "LinearOperator", "Operator", "Weights"]
 
@@ -87,14 +87,14 @@ class LinearOperator(Operator):
 
     Parameters
     ----------
-    layer : Conv, Lift, GroupConv or Dense
+    layer : Filter
     fan_in : int
         Number of products that one output sums.
     """
 
-    def __init__(self, layer: Conv | Lift | GroupConv | Dense, fan_in: int) -> None:
-        self.w_scale = layer.W_std / math.sqrt(fan_in)
-        self.b_scale = layer.b_std
+    def __init__(self, layer: Filter, fan_in: int) -> None:
+        self.w_scale = layer.weight / math.sqrt(fan_in)
+        self.b_scale = layer.bias
 
     @property
     @abstractmethod

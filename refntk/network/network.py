@@ -1,4 +1,4 @@
-"""A network is a tuple of layers: its checks, its hash, TOML in and out, the shipped presets."""
+"""A network is a tuple of layers: its checks, its hash, TOML in and out."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from refntk.errors import NetworkError, ShapeError, nearest, unknown
+from refntk.errors import NetworkError, ShapeError, unknown
 from refntk.network.layers import LAYERS, Layer, Signal
+from refntk.network.network_text import read_network_text
 from refntk.network.table import html_table, text_table
+from refntk.ops.program import Builder, Program
+from refntk.ops.space import Space
 
-__all__ = ["Network", "load_network", "preset", "preset_text", "presets"]
+__all__ = ["Network"]
 
 _PARAMETERIZATIONS: tuple[str, ...] = ("ntk",)
 
@@ -95,6 +97,36 @@ class Network:
             )
         return _signals(self.layers, Signal(shape=(int(shape[0]), int(shape[1]))))
 
+    def program(self, shape: Sequence[int]) -> Program:
+        """Lower the network to operations, for images of this shape.
+
+        Parameters
+        ----------
+        shape : (H, W) or (H, W, C)
+            Shape of one image; the number of channels does not matter.
+
+        Returns
+        -------
+        Program
+
+        Raises
+        ------
+        ShapeError
+            As `signals`.
+        NetworkError
+            A layer does not say which operations it stands for.
+        """
+        self.signals(shape)
+        build, value = Builder(Space((int(shape[0]), int(shape[1])))), 0
+        for index, layer in enumerate(self.layers):
+            build.layer = index, type(layer).__name__
+            if not hasattr(layer, "lower"):
+                place = f"layer {index} ({type(layer).__name__})"
+                message = f"{place}: has no method lower, which says what it computes"
+                raise NetworkError(message, layer=index)
+            value = layer.lower(build, value)
+        return build.program()
+
     def _repr_html_(self) -> str:
         signals = _signals(self.layers, Signal())
         return html_table(self.name, self.parameterization, self.layers, signals)
@@ -168,7 +200,9 @@ class Network:
             one is to blame, the line.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = read_network_text(Path(path))
+        except NetworkError:
+            raise
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise NetworkError(f"{path}: cannot be read as a network file: {reason}") from error
@@ -214,91 +248,6 @@ class Network:
             where = source if line is None else f"{source}, line {line}"
             message = f"{where}: {error}"
             raise NetworkError(message, layer=error.layer, key=error.key) from error
-
-
-def presets() -> tuple[str, ...]:
-    """Return the names of the shipped networks, sorted.
-
-    Returns
-    -------
-    tuple of str
-    """
-    files = (entry.name for entry in resources.files("refntk.network.preset_files").iterdir())
-    return tuple(sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml")))
-
-
-def preset(name: str) -> Network:
-    """Return the shipped network of this name.
-
-    Parameters
-    ----------
-    name : str
-        One of `presets()`.
-
-    Returns
-    -------
-    Network
-
-    Raises
-    ------
-    NetworkError
-        No preset has this name.
-    """
-    return Network.from_toml_string(preset_text(name), source=f"preset {name}")
-
-
-def preset_text(name: str) -> str:
-    """Return the TOML file of the shipped network of this name, with its comments.
-
-    Parameters
-    ----------
-    name : str
-        One of `presets()`.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    NetworkError
-        No preset has this name.
-    """
-    if name not in presets():
-        raise NetworkError(unknown("preset", name, presets()))
-    file = resources.files("refntk.network.preset_files").joinpath(f"{name}.toml")
-    return file.read_text(encoding="utf-8")
-
-
-def load_network(spec: str) -> Network:
-    """Return the network that a person named: a preset or a TOML file.
-
-    Parameters
-    ----------
-    spec : str
-        The name of a preset, which comes first, or the path of a file ("./gcnn-paper" is a path).
-
-    Returns
-    -------
-    Network
-
-    Raises
-    ------
-    NetworkError
-        There is neither such a preset nor such a file, or the file is wrong.
-    """
-    if spec in presets():
-        return preset(spec)
-    try:
-        exists = Path(spec).exists()
-    except (OSError, ValueError):  # a name that no file can have
-        exists = False
-    if exists:
-        return Network.from_toml(spec)
-    raise NetworkError(
-        f"no preset and no file is called {spec!r}{nearest(spec, presets())}; "
-        f"presets: {', '.join(presets())}"
-    )
 
 
 def _as_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
@@ -361,14 +310,8 @@ def _layer(index: int, table: object) -> Layer:
             raise NetworkError(f"the key type is missing; known: {', '.join(LAYERS)}")
         if not isinstance(name, str) or name not in LAYERS:
             raise NetworkError(unknown("layer", name, LAYERS), key="type")
-        fields = {f.name: f for f in dataclasses.fields(LAYERS[name])}
-        for key in arguments:
-            if key not in fields:
-                raise NetworkError(unknown("key", key, ("type", *fields)), key=key)
-        for key, argument in fields.items():
-            if argument.default is dataclasses.MISSING and key not in arguments:
-                raise NetworkError(f"the key {key} is missing")
-        return LAYERS[name](**arguments)
+        layer: Layer = LAYERS[name](**arguments)
+        return layer
     except NetworkError as error:
         place = f"layer {index} ({name})" if known else f"layer {index}"
         raise NetworkError(f"{place}: {error}", layer=index, key=error.key) from None

@@ -1,81 +1,38 @@
 r"""The kernel recursions, written down literally: the ground truth that fast methods are held to.
 
-One function a layer, here and in `refntk.recursion.linear`, each on arrays of any array-API
-namespace, with any number of leading batch axes. Axes of a kernel between images x and x', after
-the batch axes:
-
-- on the grid, (..., H, W, H, W): position t = (y, x) of x, then position t' of x';
-- on the group, (..., n, n, H, W, H, W): rotation r of x, rotation r' of x', then t and t';
-- of a vector, (...).
-
-Kernels are per channel, in the NTK parametrisation. The tangent kernel of the images themselves is
-zero, so that it equals the NNGP after the first layer with parameters. Out-of-image terms are zero
-(SAME) or wrapped (CIRCULAR); VALID keeps the positions whose whole window is inside. Inputs are
-never written to, and a tangent kernel of None, which is not asked for, stays None.
-
-References
-----------
-P. Misof, P. Kessel, J. E. Gerken, "Equivariant Neural Tangent Kernels", arXiv:2406.06504v1.
-Y. Cho, L. K. Saul, "Kernel Methods for Deep Learning", NeurIPS 2009.
+A network's program is evaluated operation by operation, by the formulas of
+`refntk.recursion.formulas`, on whole kernels. Arrays are of any array-API namespace.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from array_api_compat import array_namespace, device
 
 from refntk.errors import InputError
-from refntk.network.layers import (
-    Conv,
-    Dense,
-    Flatten,
-    GlobalAvgPool,
-    GroupConv,
-    GroupPool,
-    Kind,
-    Layer,
-    Lift,
-    Relu,
-    Signal,
-)
 from refntk.network.network import Network
-from refntk.ops.groups import point_group
-from refntk.recursion.linear import conv, dense, group_conv, lift
+from refntk.ops.operations import Add, Average, Filter, Pointwise, Stack, read_by
+from refntk.ops.program import Program
+from refntk.ops.space import Space
+from refntk.recursion.formulas import (
+    Array,
+    Kernels,
+    activated,
+    added,
+    averaged,
+    diagonal,
+    filtered,
+    image_kernel,
+    stacked,
+)
 
-__all__ = [
-    "Alter",
-    "State",
-    "diagonal",
-    "flatten",
-    "global_avg_pool",
-    "group_pool",
-    "image_kernel",
-    "propagate",
-    "relu",
-]
+__all__ = ["Alter", "State", "propagate", "run"]
 
-Array: TypeAlias = Any
-Kernels: TypeAlias = tuple[Array, Array | None]
 Alter: TypeAlias = Callable[[int, Kernels], Kernels]
 """Changes what a layer gave: its index in the network, and the kernels."""
-
-# The axes with which a function of the index of x, (..., [n,] [H, W]), or of the index of x',
-# broadcasts on a kernel.
-_ALL = slice(None)
-_FIRST: dict[Kind, tuple[Any, ...]] = {
-    "grid": (..., _ALL, _ALL, None, None),
-    "group": (..., _ALL, None, _ALL, _ALL, None, None),
-    "vector": (...,),
-}
-_SECOND: dict[Kind, tuple[Any, ...]] = {
-    "grid": (..., None, None, _ALL, _ALL),
-    "group": (..., None, _ALL, None, None, _ALL, _ALL),
-    "vector": (...,),
-}
 
 
 @dataclass(frozen=True)
@@ -84,8 +41,9 @@ class State:
 
     Attributes
     ----------
-    nngp : array, shape (N1, N2, ...)
-        Covariance of the features of x1 and x2; the docstring of the module lists the axes.
+    nngp : array, shape (N1, N2, H, W, H, W), (N1, N2, n, n, H, W, H, W) or (N1, N2)
+        Covariance of the features of x1 and x2. On the grid: position t = (y, x) of x, then that of
+        x'; on a group of order n: element r of x, element r' of x', then t and t'; of a vector.
     ntk : array of the same shape, or None
         Tangent kernel; None where it was not asked for.
     var1, var2 : array, shape (N, n, H, W) on the group, (N, H, W) on the grid, (N,) of a vector
@@ -118,7 +76,8 @@ def propagate(
         Whether the tangent kernel is wanted.
     alter : callable, optional
         Changes the kernels after each layer, those of an image with itself included, to what
-        another convention or a known mistake gives. There the tangent kernel is None.
+        another convention or a known mistake gives. There the tangent kernel is None. Kernels are
+        matrices over features.
 
     Returns
     -------
@@ -131,173 +90,44 @@ def propagate(
         The arrays are not of real floats, or do not have the shapes above.
     ShapeError
         A layer cannot take images of this shape.
+    MethodError
+        There is no rule for what a layer does.
 
     Notes
     -----
-    Whole tensors are held: n^2 (H W)^2 numbers a pair of images. The variances that Relu needs are
-    the diagonals of the full kernels between each image and itself.
+    Whole tensors are held: (n H W)^2 numbers a pair of images. The variances that activations need
+    are the diagonals of the full kernels between each image and itself.
     """
+    _check_images(x1, x1 if x2 is None else x2)
+    return run(net.program(x1.shape[1:]), x1, x2, ntk, alter)
+
+
+def run(
+    program: Program,
+    x1: Array,
+    x2: Array | None = None,
+    ntk: bool = True,
+    alter: Alter | None = None,
+) -> State:
+    """Do the same with a network's program; see `propagate`."""
     other = x1 if x2 is None else x2
-    _check_images(x1, other)
-    xp = array_namespace(x1, other)
-    shape = (int(x1.shape[1]), int(x1.shape[2]))
-    below = (Signal(shape=shape), *net.signals(shape))
-    var1 = _variances(net, below, x1, alter)
-    var2 = var1 if x2 is None else _variances(net, below, x2, alter)
+    xp, to = array_namespace(x1, other), device(x1)
+    var1 = _variances(program, x1, alter)
+    var2 = var1 if x2 is None else _variances(program, other, alter)
     if x2 is None:
-        same_image = xp.eye(x1.shape[0], dtype=x1.dtype, device=device(x1)) == 1
+        same = xp.eye(x1.shape[0], dtype=x1.dtype, device=to) == 1
     else:
-        pairs = (x1.shape[0], x2.shape[0])
-        same_image = xp.zeros(pairs, dtype=xp.bool, device=device(x1))
-
+        same = xp.zeros((x1.shape[0], other.shape[0]), dtype=xp.bool, device=to)
+    pairs = [(v1[:, None, ...], v2[None, ...]) for v1, v2 in zip(var1, var2, strict=True)]
     nngp = image_kernel(x1[:, None, ...], other[None, ...])
-    theta = xp.zeros_like(nngp) if ntk else None
-    steps = zip(net.layers, below[:-1], var1[:-1], var2[:-1], strict=True)
-    for index, (layer, signal, v1, v2) in enumerate(steps):
-        pair = v1[:, None, ...], v2[None, ...]
-        nngp, theta = _step(layer, signal, nngp, theta, pair, same_image)
-        if alter is not None:
-            nngp, theta = alter(index, (nngp, theta))
-    return State(nngp, theta, var1[-1], var2[-1])
-
-
-def image_kernel(x1: Array, x2: Array) -> Array:
-    r"""Return the kernel of the images themselves, K_{t,t'} = (1/C) sum_c x_c(t) x'_c(t').
-
-    Parameters
-    ----------
-    x1, x2 : array, shape (..., H, W, C)
-        Images whose batch axes broadcast.
-
-    Returns
-    -------
-    array, shape (..., H, W, H, W)
-        Misof et al., remark 4.
-    """
-    xp = array_namespace(x1, x2)
-    products = x1[..., :, :, None, None, :] * x2[..., None, None, :, :, :]
-    return xp.sum(products, axis=-1) / x1.shape[-1]
-
-
-def relu(nngp: Array, ntk: Array | None, var1: Array, var2: Array, same: Array) -> Kernels:
-    r"""Propagate the kernels through max(0, f), pointwise.
-
-    Parameters
-    ----------
-    nngp : array, shape (...) of any kind
-    ntk : array of the same shape, or None
-    var1, var2 : array that broadcasts against nngp
-        Variance of the features of x, at its index, and of x', at its own.
-    same : bool array that broadcasts against nngp
-        Where the two features are one and the same; there K' and the derivative are exact.
-
-    Returns
-    -------
-    nngp, ntk : array of the shape of nngp
-
-    Notes
-    -----
-    With v = var1, v' = var2; Misof et al., corollary 6, and Cho and Saul:
-
-    .. math::
-        \theta &= \arccos \frac{K_{ij}}{\sqrt{v} \sqrt{v'}} \\
-        K'_{ij} &= \frac{\sqrt{v} \sqrt{v'}}{2\pi} (\sin\theta + (\pi - \theta) \cos\theta) \\
-        \Theta'_{ij} &= \Theta_{ij} \frac{\pi - \theta}{2\pi}
-
-    and K' = v/2, Theta' = Theta/2 for one and the same feature. A variance of zero means that the
-    feature is zero whatever the parameters: K' = Theta' = 0. No gain is added.
-    """
-    xp = array_namespace(nngp)
-    zero, one = (xp.asarray(value, dtype=nngp.dtype, device=device(nngp)) for value in (0, 1))
-    pi = xp.acos(-one)
-    # The mean of features that cancel has a variance that may round to less than zero.
-    var1, var2 = xp.where(var1 > 0, var1, zero), xp.where(var2 > 0, var2, zero)
-    # The product of the roots: that of the variances may overflow.
-    scale = xp.sqrt(var1) * xp.sqrt(var2)
-    cosine = xp.clip(nngp / xp.where(scale > 0, scale, one), -1, 1)
-    theta = xp.acos(cosine)
-    rectified = scale / (2 * pi) * (xp.sin(theta) + (pi - theta) * cosine)
-    nngp = xp.where(same, var1 / 2, rectified)
-    if ntk is None:
-        return nngp, None
-    derivative = xp.where(same, one / 2, (pi - theta) / (2 * pi))
-    return nngp, xp.where(scale > 0, ntk * derivative, zero)
-
-
-def group_pool(nngp: Array, ntk: Array | None) -> Kernels:
-    """Propagate the kernels through the mean over the group: over all r, r', t, t'.
-
-    Parameters
-    ----------
-    nngp : array, shape (..., n, n, H, W, H, W)
-    ntk : array of the same shape, or None
-
-    Returns
-    -------
-    nngp, ntk : array, shape (...)
-        Misof et al., theorem 5 and lemma 9.
-    """
-    return _mean(nngp, ntk, axes=6)
-
-
-def global_avg_pool(nngp: Array, ntk: Array | None) -> Kernels:
-    """Propagate the kernels through the mean over the grid: over all t, t'.
-
-    Parameters
-    ----------
-    nngp : array, shape (..., H, W, H, W)
-    ntk : array of the same shape, or None
-
-    Returns
-    -------
-    nngp, ntk : array, shape (...)
-    """
-    return _mean(nngp, ntk, axes=4)
-
-
-def flatten(nngp: Array, ntk: Array | None, kind: Kind) -> Kernels:
-    """Turn positions (and rotations) into channels: the mean over t = t' (and r = r').
-
-    Parameters
-    ----------
-    nngp : array, shape (..., H, W, H, W) or (..., n, n, H, W, H, W)
-    ntk : array of the same shape, or None
-    kind : {"grid", "group"}
-        Which of the two.
-
-    Returns
-    -------
-    nngp, ntk : array, shape (...)
-    """
-    below = None if ntk is None else diagonal(ntk, kind)
-    return _mean(diagonal(nngp, kind), below, axes=2 if kind == "grid" else 3)
-
-
-def diagonal(kernel: Array, kind: Kind) -> Array:
-    """Pick the entries of a kernel at equal indices of x and x'.
-
-    Parameters
-    ----------
-    kernel : array, shape (..., H, W, H, W), (..., n, n, H, W, H, W) or (...)
-    kind : {"grid", "group", "vector"}
-        Which of the three.
-
-    Returns
-    -------
-    array, shape (..., H, W), (..., n, H, W) or (...)
-        Of the kernel between an image and itself, these are the variances.
-    """
-    if kind == "vector":
-        return kernel
-    if kind == "group":
-        batch = kernel.ndim - 6
-        order = (*range(batch), *(batch + axis for axis in (0, 2, 3, 1, 4, 5)))
-        kernel = array_namespace(kernel).permute_dims(kernel, order)
-    half = 2 if kind == "grid" else 3
-    batch_shape, index = kernel.shape[: -2 * half], kernel.shape[-half:]
-    size = math.prod(index)
-    entries = array_namespace(kernel).reshape(kernel, (*batch_shape, size * size))
-    return array_namespace(kernel).reshape(entries[..., :: size + 1], (*batch_shape, *index))
+    start = nngp, xp.zeros_like(nngp) if ntk else None
+    nngp, theta = _through(program, start, lambda value: pairs[value], same, alter)
+    space = program.spaces[-1]
+    theta = None if theta is None else _with_axes(theta, space)
+    first, second = (xp.reshape(var[-1], (-1, *space.axes)) for var in (var1, var2))
+    return State(
+        _with_axes(nngp, space), theta, first, first if x2 is None else second
+    )
 
 
 def _check_images(x1: Array, x2: Array) -> None:
@@ -313,82 +143,73 @@ def _check_images(x1: Array, x2: Array) -> None:
         )
 
 
-def _variances(
-    net: Network, below: tuple[Signal, ...], x: Array, alter: Alter | None
-) -> list[Array]:
-    """Variances of the features below each layer, and after the last one."""
+def _variances(program: Program, x: Array, alter: Alter | None) -> list[Array]:
+    """Variances of the features of each value of a program, (N, I)."""
     xp = array_namespace(x)
-    same_image = xp.ones(x.shape[:1], dtype=xp.bool, device=device(x))
-    nngp = image_kernel(x, x)
-    variances = [diagonal(nngp, "grid")]
-    steps = zip(net.layers, below[:-1], below[1:], strict=True)
-    for index, (layer, signal, after) in enumerate(steps):
-        var = variances[-1]
-        nngp, _ = _step(layer, signal, nngp, None, (var, var), same_image)
-        if alter is not None:
-            nngp, _ = alter(index, (nngp, None))
-        variances.append(diagonal(nngp, after.kind))
-    return variances
+    same = xp.ones(x.shape[:1], dtype=xp.bool, device=device(x))
+    start = image_kernel(x, x), None
+    found: list[Array] = []
+
+    def own(value: int) -> tuple[Array, Array]:
+        return found[value], found[value]
+
+    _through(program, start, own, same, alter, lambda kernel: found.append(diagonal(kernel)))
+    return found
 
 
-def _step(
-    layer: Layer,
-    signal: Signal,
-    nngp: Array,
-    ntk: Array | None,
-    variances: tuple[Array, Array],
+def _through(
+    program: Program,
+    start: Kernels,
+    variances: Callable[[int], tuple[Array, Array]],
     same_image: Array,
+    alter: Alter | None,
+    watch: Callable[[Array], None] = lambda nngp: None,
 ) -> Kernels:
-    """Apply one layer to the kernels of the signal below it."""
-    match layer:
-        case Conv():
-            return conv(nngp, ntk, layer)
-        case Lift():
-            return lift(nngp, ntk, layer)
-        case GroupConv():
-            return group_conv(nngp, ntk, layer, point_group(str(signal.group)))
-        case GroupPool():
-            return group_pool(nngp, ntk)
-        case GlobalAvgPool():
-            return global_avg_pool(nngp, ntk)
-        case Flatten():
-            return flatten(nngp, ntk, signal.kind)
-        case Dense():
-            return dense(nngp, ntk, layer)
-        case Relu():
-            same = _same_index(nngp, signal.kind, same_image)
-            var1, var2 = variances[0][_FIRST[signal.kind]], variances[1][_SECOND[signal.kind]]
-            return relu(nngp, ntk, var1, var2, same)
+    """Evaluate a program; `watch` gets the NNGP of each value, the first one included."""
+    last = {value: k for k, op in enumerate(program.operations) for value in read_by(op)}
+    values = {0: start}
+    watch(start[0])
+    for k, operation in enumerate(program.operations):
+        match operation:
+            case Filter(below):
+                new = filtered(*values[below], operation)
+            case Stack(below, support):
+                new = stacked(*values[below], support)
+            case Average(below, support):
+                new = averaged(*values[below], support)
+            case Pointwise(below, dual):
+                var1, var2 = variances(below)
+                same = _same_index(values[below][0], same_image)
+                pair = var1[..., :, None], var2[..., None, :]
+                new = activated(*values[below], dual, *pair, same)
+            case Add(terms, weights):
+                new = added([values[term] for term in terms], weights)
+            case _:
+                raise program.no_rule(k, "the literal recursion")
+        layer = program.origin[k][0]
+        if alter is not None and layer not in {index for index, _ in program.origin[k + 1 :]}:
+            new = alter(layer, new)
+        values[k + 1] = new
+        watch(new[0])
+        for value in read_by(operation):
+            if last[value] == k:
+                values.pop(value, None)
+    return values[len(program.operations)]
 
 
-def _mean(nngp: Array, ntk: Array | None, axes: int) -> Kernels:
-    """Average over the last axes."""
-    xp, last = array_namespace(nngp), tuple(range(-axes, 0))
-    return xp.mean(nngp, axis=last), None if ntk is None else xp.mean(ntk, axis=last)
-
-
-def _same_index(kernel: Array, kind: Kind, same_image: Array) -> Array:
-    """Mark the entries of a kernel between an image and itself at equal indices.
-
-    Parameters
-    ----------
-    kernel : array, shape (..., H, W, H, W), (..., n, n, H, W, H, W) or (...)
-    kind : {"grid", "group", "vector"}
-        Which of the three.
-    same_image : bool array, shape (...)
-        Where x and x' are one image.
-
-    Returns
-    -------
-    bool array, shape of the kernel
-    """
-    if kind == "vector":
-        return same_image
+def _same_index(kernel: Array, same_image: Array) -> Array:
+    """Mark the entries of a kernel (..., I, I) between an image and itself at equal indices."""
     xp = array_namespace(kernel)
-    half = 2 if kind == "grid" else 3
-    index = kernel.shape[-2:] if kind == "grid" else kernel.shape[-5:-4] + kernel.shape[-2:]
-    equal = xp.eye(math.prod(index), dtype=kernel.dtype, device=device(kernel)) == 1
-    equal = xp.reshape(equal, (*index, *index))
-    if kind == "group":
-        equal = xp.permute_dims(equal, (0, 3, 1, 2, 4, 5))
-    return xp.logical_and(same_image[(..., *(None,) * (2 * half))], equal)
+    equal = xp.eye(kernel.shape[-1], dtype=kernel.dtype, device=device(kernel)) == 1
+    return xp.logical_and(same_image[..., None, None], equal)
+
+
+def _with_axes(kernel: Array, space: Space) -> Array:
+    """Give a kernel (N1, N2, I, I) the axes that its features stand for, as `State` has them."""
+    xp = array_namespace(kernel)
+    kernel = xp.reshape(kernel, (*kernel.shape[:2], *space.axes, *space.axes))
+    if space.group is None:
+        return kernel
+    first = 3 + len(space.shape)
+    order = (0, 1, 2, first, *range(3, first), *range(first + 1, kernel.ndim))
+    return xp.permute_dims(kernel, order)

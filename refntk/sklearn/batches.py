@@ -14,7 +14,8 @@ from refntk.errors import InputError
 from refntk.evaluation.evaluate import Job, kernel
 from refntk.evaluation.tiles import Tile
 from refntk.network.layers import Conv, GroupConv, Lift
-from refntk.network.network import Network, load_network
+from refntk.network.network import Network
+from refntk.network.presets import load_network
 
 __all__ = ["as_batch", "cross", "gram", "resolve", "self_kernels"]
 

@@ -29,7 +29,17 @@ from refntk.errors import InputError, MethodError
 from refntk.evaluation.evaluate import Job, kernel
 from refntk.evaluation.images import as_images
 from refntk.inference import GradientFlow, class_targets
-from refntk.network.layers import Conv, GlobalAvgPool, GroupConv, GroupPool, Layer, Lift, Relu
+from refntk.network.layers import (
+    Activation,
+    Conv,
+    Dense,
+    Flatten,
+    GlobalAvgPool,
+    GroupConv,
+    GroupPool,
+    Layer,
+    Lift,
+)
 from refntk.network.network import Network
 from refntk.ops.groups import point_group, rotate
 from refntk.plan.reduction import make_plan
@@ -129,7 +139,7 @@ def ungrouped(net: Network) -> Network:
     Network
         Lift and GroupConv have become Conv, GroupPool GlobalAvgPool; all else is as it was.
     """
-    return Network([_ordinary_layer(layer) for layer in net.layers])
+    return Network([_ordinary_layer(index, layer) for index, layer in enumerate(net.layers)])
 
 
 def _group(net: Network) -> str:
@@ -140,23 +150,31 @@ def _group(net: Network) -> str:
             "augmentation: expected a network with a Lift and a GroupPool, such as the preset "
             "gcnn-convergence"
         )
-    after = kinds.index(GroupPool)
-    if Relu in kinds[after:]:
-        place = after + kinds[after:].index(Relu)
-        raise MethodError(
-            f"augmentation: layer {place} (Relu) comes after the pooling, and the theorem holds "
-            "for linear layers there; take a network without it, such as the preset "
-            "gcnn-convergence"
-        )
+    for place in range(kinds.index(GroupPool) + 1, len(kinds)):
+        if kinds[place] is not Dense:
+            raise MethodError(
+                f"augmentation: layer {place} ({kinds[place].__name__}) comes after the pooling, "
+                "and the theorem holds for linear layers there; take a network without it, such as "
+                "the preset gcnn-convergence"
+            )
     return next(layer.group for layer in net.layers if isinstance(layer, Lift))
 
 
-def _ordinary_layer(layer: Layer) -> Layer:
-    if isinstance(layer, Lift | GroupConv):
-        return Conv(
-            layer.filter_shape, padding=layer.padding, W_std=layer.W_std, b_std=layer.b_std
-        )
-    return GlobalAvgPool() if isinstance(layer, GroupPool) else layer
+def _ordinary_layer(index: int, layer: Layer) -> Layer:
+    match layer:
+        case Lift() | GroupConv():
+            return Conv(
+                layer.filter_shape, padding=layer.padding, W_std=layer.W_std, b_std=layer.b_std
+            )
+        case GroupPool():
+            return GlobalAvgPool()
+        case Conv() | Activation() | Flatten() | GlobalAvgPool() | Dense():
+            return layer
+        case _:
+            raise MethodError(
+                f"layer {index} ({type(layer).__name__}): it is not known what becomes of it in an "
+                "ordinary network"
+            )
 
 
 def rotated_copies(images: FloatArray, group: str) -> FloatArray:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from refntk.network.layers import Conv, GlobalAvgPool, GroupConv, GroupPool, Layer, Lift
+from refntk.network.layers import (
+    Activation,
+    Conv,
+    Dense,
+    Flatten,
+    GlobalAvgPool,
+    GroupConv,
+    GroupPool,
+    Layer,
+    Lift,
+)
 from refntk.network.network import Network
 from refntk.ops.groups import point_group
 
@@ -23,11 +33,7 @@ def moves_with_shifts(net: Network) -> bool:
     bool
         True where padding is circular and nothing is strided; False where nothing is known.
     """
-    return all(
-        layer.padding == "CIRCULAR" and getattr(layer, "strides", (1, 1)) == (1, 1)
-        for layer in net.layers
-        if isinstance(layer, Conv | Lift | GroupConv)
-    )
+    return all(_shifts(layer) for layer in net.layers)
 
 
 def blind_to_shifts(net: Network) -> bool:
@@ -89,17 +95,38 @@ def blind_to_turns(net: Network, quarters: int) -> bool:
     return lifted and pooled and turns(net, quarters)
 
 
+def _shifts(layer: Layer) -> bool:
+    """Whether shifting its input shifts its output, in distribution; False of unknown layers."""
+    match layer:
+        case Conv() | Lift() | GroupConv():
+            return layer.padding == "CIRCULAR" and getattr(layer, "strides", (1, 1)) == (1, 1)
+        case Activation() | Dense() | Flatten() | GlobalAvgPool() | GroupPool():
+            return True
+        case _:
+            return False
+
+
 def _turns(layer: Layer, quarters: int) -> bool:
-    """Whether rotating its input by so many quarter turns rotates its output, in distribution."""
-    if not isinstance(layer, Conv | Lift | GroupConv):
+    """Whether rotating its input by so many quarter turns rotates its output, in distribution.
+
+    False of unknown layers.
+    """
+    match layer:
+        case Conv() | Lift() | GroupConv():
+            height, width = layer.filter_shape
+            centred = height % 2 == 1 and width % 2 == 1 and (quarters == 2 or height == width)
+            strided = getattr(layer, "strides", (1, 1)) != (1, 1)
+            return centred and not strided and _keeps(layer, quarters)
+        case Activation() | Dense() | Flatten() | GlobalAvgPool() | GroupPool():
+            return True
+        case _:
+            return False
+
+
+def _keeps(layer: Conv | Lift | GroupConv, quarters: int) -> bool:
+    """Whether a turn maps the group of a layer to itself."""
+    if not isinstance(layer, Lift):
         return True
-    if getattr(layer, "strides", (1, 1)) != (1, 1):
-        return False
-    height, width = layer.filter_shape
-    if height % 2 == 0 or width % 2 == 0 or (quarters == 1 and height != width):
-        return False
-    if isinstance(layer, Lift):
-        quarter = point_group("C4").matrices[quarters]
-        elements = point_group(layer.group).matrices.tolist()
-        return all((quarter @ np.array(e) @ quarter.T).tolist() in elements for e in elements)
-    return True
+    quarter = point_group("C4").matrices[quarters]
+    elements = point_group(layer.group).matrices.tolist()
+    return all((quarter @ np.array(e) @ quarter.T).tolist() in elements for e in elements)

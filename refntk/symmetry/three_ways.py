@@ -30,7 +30,17 @@ from refntk.errors import MethodError
 from refntk.evaluation.evaluate import kernel
 from refntk.evaluation.images import as_images
 from refntk.inference import GradientFlow
-from refntk.network.layers import Conv, GlobalAvgPool, GroupConv, GroupPool, Layer, Lift
+from refntk.network.layers import (
+    Activation,
+    Conv,
+    Dense,
+    Flatten,
+    GlobalAvgPool,
+    GroupConv,
+    GroupPool,
+    Layer,
+    Lift,
+)
 from refntk.network.network import Network
 from refntk.plan.reduction import make_plan
 from refntk.symmetry.augmentation import SCALED_TIMES, rotated_copies, ungrouped
@@ -104,25 +114,32 @@ def counterparts(net: Network, group: str | None = None) -> tuple[Network, Netwo
             "a GlobalAvgPool, such as the preset cnn-gap, or a Lift and a GroupPool"
         )
     name, first, layers = group or "C4", True, []
-    for layer in net.layers:
-        layers.append(_group_layer(layer, name, first))
+    for index, layer in enumerate(net.layers):
+        layers.append(_group_layer(index, layer, name, first))
         first = first and not isinstance(layer, Conv)
     return Network(layers), net, name
 
 
-def _group_layer(layer: Layer, group: str, first: bool) -> Layer:
-    if isinstance(layer, GlobalAvgPool):
-        return GroupPool()
-    if not isinstance(layer, Conv):
-        return layer
-    if first:
-        return Lift(
-            layer.filter_shape, group=group, padding=layer.padding,
-            W_std=layer.W_std, b_std=layer.b_std,
-        )  # fmt: skip
-    return GroupConv(
-        layer.filter_shape, padding=layer.padding, W_std=layer.W_std, b_std=layer.b_std
-    )
+def _group_layer(index: int, layer: Layer, group: str, first: bool) -> Layer:
+    match layer:
+        case GlobalAvgPool():
+            return GroupPool()
+        case Conv() if first:
+            return Lift(
+                layer.filter_shape, group=group, padding=layer.padding,
+                W_std=layer.W_std, b_std=layer.b_std,
+            )  # fmt: skip
+        case Conv():
+            return GroupConv(
+                layer.filter_shape, padding=layer.padding, W_std=layer.W_std, b_std=layer.b_std
+            )
+        case Activation() | Dense() | Flatten():
+            return layer
+        case _:
+            raise MethodError(
+                f"layer {index} ({type(layer).__name__}): it is not known what becomes of it in an "
+                "equivariant network"
+            )
 
 
 def kernel_predictor(

@@ -25,6 +25,8 @@ F. Johansson, "Arb: efficient arbitrary-precision midpoint-radius interval arith
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -32,6 +34,7 @@ import numpy as np
 import numpy.typing as npt
 from flint import arb, ctx
 
+from refntk.errors import MethodError
 from refntk.network.layers import (
     Conv,
     Dense,
@@ -39,13 +42,12 @@ from refntk.network.layers import (
     GlobalAvgPool,
     GroupConv,
     GroupPool,
-    Layer,
     Lift,
     Relu,
 )
 from refntk.network.network import Network
 
-__all__ = ["PRECISION", "enclosures", "entry_enclosures"]
+__all__ = ["PRECISION", "READOUTS", "RULES", "Kernels", "enclosures", "entry_enclosures"]
 
 PRECISION = 400
 """Bits of the midpoints: 120 digits, of which even the NTK at rho = 1 keeps 60 in a first layer."""
@@ -110,10 +112,13 @@ def entry_enclosures(
         first = [_balls(image) for image in x1]
         second = first if x2 is None else [_balls(image) for image in x2]
         pairs = [
-            [_body(net.layers, x, y, True, x2 is None and i == j) for j, y in enumerate(second)]
+            [_through(net, x, y, True, x2 is None and i == j) for j, y in enumerate(second)]
             for i, x in enumerate(first)
         ]
-        nngp, theta = (np.array([[pair[k] for pair in row] for row in pairs]) for k in (0, 1))
+        nngp, theta = (
+            np.array([[getattr(pair, name) for pair in row] for row in pairs])
+            for name in ("nngp", "theta")
+        )
         assert end.shape is not None  # of a grid or a group
         index = (nngp.shape[-1] // (end.shape[0] * end.shape[1]), *end.shape)
         kernels = (kernel.reshape(*kernel.shape[:2], *index, *index) for kernel in (nngp, theta))
@@ -141,67 +146,126 @@ def _between(
     x2: npt.NDArray[np.floating[Any]] | None,
     ntk: bool,
 ) -> tuple[Balls, Balls]:
-    count = next(k for k, layer in enumerate(net.layers) if _is_readout(layer)) + 1
-    body, head = net.layers[:count], net.layers[count:]
+    end = next((k for k, layer in enumerate(net.layers) if type(layer) in READOUTS), None)
+    if end is None:
+        # It ends on a vector, so that some layer is a readout.
+        unknown = (k for k, layer in enumerate(net.layers) if type(layer) not in RULES)
+        raise _no_rule(net, next(unknown))
     first = [_balls(image) for image in x1]
     second = first if x2 is None else [_balls(image) for image in x2]
     shape = len(first), len(second)
     nngp, theta = np.empty(shape, object), np.empty(shape, object)
     same = np.eye(*shape, dtype=bool) & (x2 is None)
+
+    readout = READOUTS[type(net.layers[end])]
+
+    def pair(x: Balls, y: Balls, wanted: bool, equal: bool) -> tuple[arb, arb]:
+        below = _through(net, x, y, wanted, equal, end)
+        return readout(below.nngp), readout(below.theta)
+
     for i, j in np.ndindex(*shape):
         if x2 is None and j < i:
             nngp[i, j], theta[i, j] = nngp[j, i], theta[j, i]
         else:
-            nngp[i, j], theta[i, j] = _body(body, first[i], second[j], ntk, bool(same[i, j]))
-    if any(isinstance(layer, Relu) for layer in head):
+            nngp[i, j], theta[i, j] = pair(first[i], second[j], ntk, bool(same[i, j]))
+    head = range(end + 1, len(net.layers))
+    if any(type(net.layers[k]) is not Dense for k in head):
         var1, var2 = (
             nngp.diagonal()
             if x2 is None
-            else np.array([_body(body, x, x, False, True)[0] for x in images], object)
+            else np.array([pair(x, x, False, True)[0] for x in images], object)
             for images in (first, second)
         )
     else:
         var1, var2 = (np.full(size, arb(0), object) for size in shape)  # nobody asks for them
-    for layer in head:
-        if isinstance(layer, Dense):
-            w, b = _square(layer.W_std), _square(layer.b_std)
-            nngp, var1, var2 = nngp * w + b, var1 * w + b, var2 * w + b
-            theta = theta * w + nngp
-        else:
-            nngp, theta = _relu(nngp, theta, var1, var2, same)
-            var1, var2 = var1 / 2, var2 / 2
-    return nngp, theta
+    kernels = Kernels(nngp, theta, var1, var2, same, True, (), [])
+    for k in head:
+        kernels = _rule(net, k)(net.layers[k], kernels)
+    return kernels.nngp, kernels.theta
 
 
-def _body(
-    layers: tuple[Layer, ...], x: Balls, x2: Balls, ntk: bool, same: bool
-) -> tuple[Any, Any]:
-    """Kernels of one pair of images, (H, W, C) each; the NTK is 0 if not wanted.
+@dataclass(frozen=True)
+class Kernels:
+    """Kernels between features: of two images, or of two sets of them after a readout.
 
-    Balls after a readout, which is then the last layer; matrices of them without one.
+    Attributes
+    ----------
+    nngp, theta : object array of balls, shape (S, S')
+        Theta is 0 where it is not wanted.
+    var1, var2 : object array of balls, shape (S,), (S',)
+        Variances.
+    same : bool array, shape (S, S')
+        Where the two features are one.
+    ntk : bool
+        Whether Theta is wanted.
+    shape : tuple of int
+        Height and width of the positions; () after a readout.
+    elements : list of Matrix
+        The group.
     """
+
+    nngp: Balls
+    theta: Balls
+    var1: Balls
+    var2: Balls
+    same: npt.NDArray[np.bool_]
+    ntk: bool
+    shape: tuple[int, ...]
+    elements: list[Matrix]
+
+
+def _through(
+    net: Network, x: Balls, x2: Balls, ntk: bool, same: bool, end: int | None = None
+) -> Kernels:
+    """Kernels of one pair of images, (H, W, C) each, before layer `end` or after the last one."""
     channels = x.shape[-1]
     one, two = x.reshape(-1, channels), x2.reshape(-1, channels)
     nngp = one.dot(two.T) / channels
     theta = np.full(nngp.shape, arb(0), object)
     var1, var2 = ((pixels * pixels).sum(axis=1) / channels for pixels in (one, two))
-    shape, elements = x.shape[:2], [_IDENTITY]
-    for layer in layers:
-        if isinstance(layer, Conv | Lift | GroupConv):
-            shape, elements, maps = _maps(layer, shape, elements)
-            w, b = _square(layer.W_std), _square(layer.b_std)
-            nngp = _mean_over_maps(nngp, maps) * w + b
-            theta = _mean_over_maps(theta, maps) * w + nngp if ntk else nngp * 0
-            var1, var2 = (_mean_over_maps(var, maps) * w + b for var in (var1, var2))
-        elif isinstance(layer, Relu):
-            equal = np.eye(len(nngp), dtype=bool) & same
-            nngp, theta = _relu(nngp, theta, var1, var2, equal)
-            var1, var2 = var1 / 2, var2 / 2
-        elif isinstance(layer, Flatten):
-            return nngp.diagonal().sum() / len(nngp), theta.diagonal().sum() / len(theta)
-        else:
-            return nngp.sum() / nngp.size, theta.sum() / theta.size
-    return nngp, theta
+    equal = np.eye(len(nngp), dtype=bool) & same
+    kernels = Kernels(nngp, theta, var1, var2, equal, ntk, x.shape[:2], [_IDENTITY])
+    for k, layer in enumerate(net.layers[:end]):
+        kernels = _rule(net, k)(layer, kernels)
+    return kernels
+
+
+def _rule(net: Network, k: int) -> Callable[[Any, Kernels], Kernels]:
+    """Find the rule of a layer."""
+    if type(net.layers[k]) not in RULES:
+        raise _no_rule(net, k)
+    return RULES[type(net.layers[k])]
+
+
+def _no_rule(net: Network, k: int) -> MethodError:
+    return MethodError(
+        f"layer {k} ({type(net.layers[k]).__name__}): ball arithmetic has no rule for it"
+    )
+
+
+def _filter(layer: Conv | Lift | GroupConv, below: Kernels) -> Kernels:
+    """Average over the maps of a filter."""
+    height, width = below.shape
+    shape, elements, maps = _maps(layer, (height, width), below.elements)
+    w, b = _square(layer.W_std), _square(layer.b_std)
+    nngp = _mean_over_maps(below.nngp, maps) * w + b
+    theta = _mean_over_maps(below.theta, maps) * w + nngp if below.ntk else nngp * 0
+    var1, var2 = (_mean_over_maps(var, maps) * w + b for var in (below.var1, below.var2))
+    same = np.eye(len(nngp), dtype=bool) & below.same.any()
+    return Kernels(nngp, theta, var1, var2, same, below.ntk, shape, elements)
+
+
+def _dense(layer: Dense, below: Kernels) -> Kernels:
+    """Multiply and add, entry by entry."""
+    w, b = _square(layer.W_std), _square(layer.b_std)
+    nngp, var1, var2 = below.nngp * w + b, below.var1 * w + b, below.var2 * w + b
+    return replace(below, nngp=nngp, theta=below.theta * w + nngp, var1=var1, var2=var2)
+
+
+def _activation(layer: Relu, below: Kernels) -> Kernels:
+    """Apply Relu."""
+    nngp, theta = _relu(below.nngp, below.theta, below.var1, below.var2, below.same)
+    return replace(below, nngp=nngp, theta=theta, var1=below.var1 / 2, var2=below.var2 / 2)
 
 
 def _maps(
@@ -348,5 +412,14 @@ def _square(deviation: float) -> arb:
     return arb(deviation) ** 2
 
 
-def _is_readout(layer: Layer) -> bool:
-    return isinstance(layer, GroupPool | GlobalAvgPool | Flatten)
+RULES: dict[type, Callable[[Any, Kernels], Kernels]] = {
+    Conv: _filter, Lift: _filter, GroupConv: _filter, Dense: _dense, Relu: _activation,
+}  # fmt: skip
+"""What each class of layers does to kernels; a class without a rule is refused."""
+
+READOUTS: dict[type, Callable[[Balls], arb]] = {
+    GroupPool: lambda kernel: kernel.sum() / kernel.size,
+    GlobalAvgPool: lambda kernel: kernel.sum() / kernel.size,
+    Flatten: lambda kernel: kernel.diagonal().sum() / len(kernel),
+}
+"""What each readout makes of the kernel of one pair of images."""

@@ -23,7 +23,8 @@ import numpy as np
 from refntk.backends import get_backend
 from refntk.evaluation.evaluate import DTYPES, KERNELS, Job, default_threads, kernel
 from refntk.network.layers import Conv, Dense, Flatten, GlobalAvgPool, Layer, Relu
-from refntk.network.network import Network, preset
+from refntk.network.network import Network
+from refntk.network.presets import preset
 
 __all__ = ["Measurement", "command_memory", "device_measurements", "measurements"]
 

@@ -16,7 +16,13 @@ import refntk
 from refntk import backends
 from refntk.backends import available_backends, get_backend
 from refntk.backends.array_api import ArrayApiBackend
-from refntk.errors import MethodError, MissingBackendError, UnknownBackendError, unknown
+from refntk.errors import (
+    InputError,
+    MethodError,
+    MissingBackendError,
+    UnknownBackendError,
+    unknown,
+)
 from refntk.evaluation.evaluate import Job
 from refntk.network import Network
 from refntk.network.layers import Conv, Dense, GlobalAvgPool, GroupPool, Lift, Relu
@@ -28,7 +34,9 @@ Close = Callable[..., None]
 LOCAL = {"numba": ("slices", "literal"), "numpy": ("literal",)}
 """Methods of the backends that every machine has."""
 
-NETWORK = Network([Lift((3, 3), "C2", b_std=0.1), Relu(), GroupPool(), Dense(), Relu(), Dense()])
+NETWORK = Network(
+    [Lift((3, 3), group="C2", b_std=0.1), Relu(), GroupPool(), Dense(), Relu(), Dense()]
+)
 
 
 @pytest.mark.parametrize("name", LOCAL)
@@ -151,7 +159,7 @@ def test_any_array_namespace(monkeypatch: pytest.MonkeyPatch, rng: np.random.Gen
 
 @pytest.mark.parametrize(("group", "side", "size"), [("C1", 182, 8), ("D4", 80, 20)])
 def test_images_too_large_for_the_literal_recursion(group: str, side: int, size: int) -> None:
-    layers = [Lift((3, 3), group), GroupPool()]
+    layers = [Lift((3, 3), group=group), GroupPool()]
     images = np.zeros((2, side, side, 1))
     message = (
         f"^the literal recursion would need {size} GiB for one pair of {side}x{side} images: "
@@ -172,3 +180,10 @@ def test_the_limit_of_the_literal_recursion() -> None:
     assert backend.prepare(fits, np.zeros((1, 181, 181, 1)), "float32").dtype == np.float32
     with pytest.raises(MethodError, match="the literal recursion would need 8 GiB"):
         backend.prepare(fails, np.zeros((1, 182, 182, 1)), "float32")
+
+
+def test_numba_without_compiling_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    with pytest.raises(InputError, match=r"^NUMBA_DISABLE_JIT is set.*unset it.*--backend numpy"):
+        get_backend("numba")
+    assert get_backend("numpy").name == "numpy"

@@ -35,13 +35,26 @@ from refntk.evaluation.evaluate import Job
 from refntk.plan.reduction import make_plan
 
 NETWORKS = {
-    "group": [Lift((3, 3), "C4", b_std=0.1), Relu(), GroupConv((3, 3)), Relu(), GroupPool()],
+    "group": [Lift((3, 3), group="C4", b_std=0.1), Relu(), GroupConv((3, 3)), Relu(), GroupPool()],
     "group with a head": [
-        *[Lift((3, 3), "D4"), Relu(), GroupConv((1, 1)), GroupPool(), Dense(), Relu(), Dense()]
+        *[
+            Lift((3, 3), group="D4"),
+            Relu(),
+            GroupConv((1, 1)),
+            GroupPool(),
+            Dense(),
+            Relu(),
+            Dense(),
+        ]
     ],
     "circular": [Conv((3, 2), padding="CIRCULAR"), Relu(), Conv((1, 3), padding="CIRCULAR")]
     + [Relu(), GlobalAvgPool(), Dense(b_std=0.1), Relu(), Dense(), Relu()],
-    "strides": [Conv((4, 3), (2, 1)), Conv((2, 3), padding="VALID"), Relu(), GlobalAvgPool()],
+    "strides": [
+        Conv((4, 3), strides=(2, 1)),
+        Conv((2, 3), padding="VALID"),
+        Relu(),
+        GlobalAvgPool(),
+    ],
     "flatten": [Conv((3, 3)), Relu(), Flatten(), Dense(), Relu(), Dense()],
     "perceptron": [Flatten(), Dense(b_std=0.5), Relu(), Dense()],
 }

@@ -25,13 +25,16 @@ Close = Callable[..., None]
 
 HEADS = {
     "none": [],
-    "linear": [Dense(1.3, 0.4)],
+    "linear": [Dense(W_std=1.3, b_std=0.4)],
     "mlp-1": [Dense(), Relu(), Dense()],
     "mlp-5": [*[Dense(), Relu()] * 5, Dense()],
-    "biases": [*[Dense(1.4, 0.3), Relu()] * 3, Dense(0.7, 0.1)],
-    "a bias later": [Dense(), Relu(), Dense(), Relu(), Dense(1.2, 0.5), Relu()],
-    "two Dense": [Dense(0.9, 0.2), Dense(1.1), Relu(), Dense(0.8), Dense(1.0, 2.0), Relu()],
-    "no weights": [Dense(0.0, 0.5), Relu(), Dense(), Relu()],
+    "biases": [*[Dense(W_std=1.4, b_std=0.3), Relu()] * 3, Dense(W_std=0.7, b_std=0.1)],
+    "a bias later": [Dense(), Relu(), Dense(), Relu(), Dense(W_std=1.2, b_std=0.5), Relu()],
+    "two Dense": [
+        *[Dense(W_std=0.9, b_std=0.2), Dense(W_std=1.1), Relu()],
+        *[Dense(W_std=0.8), Dense(W_std=1.0, b_std=2.0), Relu()],
+    ],
+    "no weights": [Dense(W_std=0.0, b_std=0.5), Relu(), Dense(), Relu()],
 }
 """What comes after Flatten."""
 
@@ -54,7 +57,7 @@ def numpy_kernels(net: Network, x1: Any, x2: Any) -> tuple[Any, Any]:
     scale = np.sqrt(var1)[:, None] * np.sqrt(var2)
     near = correlation.deficit <= correlation.excess
     nngp = scale * np.where(near, 1 - correlation.deficit, correlation.excess - 1)
-    head = net.layers[1:]
+    head = make_plan(net, x1.shape[1:]).head
     return apply_head(head, nngp, np.zeros_like(nngp), var1, var2, correlation)
 
 

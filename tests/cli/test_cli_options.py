@@ -4,7 +4,7 @@ import click
 import pytest
 
 from refntk import backends
-from refntk.cli.look import compute
+from refntk.cli.look.compute import compute
 from refntk.evaluation import evaluate
 from refntk.plan import reduction
 

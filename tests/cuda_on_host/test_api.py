@@ -18,14 +18,23 @@ import refntk.backends.cupy.device
 import refntk.backends.cupy.peak
 import refntk.backends.cupy.source
 import refntk.backends.cupy.work
-import refntk.evaluation.residence
+import refntk.ops.exact
 import refntk.ops.groups
-import refntk.recursion
+import refntk.ops.rectifiers
+import refntk.recursion.formulas
 import refntk.recursion.linear
+import refntk.recursion.literal
 
 pytestmark = pytest.mark.cuda_on_host
 
-LITERAL = [refntk.recursion, refntk.recursion.linear, refntk.ops.groups, refntk.backends.array_api]
+LITERAL = [
+    refntk.recursion.formulas,
+    refntk.recursion.literal,
+    refntk.ops.exact,
+    refntk.ops.rectifiers,
+    refntk.ops.groups,
+    refntk.backends.array_api,
+]
 BACKEND = [
     refntk.backends.cupy.backend,
     refntk.backends.cupy.device,
