@@ -6,6 +6,7 @@ tiling, the layers after the readout and storage are written once, above it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.errors import InputError, MissingBackendError, UnknownBackendError, unknown
-from refntk.reduction import Plan
+from refntk.plan.reduction import Plan
 
 __all__ = ["Backend", "Block", "available_backends", "get_backend"]
 
@@ -29,7 +30,7 @@ class Backend(Protocol):
     ----------
     name : str
     methods : tuple of str
-        Those of `refntk.reduction.METHODS` that it has.
+        Those of `refntk.plan.reduction.METHODS` that it has.
     """
 
     name: str
@@ -126,12 +127,17 @@ def get_backend(name: str, device_memory: int | None = None) -> Backend:
     MissingBackendError
         A package that the backend needs cannot be imported, or it finds no device.
     InputError
-        A bound on device memory for a backend that uses none.
+        A bound on device memory for a backend that uses none; NUMBA_DISABLE_JIT is set.
     """
     if name not in _MODULES:
         raise UnknownBackendError(unknown("backend", name, available_backends()))
     if device_memory is not None and name != "cupy":
         raise InputError(f"device_memory: the backend {name} takes none; it is for cupy")
+    if name == "numba" and os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        raise InputError(
+            "NUMBA_DISABLE_JIT is set, and the backend numba is nothing without compiling: unset "
+            "it, or use the backend numpy (--backend numpy)"
+        )
     module, install = _MODULES[name]
     options = {} if device_memory is None else {"device_memory": device_memory}
     try:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from refntk.backends import Block
 from refntk.errors import MethodError
-from refntk.recursion import propagate
-from refntk.reduction import Plan
+from refntk.plan.reduction import Plan
+from refntk.recursion.literal import run
 
 __all__ = ["ArrayApiBackend", "load"]
 
@@ -67,7 +67,7 @@ class ArrayApiBackend:
     def diagonal(self, plan: Plan, prepared: Any, threads: int) -> npt.NDArray[np.float64]:
         """NNGP of each image with itself, see `refntk.backends.Backend.diagonal`."""
         kernels = [
-            self._to_numpy(propagate(plan.body, prepared[k : k + 1, ...], ntk=False).nngp)
+            self._to_numpy(run(plan.body, prepared[k : k + 1, ...], ntk=False).nngp)
             for k in range(prepared.shape[0])
         ]
         return np.array([kernel[0, 0] for kernel in kernels], np.float64)
@@ -90,7 +90,7 @@ class ArrayApiBackend:
         batch = max(1, _BYTES_A_BATCH // _bytes_a_pair(plan))
 
         def put(i: int, columns: slice, x2: Any) -> None:
-            state = propagate(plan.body, one[i : i + 1, ...], x2, ntk=ntk)
+            state = run(plan.body, one[i : i + 1, ...], x2, ntk=ntk)
             nngp[i, columns] = self._to_numpy(state.nngp)[0]
             if theta is not None:
                 theta[i, columns] = self._to_numpy(state.ntk)[0]
@@ -109,7 +109,7 @@ class ArrayApiBackend:
 
 
 def _bytes_a_pair(plan: Plan) -> int:
-    return 8 * plan.entries // len(plan.body.layers)
+    return 8 * plan.largest**2
 
 
 def load() -> ArrayApiBackend:

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import click
 
-from refntk.cli.accuracy import accuracy
-from refntk.cli.bench import bench
-from refntk.cli.bridge import bridge
-from refntk.cli.check import check
-from refntk.cli.compute import compute
-from refntk.cli.converge import converge
-from refntk.cli.data import data
-from refntk.cli.dynamics import dynamics
-from refntk.cli.env import env
-from refntk.cli.export import export
-from refntk.cli.info import info
-from refntk.cli.learning_curve import learning_curve
-from refntk.cli.merge import merge
-from refntk.cli.networks import networks
-from refntk.cli.oracle import oracle
-from refntk.cli.plot import plot
-from refntk.cli.predict import predict
+from refntk.cli.compare.accuracy import accuracy
+from refntk.cli.compare.bench import bench
+from refntk.cli.compare.check import check
+from refntk.cli.compare.converge import converge
+from refntk.cli.compare.oracle import oracle
+from refntk.cli.compare.verify import verify
+from refntk.cli.experiments.bridge import bridge
+from refntk.cli.experiments.dynamics import dynamics
+from refntk.cli.experiments.spectral import spectral
+from refntk.cli.experiments.symmetry import symmetry
+from refntk.cli.learn.learning_curve import learning_curve
+from refntk.cli.learn.predict import predict
+from refntk.cli.look.compute import compute
+from refntk.cli.look.export import export
+from refntk.cli.look.info import info
+from refntk.cli.look.merge import merge
+from refntk.cli.look.networks import networks
+from refntk.cli.look.plot import plot
+from refntk.cli.machine.data import data
+from refntk.cli.machine.env import env
 from refntk.cli.program import Program
-from refntk.cli.spectral import spectral
-from refntk.cli.symmetry import symmetry
-from refntk.cli.verify import verify
 
 __all__ = ["main"]
 

@@ -12,9 +12,9 @@ from refntk.cli.progress import ProgressBar
 from refntk.cli.signals import interruptible
 
 if TYPE_CHECKING:
-    from refntk.data.kernel_cache import CachedKernel
-    from refntk.data.store import KernelWriter
-    from refntk.evaluate import Job
+    from refntk.data.kernels.kernel_cache import CachedKernel
+    from refntk.data.kernels.store import KernelWriter
+    from refntk.evaluation.evaluate import Job
 
 __all__ = ["complete", "fill"]
 
@@ -35,7 +35,7 @@ def fill(
         Open, of the kernel of `job`.
     job : Job
     scheduler : str, optional
-        As `refntk.cluster.open_runner` takes it. Default: this process.
+        As `refntk.evaluation.cluster.open_runner` takes it. Default: this process.
     quiet : bool
         Show no progress bar.
     again : sequence of str
@@ -48,8 +48,8 @@ def fill(
     ClusterError
         The scheduler or its workers failed; what was computed is kept.
     """
-    from refntk.cluster import open_runner
     from refntk.errors import ClusterError
+    from refntk.evaluation.cluster import open_runner
 
     if writer.stale is not None:
         stale = f"its lock was left behind by {writer.stale}, which is gone"

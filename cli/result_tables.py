@@ -14,7 +14,7 @@ from refntk.cli.signals import interruptible
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from refntk.data.result_table import Table
+    from refntk.data.results.result_table import Table
 
 __all__ = ["finish", "open_table", "output_options"]
 
@@ -52,23 +52,23 @@ def open_table(
     plot : str or None
         The picture that `finish` will draw.
     resume, overwrite : bool
-        As for `refntk.data.result_table.Table`, which also lists the errors.
+        As for `refntk.data.results.result_table.Table`, which also lists the errors.
 
     Yields
     ------
-    refntk.data.result_table.Table
+    refntk.data.results.result_table.Table
 
     Raises
     ------
     Interrupted
         Ctrl-C or SIGTERM; the message has the command that continues.
     """
-    from refntk.data.result_table import Table
+    from refntk.data.results.result_table import Table
 
     if plot is not None:
         from refntk.plot.style import check_figure_path
 
-        check_figure_path(plot)
+        check_figure_path(plot, overwrite=resume or overwrite)
     with (
         Table(output, record, resume=resume, overwrite=overwrite) as table,
         interruptible(lambda: f"{len(table.rows)} rows are kept in {output}"),

@@ -1,15 +1,16 @@
 """What lies on disk: images in many formats, and the kernel file.
 
-Importing this package is cheap. The modules that need more than NumPy stay behind: h5py is imported
-by `refntk.data.store` and when an HDF5 file is read, Pillow when a folder of images is read.
+Importing this package is cheap. The modules that need more than NumPy stay behind: h5py is
+imported by `refntk.data.kernels.store` and when an HDF5 file is read, Pillow when a folder of
+images is read.
 """
 
 from __future__ import annotations
 
-from refntk.data.images import load_images
-from refntk.data.imageset import ImageSet, InputInfo
-from refntk.data.inputs import Inputs, load_inputs
-from refntk.data.preprocess import (
+from refntk.data.images.imageset import ImageSet, InputInfo
+from refntk.data.images.inputs import Inputs, load_inputs
+from refntk.data.images.load import load_images
+from refntk.data.images.preprocess import (
     apply_statistics,
     area_resample,
     channel_statistics,

@@ -2,7 +2,7 @@
 
 HDF5 cannot close a file that it cannot write: it fails again, keeps the file open and complains
 once more at exit. A full disk is therefore hidden from it here, and the failure kept for
-`refntk.data.assembly` to see.
+`refntk.data.kernels.assembly` to see.
 """
 
 from __future__ import annotations

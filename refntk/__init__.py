@@ -9,12 +9,14 @@
 Names are imported when they are first used, so that commands which need no arrays start at once.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from refntk.former import FormerNames
+
 if TYPE_CHECKING:
-    from refntk.certified import Certified, certify
-    from refntk.data.store import open_kernel
+    from refntk.data.kernels.store import open_kernel
     from refntk.errors import (
         ClusterError,
         ConvergenceError,
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
         StoreError,
         UnknownBackendError,
     )
-    from refntk.evaluate import Kernel, kernel
-    from refntk.layers import (
+    from refntk.evaluation.evaluate import Kernel, kernel
+    from refntk.network.layers import (
         Conv,
         Dense,
         Flatten,
@@ -42,7 +44,9 @@ if TYPE_CHECKING:
         Lift,
         Relu,
     )
-    from refntk.network import Network, preset, presets
+    from refntk.network.network import Network
+    from refntk.network.presets import preset, presets
+    from refntk.truth.certified import Certified, certify
 
     __version__: str
 
@@ -81,12 +85,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "refntk.certified": ["Certified", "certify"],
+    "refntk.truth.certified": ["Certified", "certify"],
     "refntk.errors": [name for name in __all__ if name.endswith("Error")],
-    "refntk.evaluate": ["Kernel", "kernel"],
-    "refntk.data.store": ["open_kernel"],
-    "refntk.network": ["Network", "preset", "presets"],
+    "refntk.evaluation.evaluate": ["Kernel", "kernel"],
+    "refntk.data.kernels.store": ["open_kernel"],
+    "refntk.network.network": ["Network"],
+    "refntk.network.presets": ["preset", "presets"],
 }
+sys.meta_path.append(FormerNames())
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
@@ -97,7 +103,7 @@ def __getattr__(name: str) -> Any:
 
         value: Any = version("refntk")
     elif name in __all__:
-        value = getattr(import_module(_HOME_OF.get(name, "refntk.layers")), name)
+        value = getattr(import_module(_HOME_OF.get(name, "refntk.network.layers")), name)
     else:
         raise AttributeError(f"module 'refntk' has no attribute {name!r}")
     globals()[name] = value

@@ -12,8 +12,8 @@ from refntk.backends import Block
 from refntk.backends.array_api import ArrayApiBackend
 from refntk.backends.cupy.device import device_errors
 from refntk.backends.cupy.work import Prepared, Work
-from refntk.groups import point_group, rotate
-from refntk.reduction import Plan
+from refntk.ops.groups import point_group, rotate
+from refntk.plan.reduction import Plan
 
 __all__ = ["CupyBackend"]
 

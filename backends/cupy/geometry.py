@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from refntk.reduction import Plan, Step
+from refntk.plan.reduction import Plan, Step
 
 __all__ = [
     "HELD_THREADS",
@@ -163,7 +163,7 @@ def geometry(plan: Plan, dtype: np.dtype[Any], limits: Limits) -> Geometry:
     last = (steps[-1].y.n_out, steps[-1].x.n_out) if steps else (height, width)
     wrap = any(step.y.wrap for step in steps)
     table, map_size = _table(plan)
-    relus = [k for k, step in enumerate(steps) if step.relu]
+    relus = [k for k, step in enumerate(steps) if step.activation]
     summed = relus[0] + 1 if relus else 1
     scale = _scale(steps)
     low = 0 if wrap else 1
@@ -210,8 +210,8 @@ def _table(plan: Plan) -> tuple[npt.NDArray[np.int32], int]:
             table[k, column.scale_above_y + a] = _scale(plan.steps[k + 1 :])[a]
         # Kernels are not negative from the first Relu on.
         signed = NONNEGATIVE if relu else SIGNED
-        table[k, column.activation] = signed if step.relu else LINEAR
-        relu = relu or step.relu
+        table[k, column.activation] = signed if step.activation else LINEAR
+        relu = relu or step.activation is not None
         area = step.y.n_out * step.x.n_out
         table[k, column.variance] = place
         table[k, column.root] = end

@@ -13,7 +13,7 @@ from refntk.backends.cupy.device import device_errors
 from refntk.backends.cupy.geometry import Limits, geometry
 from refntk.backends.cupy.source import compiled
 from refntk.errors import DeviceError
-from refntk.reduction import Plan
+from refntk.plan.reduction import Plan
 
 __all__ = ["DEVICE_MEMORY", "Piece", "Prepared", "Work"]
 

@@ -15,8 +15,8 @@ from refntk.backends.numba.lanes import lanes_of
 from refntk.backends.numba.slices import block_sums
 from refntk.backends.numba.team import share
 from refntk.backends.numba.workspace import Tables, Workspace
-from refntk.groups import point_group, rotate
-from refntk.reduction import Plan
+from refntk.ops.groups import point_group, rotate
+from refntk.plan.reduction import Plan
 
 __all__ = ["NumbaBackend", "load"]
 

@@ -31,8 +31,8 @@ from refntk.backends.numba.layout import Step
 from refntk.backends.numba.rows import LINEAR
 from refntk.backends.numba.team import share
 from refntk.backends.numba.workspace import Tables
-from refntk.groups import point_group, rotate
-from refntk.reduction import Plan
+from refntk.ops.groups import point_group, rotate
+from refntk.plan.reduction import Plan
 
 __all__ = ["close_correlations"]
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from refntk.backends.numba.lanes import LANE_BYTES, lanes_of
 from refntk.backends.numba.layout import Layout, Step
 from refntk.backends.numba.rows import LIMITS, LINEAR, NONNEGATIVE, SIGNED
-from refntk.reduction import Plan
+from refntk.plan.reduction import Plan
 
 __all__ = ["Tables", "Workspace"]
 
@@ -45,10 +45,9 @@ class Tables:
                 table[k, column.stride_y + a] = window.stride
                 table[k, column.low_y + a] = window.low
             # Kernels are not negative from the first Relu on.
-            # Kernels are not negative from the first Relu on.
             signed = NONNEGATIVE if relu else SIGNED
-            table[k, column.activation] = signed if step.relu else LINEAR
-            relu = relu or step.relu
+            table[k, column.activation] = signed if step.activation else LINEAR
+            relu = relu or step.activation is not None
             repeats = 1 + self.wrap
             rows, columns = step.y.n_in + 2 * self.margin, step.x.n_out * repeats
             sizes = {

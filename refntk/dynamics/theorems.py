@@ -2,7 +2,7 @@ r"""The statements of arXiv:2303.13458 on augmented and equivariant training, as
 
 O. Nordenfors, F. Ohlsson, A. Flinth, "Optimization dynamics of equivariant and augmented neural
 networks". Each check gives the errors it finds on small networks of the groups Perm, Trans, Rot,
-OneDTrans and TransRot; `refntk.verify.verify` runs them.
+OneDTrans and TransRot; `refntk.truth.verify.verify` runs them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from refntk.dynamics.representations import (
     mean_over_group,
     symmetric_group,
 )
-from refntk.verify import Check
+from refntk.truth.verify import Check
 
 __all__ = ["THEOREMS", "drift"]
 

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refntk.groups import GROUPS
-from refntk.layers import (
+from refntk.network.layers import (
     Conv,
     Dense,
     Flatten,
@@ -27,7 +26,8 @@ from refntk.layers import (
     Lift,
     Relu,
 )
-from refntk.network import Network
+from refntk.network.network import Network
+from refntk.ops.groups import GROUPS
 from refntk.oracle import hard
 
 __all__ = ["Case", "cases"]
@@ -247,7 +247,7 @@ def _gcnns() -> Iterator[Case]:
         yield _case(
             f"gcnn-{group.lower()}-bias",
             f"biases and weights of other scale, {group}",
-            [*_gcnn(group, W_std=1.3, b_std=0.4), pool, Dense(1.2, 0.3)],
+            [*_gcnn(group, W_std=1.3, b_std=0.4), pool, Dense(W_std=1.2, b_std=0.3)],
             3,
             3,
             1,

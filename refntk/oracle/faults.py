@@ -13,21 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refntk.groups import point_group
-from refntk.layers import (
-    Conv,
-    Dense,
-    Flatten,
-    GlobalAvgPool,
-    GroupConv,
-    GroupPool,
-    Lift,
-    Relu,
-    Signal,
-)
+from refntk.ops.groups import point_group
+from refntk.ops.operations import Average, Filter, Operation, Pointwise, Stack, read_by
 from refntk.oracle.cases import Case
 from refntk.oracle.truth import Answer, Solved, deviation
-from refntk.recursion import Alter, Kernels, propagate
+from refntk.recursion.formulas import Kernels
+from refntk.recursion.literal import Alter, propagate
 
 __all__ = ["FAULTS", "Fault", "altered", "standard_answer", "turned_answer"]
 
@@ -102,24 +93,22 @@ def standard_answer(case: Case, width: int) -> dict[str, FloatArray]:
 
     with [b] = 1 where the layer has a bias.
     """
-    layers = case.network.layers
-    below = (Signal(shape=case.x1.shape[1:3]), *case.network.signals(case.x1.shape[1:]))
-    first = _first_linear(case)
+    fan_ins: dict[int, int] = {}
+    channels = case.x1.shape[-1]
+    operations = _operations(case)
+    for index, operation in operations.items():
+        if isinstance(operation, Filter):
+            fan_ins[index] = channels * operation.support.size
+            channels = width
+        elif isinstance(operation, Stack):
+            channels *= operation.support.size
 
     def alter(index: int, kernels: Kernels) -> Kernels:
-        layer, (nngp, ntk) = layers[index], kernels
-        if ntk is None or not isinstance(layer, Conv | Lift | GroupConv | Dense):
+        layer, (nngp, ntk) = operations[index], kernels
+        if ntk is None or not isinstance(layer, Filter):
             return kernels
-        fan_in = case.x1.shape[-1] if index == first else width
-        if isinstance(layer, Dense):
-            flattened = below[index - 1] if isinstance(layers[index - 1], Flatten) else None
-            fan_in *= 1 if flattened is None else _places(flattened)
-        else:
-            fan_in *= layer.filter_shape[0] * layer.filter_shape[1]
-        if isinstance(layer, GroupConv):
-            fan_in *= point_group(str(below[index].group)).order
-        bias = layer.b_std**2
-        weights = (nngp - bias) * (fan_in / layer.W_std**2 - 1) if layer.W_std else 0
+        bias = layer.bias**2
+        weights = (nngp - bias) * (fan_ins[index] / layer.weight**2 - 1) if layer.weight else 0
         return nngp, ntk + weights + (1 - bias if bias else 0)
 
     return altered(case, alter)
@@ -146,49 +135,68 @@ def turned_answer(solved: Solved) -> dict[str, FloatArray] | None:
     return {name: value[:, :, inverse][:, :, :, inverse] for name, value in values.items()}
 
 
+def _operations(case: Case) -> dict[int, Operation]:
+    """Find what each layer of a case does, by its index.
+
+    Raises
+    ------
+    MethodError
+        A layer does what the mistakes here say nothing about; the message names it.
+    """
+    program = case.network.program(case.x1.shape[1:])
+    found: dict[int, Operation] = {}
+    for k, operation in enumerate(program.operations):
+        index, _ = program.origin[k]
+        known = isinstance(operation, Filter | Pointwise | Average | Stack)
+        if not known or read_by(operation) != (k,) or index in found:
+            raise program.no_rule(k, "the table of known mistakes")
+        found[index] = operation
+    return found
+
+
 def _twice(case: Case) -> dict[str, FloatArray]:
     """Start from a tangent kernel of the images that is not zero but their kernel."""
-    first = _first_linear(case)
-    bias = getattr(case.network.layers[first], "b_std", 0.0) ** 2
+    filters = ((k, x) for k, x in _operations(case).items() if isinstance(x, Filter))
+    first, layer = next(filters)
 
     def alter(index: int, kernels: Kernels) -> Kernels:
         nngp, ntk = kernels
-        return (nngp, ntk + nngp - bias) if index == first and ntk is not None else kernels
+        changed = index == first and ntk is not None
+        return (nngp, ntk + nngp - layer.bias**2) if changed else kernels
 
     return altered(case, alter)
 
 
 def _gain(case: Case) -> dict[str, FloatArray]:
-    """Double every kernel after a Relu."""
+    """Double every kernel after an activation."""
+    operations = _operations(case)
 
     def alter(index: int, kernels: Kernels) -> Kernels:
-        return _scaled(kernels, 2) if isinstance(case.network.layers[index], Relu) else kernels
+        return _scaled(kernels, 2) if isinstance(operations[index], Pointwise) else kernels
 
     return altered(case, alter)
 
 
 def _summed(case: Case) -> dict[str, FloatArray]:
     """Pool by the sum over all positions and group elements."""
-    below = (Signal(shape=case.x1.shape[1:3]), *case.network.signals(case.x1.shape[1:]))
+    operations = _operations(case)
 
     def alter(index: int, kernels: Kernels) -> Kernels:
-        if isinstance(case.network.layers[index], GroupPool | GlobalAvgPool):
-            return _scaled(kernels, _places(below[index]) ** 2)
-        return kernels
+        layer = operations[index]
+        return _scaled(kernels, layer.support.size**2) if isinstance(layer, Average) else kernels
 
     return altered(case, alter)
 
 
 def _undivided(case: Case) -> dict[str, FloatArray]:
     """Leave the number of rotations out of the fan-in of group convolutions."""
-    layers = case.network.layers
-    order = next((point_group(x.group).order for x in layers if isinstance(x, Lift)), 1)
+    operations = _operations(case)
 
     def alter(index: int, kernels: Kernels) -> Kernels:
-        layer, (nngp, ntk) = layers[index], kernels
-        if not isinstance(layer, GroupConv):
+        layer, (nngp, ntk) = operations[index], kernels
+        if not isinstance(layer, Filter) or layer.support.below.group is None:
             return kernels
-        bias = layer.b_std**2
+        bias, order = layer.bias**2, layer.support.below.order
         scaled = _scaled((nngp - bias, None if ntk is None else ntk - bias), order)
         return scaled[0] + bias, None if scaled[1] is None else scaled[1] + bias
 
@@ -198,18 +206,6 @@ def _undivided(case: Case) -> dict[str, FloatArray]:
 def _scaled(kernels: Kernels, factor: float) -> Kernels:
     nngp, ntk = kernels
     return factor * nngp, None if ntk is None else factor * ntk
-
-
-def _first_linear(case: Case) -> int:
-    layers = case.network.layers
-    return next(k for k, x in enumerate(layers) if isinstance(x, Conv | Lift | GroupConv | Dense))
-
-
-def _places(signal: Signal) -> int:
-    """Count the indices of features on the grid or on the group."""
-    assert signal.shape is not None  # below a readout
-    order = 1 if signal.group is None else point_group(signal.group).order
-    return order * signal.shape[0] * signal.shape[1]
 
 
 def _matches(answer: Answer, predicted: Mapping[str, FloatArray], solved: Solved) -> bool:

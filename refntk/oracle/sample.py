@@ -11,9 +11,9 @@ import numpy.typing as npt
 from scipy.special import betaincinv
 
 from refntk.errors import InputError
-from refntk.evaluate import Job
-from refntk.network import Network
-from refntk.tiles import Tile
+from refntk.evaluation.evaluate import Job
+from refntk.evaluation.tiles import Tile
+from refntk.network.network import Network
 
 __all__ = ["CONFIDENCE", "MATRIX_TOLERANCES", "Matrix", "Sample", "judge_matrix"]
 

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from refntk.certified import certify, certify_entries
 from refntk.oracle.cases import Case
+from refntk.truth.certified import certify, certify_entries
 
 __all__ = ["TOLERANCES", "Answer", "Solved", "Truth", "deviation", "solve"]
 

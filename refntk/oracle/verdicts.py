@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refntk.evaluate import DTYPES, KERNELS
+from refntk.evaluation.evaluate import DTYPES, KERNELS
 from refntk.oracle.faults import FAULTS
 from refntk.oracle.truth import Solved, deviation
 

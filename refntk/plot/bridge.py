@@ -19,7 +19,7 @@ def plot_bridge(summary: Sequence[Mapping[str, Any]], title: str = "") -> Figure
     Parameters
     ----------
     summary : sequence of mapping
-        Of `refntk.bridge.summarize`.
+        Of `refntk.finite.bridge.summarize`.
     title : str
 
     Returns

@@ -12,7 +12,7 @@ from refntk.plot.style import new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from refntk.finite_convergence import Convergence
+    from refntk.finite.convergence import Convergence
 
 __all__ = ["plot_convergence"]
 
@@ -23,7 +23,7 @@ def plot_convergence(convergence: Convergence, title: str | None = None) -> Figu
     Parameters
     ----------
     convergence : Convergence
-        From `refntk.finite_convergence.converge`.
+        From `refntk.finite.convergence.converge`.
     title : str, optional
         Such as the name of the network.
 

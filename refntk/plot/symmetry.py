@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from refntk.plot.style import PALETTE, new_figure
-from refntk.symmetry import SymmetryError
+from refntk.symmetry.measures import SymmetryError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

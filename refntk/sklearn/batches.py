@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.errors import InputError
-from refntk.evaluate import Job, kernel
-from refntk.layers import Conv, GroupConv, Lift
-from refntk.network import Network, load_network
-from refntk.tiles import Tile
+from refntk.evaluation.evaluate import Job, kernel
+from refntk.evaluation.tiles import Tile
+from refntk.network.layers import Conv, GroupConv, Lift
+from refntk.network.network import Network
+from refntk.network.presets import load_network
 
 __all__ = ["as_batch", "cross", "gram", "resolve", "self_kernels"]
 

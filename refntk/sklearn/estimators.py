@@ -12,9 +12,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from refntk.errors import InputError, unknown
-from refntk.evaluate import KERNELS
+from refntk.evaluation.evaluate import KERNELS
 from refntk.inference import GaussianProcess, KernelRegression, class_targets
-from refntk.network import Network
+from refntk.network.network import Network
 from refntk.sklearn.batches import as_batch, cross, gram, resolve, self_kernels
 from refntk.sklearn.votes import largest_output
 

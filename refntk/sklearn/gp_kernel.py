@@ -10,8 +10,8 @@ import numpy.typing as npt
 from sklearn.gaussian_process.kernels import Kernel
 
 from refntk.errors import InputError, unknown
-from refntk.evaluate import KERNELS
-from refntk.network import Network
+from refntk.evaluation.evaluate import KERNELS
+from refntk.network.network import Network
 from refntk.sklearn.batches import as_batch, cross, gram, resolve, self_kernels
 
 __all__ = ["RefntkKernel"]

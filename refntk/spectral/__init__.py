@@ -5,7 +5,7 @@ Theory", arXiv:2412.11521. `theory` has the formulas for two orbits of a cyclic 
 those for any number of orbits of a finite group, by its irreducible representations, `leave_out`
 the exact errors of regression that both are compared with. `measures` puts them side by side for
 one kernel, `study` runs over images, and `summary` condenses what came out. Orbits and the kernels
-between them come from `refntk.orbits`.
+between them come from `refntk.symmetry.orbits`.
 """
 
 from __future__ import annotations

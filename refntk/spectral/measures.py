@@ -50,7 +50,7 @@ def pair_measures(kernel: FloatArray, diag_reg: float, exact: int | None = None)
         Nugget relative to the mean of the diagonal, in all of them.
     exact : int, optional
         Number of elements of the subgroup that permutes pixels, a divisor of N: see
-        `refntk.orbits.CyclicAction`. Default N.
+        `refntk.symmetry.orbits.CyclicAction`. Default N.
 
     Returns
     -------

@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.errors import InputError
-from refntk.network import Network
-from refntk.orbits import CyclicAction, centre, orbit_kernel, orbit_pairs, pose_kernel
+from refntk.network.network import Network
 from refntk.spectral.measures import (
     classes_measures,
     pair_measures,
     seeds_measures,
     toy_measures,
 )
+from refntk.symmetry.orbits import CyclicAction, centre, orbit_kernel, orbit_pairs, pose_kernel
 
 __all__ = [
     "Study",

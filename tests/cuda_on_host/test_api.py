@@ -18,21 +18,30 @@ import refntk.backends.cupy.device
 import refntk.backends.cupy.peak
 import refntk.backends.cupy.source
 import refntk.backends.cupy.work
-import refntk.groups
-import refntk.linear
-import refntk.recursion
-import refntk.residence
+import refntk.ops.exact
+import refntk.ops.groups
+import refntk.ops.rectifiers
+import refntk.recursion.formulas
+import refntk.recursion.linear
+import refntk.recursion.literal
 
 pytestmark = pytest.mark.cuda_on_host
 
-LITERAL = [refntk.recursion, refntk.linear, refntk.groups, refntk.backends.array_api]
+LITERAL = [
+    refntk.recursion.formulas,
+    refntk.recursion.literal,
+    refntk.ops.exact,
+    refntk.ops.rectifiers,
+    refntk.ops.groups,
+    refntk.backends.array_api,
+]
 BACKEND = [
     refntk.backends.cupy.backend,
     refntk.backends.cupy.device,
     refntk.backends.cupy.peak,
     refntk.backends.cupy.source,
     refntk.backends.cupy.work,
-    refntk.residence,
+    refntk.evaluation.residence,
 ]
 
 

@@ -14,7 +14,7 @@ import pytest
 import refntk
 from refntk import GlobalAvgPool, Network, Relu, preset
 from refntk.backends.cupy import usable_cupy
-from refntk.layers import Conv
+from refntk.network.layers import Conv
 
 pytestmark = pytest.mark.gpu
 

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import refntk
-from refntk import Conv, DeviceError, GlobalAvgPool, MissingBackendError, Network, Relu, bench
+from refntk import Conv, DeviceError, GlobalAvgPool, MissingBackendError, Network, Relu
 from refntk.backends.cupy import geometry, peak, source
+from refntk.truth import bench
 
 pytestmark = pytest.mark.cuda_on_host
 

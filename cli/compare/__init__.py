@@ -1,0 +1,1 @@
+"""Check and compare: promises, other implementations, finite width, time."""

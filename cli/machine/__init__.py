@@ -1,0 +1,1 @@
+"""What this machine has: processors, packages, data sets."""

@@ -1,0 +1,1 @@
+"""Data sets of others, fetched and checked."""

@@ -1,0 +1,1 @@
+"""The kernel file: written as tiles are done, continued after a crash, verified when read."""

@@ -1,0 +1,1 @@
+"""Files of results: tables, answers, sampled kernels, matrices."""

@@ -1,0 +1,383 @@
+"""From a network and images to kernels: validate, plan, tile, and apply the layers of the head."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from refntk.backends import Backend, get_backend
+from refntk.errors import InputError, unknown
+from refntk.evaluation.correlations import at_readout
+from refntk.evaluation.head import apply_head
+from refntk.evaluation.images import as_images
+from refntk.evaluation.residence import Residence
+from refntk.evaluation.tiles import Tile, cut
+from refntk.network.network import Network
+from refntk.ops.operations import Pointwise
+from refntk.plan.reduction import Plan, make_plan
+
+__all__ = ["DTYPES", "KERNELS", "Job", "Kernel", "default_threads", "kernel"]
+
+KERNELS: tuple[str, ...] = ("nngp", "ntk")
+DTYPES: tuple[str, ...] = ("float64", "float32")
+
+_ENTRIES_A_TILE = 40_000_000_000
+"""Kernel entries of a tile, at most: well under a minute on one core."""
+
+FloatArray = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """The kernels of a network between two sets of images.
+
+    Attributes
+    ----------
+    nngp, ntk : float array, shape (N1, N2), or None
+        Covariance of the outputs at initialisation, and neural tangent kernel, per output; axes are
+        images of x1 and images of x2. None where it was not asked for.
+    """
+
+    nngp: FloatArray | None
+    ntk: FloatArray | None
+
+
+def kernel(
+    net: Network,
+    x1: npt.ArrayLike,
+    x2: npt.ArrayLike | None = None,
+    get: str | Sequence[str] = KERNELS,
+    dtype: str = "float64",
+    backend: str = "numba",
+    method: str = "auto",
+    threads: int | None = None,
+    *,
+    tile: int | None = None,
+    device_memory: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Kernel:
+    """Compute the NNGP and the NTK of an infinitely wide network between images.
+
+    Parameters
+    ----------
+    net : Network
+        It must end behind a readout: GroupPool, GlobalAvgPool or Flatten.
+    x1 : array, shape (N1, H, W, C)
+        Images, channels last. Floats are taken as they are, integers divided by the largest value
+        of their type. NumPy's, or CuPy's with the backend cupy.
+    x2 : array, shape (N2, H, W, C), optional
+        None means x1; the result is then exactly symmetric. Else on the same device as x1.
+    get : {"nngp", "ntk"} or a sequence of them
+        Kernels wanted. NNGP alone is cheaper.
+    dtype : {"float64", "float32"}
+        Precision of the recursion and of the result. Sums over positions are in double precision.
+    backend : str
+        ``numba``, ``cupy`` for a graphics processor, or ``numpy`` for the literal recursion.
+    method : {"auto", "slices", "dense", "literal"}
+        See `refntk.plan.reduction`; ``auto`` takes the cheapest that applies.
+    threads : int, optional
+        Default: all processors this process may use.
+    tile : int, optional
+        Number of images along the side of the square blocks in which the work is done.
+    device_memory : int, optional
+        Bytes of a graphics processor's memory to use at most, with cupy. Default: 2 GiB.
+    progress : callable, optional
+        Called as ``progress(done, total)`` with numbers of pairs of images.
+
+    Returns
+    -------
+    Kernel
+        ``nngp`` and ``ntk`` of shape (N1, N2), of the kind and on the device of x1. Bitwise the
+        same for any `threads` and `tile`.
+
+    Raises
+    ------
+    InputError
+        Images or options are not as above.
+    ShapeError
+        The network cannot take images of this shape.
+    NetworkError
+        The network has no readout.
+    MethodError
+        The method does not apply to the network, or the backend does not have it.
+    UnknownBackendError, MissingBackendError
+        There is no such backend, or a package or a device for it is missing.
+    DeviceError
+        The graphics processor fails, or has not enough memory for a pair of images.
+
+    Notes
+    -----
+    The recursions of P. Misof, P. Kessel, J. E. Gerken, "Equivariant Neural Tangent Kernels",
+    arXiv:2406.06504, in the NTK parametrisation, with Theta = 0 below the first layer.
+
+    Examples
+    --------
+    >>> from refntk.network import preset
+    >>> k = kernel(preset("gcnn-paper"), np.ones((2, 4, 4, 3)))
+    >>> k.ntk.shape, bool(k.ntk[0, 1] == k.ntk[1, 0] > 0)
+    ((2, 2), True)
+    """
+    place = Residence(x1, x2, backend)
+    job = Job(
+        net, place.take(x1), place.take(x2),
+        get=get, dtype=dtype, backend=backend, method=method, threads=threads, tile=tile,
+        device_memory=device_memory,
+    )  # fmt: skip
+    result = {name: np.empty(job.shape, job.dtype) for name in job.get}
+    done = 0
+
+    def report(pairs: int) -> None:
+        nonlocal done
+        done += pairs
+        if progress is not None:
+            progress(done, job.pairs)
+
+    with place.current():
+        for part in job.tiles:
+            for name, block in job.block(part, report).items():
+                result[name][part.rows, part.cols] = block
+                if job.symmetric and part.rows != part.cols:
+                    result[name][part.cols, part.rows] = block.T
+    return Kernel(place.give(result.get("nngp")), place.give(result.get("ntk")))
+
+
+class Job:
+    """One kernel computation, validated and planned, to be done tile by tile in any order.
+
+    Parameters
+    ----------
+    net, x1, x2, get, dtype, backend, method, threads, tile, device_memory
+        As for `kernel`, which also lists the errors.
+
+    Attributes
+    ----------
+    net : Network
+    shape : (int, int)
+        (N1, N2), of the result.
+    symmetric : bool
+        Whether x2 is x1.
+    get : tuple of str
+    dtype, backend : str
+    method : str
+        The one that was chosen.
+    tile : int
+    threads : int
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        x1: npt.ArrayLike,
+        x2: npt.ArrayLike | None = None,
+        *,
+        get: str | Sequence[str] = KERNELS,
+        dtype: str = "float64",
+        backend: str = "numba",
+        method: str = "auto",
+        threads: int | None = None,
+        tile: int | None = None,
+        device_memory: int | None = None,
+    ) -> None:
+        self.get = _words("kernel", (get,) if isinstance(get, str) else tuple(get), KERNELS)
+        (self.dtype,) = _words("dtype", (str(dtype),), DTYPES)
+        self.backend = backend
+        self._device_memory = _positive("device_memory", device_memory)
+        self._images = [as_images(x1, "X1")]
+        if x2 is not None:
+            self._images.append(as_images(x2, "X2"))
+            _same_shape(*self._images)
+        shape = self._images[0].shape[1:]
+        self._plan: Plan = make_plan(net, shape, method, self._backend.methods, backend)
+        self.net = net
+        self.shape = len(self._images[0]), len(self._images[-1])
+        self.symmetric = x2 is None
+        self.method = self._plan.method
+        self.threads = _positive("threads", threads) or default_threads()
+        self.tile = _positive("tile", tile) or _tile(self._plan)
+        self._variances = self._unknown()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs, which finds the backend by its name."""
+        left = "_backend", "tiles", "_variances"
+        return {name: value for name, value in vars(self).items() if name not in left}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Begin in another process, whose processor computes the variances itself.
+
+        Only numbers that one processor computed tell duplicates by equality.
+        """
+        vars(self).update(state)
+        self._variances = self._unknown()
+
+    def _unknown(self) -> list[npt.NDArray[np.float64]]:
+        return [np.full(len(images), np.nan) for images in self._images]
+
+    @cached_property
+    def _backend(self) -> Backend:
+        return get_backend(self.backend, self._device_memory)
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs of images that are computed, the mirrored half left out."""
+        return sum(tile.pairs for tile in self.tiles)
+
+    @cached_property
+    def tiles(self) -> list[Tile]:
+        """All tiles; for a symmetric result those on the diagonal, and then those above it."""
+        return cut(self.shape, self.tile, self.symmetric)
+
+    def block(
+        self, tile: Tile, progress: Callable[[int], None] = lambda pairs: None
+    ) -> dict[str, FloatArray]:
+        """Compute one tile.
+
+        Parameters
+        ----------
+        tile : Tile
+            One of `tiles`.
+        progress : callable, optional
+            Called now and then with the number of pairs that have been computed since.
+
+        Returns
+        -------
+        dict of float array, shape of the tile
+            The kernels asked for, by name. A tile on the diagonal of a symmetric result is exactly
+            symmetric; one above it stands for its mirror image, too.
+        """
+        mirrored = self.symmetric and tile.rows == tile.cols
+        one, power1 = self._scaled(0, tile.rows)
+        two, power2 = (None, power1) if mirrored else self._scaled(-1, tile.cols)
+        first, second = (
+            None if images is None else self._backend.prepare(self._plan, images, self.dtype)
+            for images in (one, two)
+        )
+        area, share, told = tile.shape[0] * tile.shape[1], 0.0, 0
+
+        def report(fraction: float) -> None:
+            nonlocal share, told
+            share += fraction
+            pairs = round(share * area) - told
+            told += pairs
+            progress(pairs)
+
+        nngp, ntk = self._backend.block(
+            self._plan, first, second,
+            ntk="ntk" in self.get, threads=self.threads, progress=report,
+        )  # fmt: skip
+        powers = power1[:, None] + power2 + self._plan.exponent
+        with np.errstate(over="ignore", invalid="ignore"):  # `_finish` finds what is too large
+            readout = np.ldexp(nngp, powers), None if ntk is None else np.ldexp(ntk, powers)
+            if mirrored:
+                self._variances[0][tile.rows] = np.diagonal(readout[0])
+            var1 = self._variance(0, tile.rows, first, power1)
+            var2 = self._variance(-1, tile.cols, second, power2)
+            correlation = None
+            if self._activates:
+                noise = float(np.finfo(self.dtype).eps)
+                given = readout[0], var1, var2
+                correlation = at_readout(self._plan, one, two, given, noise, self.threads)
+            head = apply_head(self._plan.head, *readout, var1, var2, correlation)
+        kernels = dict(zip(KERNELS, head, strict=True))
+        return {name: self._finish(kernels[name], mirrored) for name in self.get}
+
+    def _scaled(
+        self, which: int, part: slice
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Images, and the power of two that each was divided by.
+
+        Without biases images can be brought to a common size first: the recursion then neither
+        overflows nor subtracts numbers of unlike size. A power of two changes no digit.
+        """
+        images = self._images[which][part].astype(np.float64, copy=False)
+        powers = np.zeros(len(images), np.int64)
+        if self._plan.homogeneous:
+            powers[:] = np.frexp(np.abs(images).max(axis=(1, 2, 3)))[1]
+            images = np.ldexp(images, -powers[:, None, None, None])
+        return images, powers
+
+    def _variance(
+        self, which: int, part: slice, prepared: Any, powers: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
+        """Kernel of each image with itself at the readout, computed once for each image."""
+        known = self._variances[which][part]
+        if self._activates and np.isnan(known).any():
+            diagonal = self._backend.diagonal(self._plan, prepared, self.threads)
+            known[:] = np.ldexp(diagonal, 2 * powers + self._plan.exponent)
+        return known
+
+    @property
+    def _activates(self) -> bool:
+        """Whether an activation comes after the readout, which needs variances there."""
+        return any(isinstance(layer, Pointwise) for layer in self._plan.head.operations)
+
+    def _finish(self, block: FloatArray | None, mirrored: bool) -> FloatArray:
+        assert block is not None  # the backend gives what it is asked for
+        with np.errstate(over="ignore"):
+            block = block.astype(self.dtype)
+        if np.isinf(block).any():
+            remedy = "" if self.dtype == "float64" else "the dtype float64, or "
+            raise InputError(
+                f"the kernels of these images are too large for {self.dtype}: use {remedy}"
+                "smaller W_std or smaller pixels"
+            )
+        if mirrored:
+            upper = np.triu_indices(len(block), 1)
+            block.T[upper] = block[upper]
+        return block
+
+
+def default_threads() -> int:
+    """Count the processors that this process may use, or fewer where the environment says so.
+
+    Batch scripts and the workers of joblib and dask set ``NUMBA_NUM_THREADS`` or
+    ``OMP_NUM_THREADS``; the smaller one holds. What is not a positive number counts as not set.
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    limits = [os.environ.get(name, "") for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")]
+    asked = [int(limit) for limit in limits if limit.isdecimal() and int(limit) > 0]
+    return min([count or 1, *asked])
+
+
+def _words(what: str, given: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    """Check names against the known ones, and put them in their order."""
+    for word in given:
+        if word not in known:
+            raise InputError(unknown(what, word, known))
+    if not given:
+        raise InputError(f"{what}: ask for one of {', '.join(known)} at least")
+    return tuple(word for word in known if word in given)
+
+
+def _positive(name: str, value: int | None) -> int | None:
+    if value is None:
+        return None
+    try:
+        number = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise InputError(f"{name}: expected a positive whole number, not {value!r}")
+    return number
+
+
+def _same_shape(first: FloatArray, second: FloatArray) -> None:
+    if first.shape[1:] != second.shape[1:]:
+        raise InputError(
+            f"X2: its images have the shape {second.shape[1:]} (height, width, channels), "
+            f"those of X1 {first.shape[1:]}: both must be alike"
+        )
+
+
+def _tile(plan: Plan) -> int:
+    """Choose the side of a tile so that progress is kept often, from the plan alone."""
+    side = 64
+    while side > 4 and side * side * plan.entries > _ENTRIES_A_TILE:
+        side //= 2
+    return side

@@ -1,0 +1,149 @@
+"""The layers of finite width that are no convolutions, and the way from a layer to its operator."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from refntk.errors import MethodError
+from refntk.finite.filter import Convolution
+from refntk.finite.operator import FloatArray, LinearOperator, Operator, Weights
+from refntk.ops.dual import Dual
+from refntk.ops.operations import Average, Filter, Pointwise, Stack
+from refntk.ops.program import Program
+from refntk.ops.space import Space
+from refntk.ops.support import Support
+
+__all__ = ["Affine", "Function", "Mean", "Rows", "operator"]
+
+
+class Affine(LinearOperator):
+    """A Dense layer on vectors.
+
+    Parameters
+    ----------
+    layer : Filter
+    channels : int
+        Number C of channels below.
+    """
+
+    def __init__(self, layer: Filter, channels: int) -> None:
+        self._channels = channels
+        super().__init__(layer, channels)
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """(C,): channels below."""
+        return (self._channels,)
+
+    def forward(self, parameters: Weights | None, x: FloatArray) -> FloatArray:
+        """Multiply; see `Operator.forward`."""
+        assert parameters is not None
+        product = x @ (self.w_scale * parameters.weight)
+        return np.asarray(product + self.b_scale * parameters.bias)
+
+    def pull_back(self, parameters: Weights | None, x: FloatArray, g: FloatArray) -> FloatArray:
+        """Multiply with the transposed weights; see `Operator.pull_back`."""
+        assert parameters is not None
+        return g @ (self.w_scale * parameters.weight).T
+
+    def gradient(self, x: FloatArray, g: FloatArray) -> Weights:
+        """Sum outer products over the images; see `LinearOperator.gradient`."""
+        return Weights(self.w_scale * (x.T @ g), self.b_scale * g.sum(axis=0))
+
+    def tangent_kernel(self, x: FloatArray, g: FloatArray) -> FloatArray:
+        """Multiply the Gram matrices of features and covectors, entry by entry."""
+        return np.asarray((self.w_scale**2 * (x @ x.T) + self.b_scale**2) * (g @ g.T))
+
+
+class Function(Operator):
+    """An activation.
+
+    Parameters
+    ----------
+    dual : Dual
+    """
+
+    def __init__(self, dual: Dual) -> None:
+        self._dual = dual
+
+    def forward(self, parameters: Weights | None, x: FloatArray) -> FloatArray:
+        """Apply it; see `Operator.forward`. NaN stays NaN."""
+        return np.asarray(self._dual.value(x))
+
+    def pull_back(self, parameters: Weights | None, x: FloatArray, g: FloatArray) -> FloatArray:
+        """Multiply with the slope; see `Operator.pull_back`."""
+        return np.asarray(g * self._dual.slope(x))
+
+
+class Mean(Operator):
+    """GlobalAvgPool and GroupPool: the mean over all axes between the images and the channels."""
+
+    def forward(self, parameters: Weights | None, x: FloatArray) -> FloatArray:
+        """Average; see `Operator.forward`."""
+        return np.asarray(x.reshape(len(x), -1, x.shape[-1]).mean(axis=1))
+
+    def pull_back(self, parameters: Weights | None, x: FloatArray, g: FloatArray) -> FloatArray:
+        """Share out evenly; see `Operator.pull_back`."""
+        places = x.shape[1:-1]
+        shared = (g / math.prod(places)).reshape(len(g), *(1,) * len(places), g.shape[-1])
+        return np.broadcast_to(shared, (*x.shape[:-1], g.shape[-1]))
+
+
+class Rows(Operator):
+    """Flatten: every axis but that of the images becomes channels."""
+
+    def forward(self, parameters: Weights | None, x: FloatArray) -> FloatArray:
+        """Reshape; see `Operator.forward`."""
+        return x.reshape(len(x), -1)
+
+    def pull_back(self, parameters: Weights | None, x: FloatArray, g: FloatArray) -> FloatArray:
+        """Reshape back; see `Operator.pull_back`."""
+        return g.reshape(x.shape)
+
+
+def operator(program: Program, k: int, channels: int) -> Operator:
+    """Build the finite counterpart of an operation.
+
+    Parameters
+    ----------
+    program : Program
+    k : int
+        Number of the operation.
+    channels : int
+        Number of channels that it gets.
+
+    Returns
+    -------
+    Operator
+
+    Raises
+    ------
+    MethodError
+        There is none; the message names the layer.
+    """
+    layer, below = program.operations[k], program.spaces[k]
+    match layer:
+        case Filter() if not layer.in_ntk_parametrization:
+            raise MethodError(
+                f"{program.name(k)}: networks of finite width are in the NTK parametrisation, and "
+                "this layer trains at a rate of its own"
+            )
+        case Filter(support=support) if support.windows == ():
+            return Affine(layer, channels)
+        case Filter(support=support) if support.windows is not None and len(below.shape) == 2:
+            return Convolution(layer, channels)
+        case Pointwise(dual=dual):
+            return Function(dual)
+        case Stack(support=support) if _whole(support):
+            return Rows()
+        case Average(support=support) if _whole(support):
+            return Mean()
+        case _:
+            raise program.no_rule(k, "a network of finite width")
+
+
+def _whole(support: Support) -> bool:
+    """Whether all features below become one vector."""
+    return support.windows is None and support.above == Space()

@@ -1,0 +1,238 @@
+"""Validation of the arguments that layers share.
+
+Each check returns its value in one canonical type, so that networks described in different ways
+(lists or tuples, 1 or 1.0) compare and hash alike; or it raises `NetworkError` with the argument's
+name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import operator
+import reprlib
+import sys
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import Any, TypeVar
+
+from refntk.errors import NetworkError, unknown
+from refntk.ops.groups import point_group
+
+__all__ = [
+    "MOST_WEIGHTS",
+    "PADDINGS",
+    "by_name",
+    "canonical",
+    "finite_number",
+    "require_odd",
+    "times",
+]
+
+PADDINGS: tuple[str, ...] = ("SAME", "VALID", "CIRCULAR")
+"""Zeros around the image; whole windows only; an image that wraps around."""
+
+MOST_WEIGHTS = 1 << 20
+"""Positions of a filter, at most: it is far larger than any image, and each is listed."""
+
+_LARGEST = math.sqrt(sys.float_info.max)
+
+# What other libraries call the number of features that a layer gives or takes.
+_WIDTHS = frozenset({
+    "channels", "dim", "features", "filters", "hidden_dim", "in_channels", "in_features", "n_out",
+    "out_chan", "out_channels", "out_dim", "out_features", "output_dim", "units", "width",
+})  # fmt: skip
+_INFINITE = (
+    "networks are infinitely wide here, so that layers have no width; leave it out, and give "
+    "scales by name, such as W_std=1.5"
+)
+
+_Layer = TypeVar("_Layer")
+
+
+def by_name(layer: type[_Layer]) -> type[_Layer]:
+    """Make the constructor of a layer say what is wrong with the way in which it is called.
+
+    Only the shape of a filter comes without its name, which the fields after ``KW_ONLY`` see to.
+
+    Parameters
+    ----------
+    layer : type
+        A frozen dataclass.
+
+    Returns
+    -------
+    type
+        The same class. It raises `NetworkError` for a width, for an argument without its name, and
+        for one that it does not know or that is missing.
+    """
+    build = layer.__init__
+    names = {field.name: field for field in dataclasses.fields(layer)}  # type: ignore[arg-type]
+    free = sum(not field.kw_only for field in names.values())
+    needed = [name for name, field in names.items() if field.default is dataclasses.MISSING]
+
+    @functools.wraps(build)
+    def checked(self: _Layer, *values: Any, **named: Any) -> None:
+        _no_width(values[:1] if len(values) > free else (), named)
+        if len(values) > free:
+            pairs = zip(list(names)[free:], values[free:], strict=False)
+            written = ", ".join(f"{name}={reprlib.repr(value)}" for name, value in pairs)
+            remedy = f"write {written}" if written else "there is none to give"
+            raise NetworkError(f"an argument has no name: {remedy}")
+        for name in named:
+            if name not in names:
+                raise NetworkError(unknown("argument", name, names or ["none"]), key=name)
+        for name in needed[len(values) :]:
+            if name not in named:
+                raise NetworkError(f"the argument {name} is missing")
+        build(self, *values, **named)
+
+    layer.__init__ = checked  # type: ignore[method-assign, assignment]
+    return layer
+
+
+def _no_width(first: tuple[Any, ...], named: dict[str, Any]) -> None:
+    """Refuse a number of features, which comes first or by name in other libraries."""
+    for value in first:
+        if isinstance(value, Integral) and not isinstance(value, bool):
+            raise NetworkError(f"{reprlib.repr(int(value))} is a width: {_INFINITE}")
+    for name in named:
+        if name in _WIDTHS:
+            raise NetworkError(f"{name}: {_INFINITE}", key=name)
+
+
+def canonical(layer: Any, **rules: Callable[[str, object], object]) -> None:
+    """Check the arguments of a new layer and give each its one canonical type, in place.
+
+    Parameters
+    ----------
+    layer : frozen dataclass
+        Its fields are any of filter_shape, strides, padding, group, W_std and b_std.
+    **rules : callable
+        For fields of other names: takes the name and the value, and returns the value in its
+        canonical type or raises `NetworkError`.
+
+    Raises
+    ------
+    NetworkError
+        An argument is wrong; the message begins with its name. Or no rule checks a field.
+    """
+    known = {**_RULES, **rules}
+    for field in dataclasses.fields(layer):
+        if field.name not in known:
+            raise NetworkError(
+                f"{field.name}: no rule checks this argument of {type(layer).__name__}: give "
+                "refntk.network.arguments.canonical one",
+                key=field.name,
+            )
+        value = known[field.name](field.name, getattr(layer, field.name))
+        object.__setattr__(layer, field.name, value)
+
+
+def require_odd(name: str, sides: tuple[int, int]) -> None:
+    """Refuse an even side of a filter that a group turns about its centre.
+
+    Parameters
+    ----------
+    name : str
+        The argument that holds the sides.
+    sides : (int, int)
+
+    Raises
+    ------
+    NetworkError
+        A side is even.
+    """
+    if any(side % 2 == 0 for side in sides):
+        message = f"{name}: a filter that the group turns needs odd sides, not {times(sides)}"
+        raise NetworkError(message, key=name)
+
+
+def times(shape: tuple[int, int]) -> str:
+    """Write a height and a width the way people read them, ``'28x32'``."""
+    return f"{shape[0]}x{shape[1]}"
+
+
+def _two_sizes(name: str, value: object) -> tuple[int, int]:
+    """Return a pair of positive integers, given as any sequence; a bool or a float is refused."""
+    try:
+        if not isinstance(value, Sequence) or any(isinstance(side, bool) for side in value):
+            raise TypeError
+        y, x = (operator.index(side) for side in value)
+        if min(y, x) < 1:
+            raise ValueError
+    except (TypeError, ValueError):
+        given = reprlib.repr(value)
+        message = f"{name}: expected two positive integers such as (3, 3), not {given}"
+        raise NetworkError(message, key=name) from None
+    if y * x > MOST_WEIGHTS:
+        given = times((y, x)) if max(y, x) < 10**12 else "so many"
+        message = f"{name}: {given} positions are more than {MOST_WEIGHTS}, beyond any image"
+        raise NetworkError(message, key=name)
+    return y, x
+
+
+def _padding_word(name: str, value: object) -> str:
+    """Return one of `PADDINGS`."""
+    if not isinstance(value, str) or value not in PADDINGS:
+        raise NetworkError(f"{name}: {unknown('padding', value, PADDINGS)}", key=name)
+    return value
+
+
+def _group_name(name: str, value: object) -> str:
+    """Return the name of a point group."""
+    return point_group(value).name  # type: ignore[arg-type]
+
+
+def finite_number(
+    name: str, value: object, expected: str = "a finite number", lowest: float = -math.inf
+) -> float:
+    """Return a finite number as a float; a bool is refused.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    value : object
+    expected : str
+        What the message says was expected.
+    lowest : float
+        The smallest number allowed.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    NetworkError
+        It is no such number, or its square is beyond float64.
+    """
+    number = math.nan
+    if isinstance(value, Real) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+    if not (math.isfinite(number) and number >= lowest):
+        raise NetworkError(f"{name}: expected {expected}, not {reprlib.repr(value)}", key=name)
+    if abs(number) > _LARGEST:
+        message = f"{name}: {number:g} is too large: its square, a variance, is beyond float64"
+        raise NetworkError(message, key=name)
+    return number + 0.0  # a minus sign on zero would change the hash of the network
+
+
+def _deviation(name: str, value: object) -> float:
+    """Return a finite standard deviation, zero or positive, as a float."""
+    return finite_number(name, value, "a finite standard deviation, zero or positive", 0.0)
+
+
+_RULES: dict[str, Callable[[str, object], object]] = {
+    "filter_shape": _two_sizes,
+    "strides": _two_sizes,
+    "padding": _padding_word,
+    "group": _group_name,
+    "W_std": _deviation,
+    "b_std": _deviation,
+}

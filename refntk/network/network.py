@@ -1,0 +1,343 @@
+"""A network is a tuple of layers: its checks, its hash, TOML in and out."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import reprlib
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from refntk.errors import NetworkError, ShapeError, unknown
+from refntk.network.layers import LAYERS, Layer, Signal
+from refntk.network.network_text import read_network_text
+from refntk.network.table import html_table, text_table
+from refntk.ops.program import Builder, Program
+from refntk.ops.space import Space
+
+__all__ = ["Network"]
+
+_PARAMETERIZATIONS: tuple[str, ...] = ("ntk",)
+
+
+@dataclass(frozen=True)
+class Network:
+    """An infinitely wide network: layers in the order in which an image passes them.
+
+    Two networks are equal when their layers and their parametrisation are; the name does not count.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        At least one. The rules that need no image size are checked here.
+    name : str, optional
+        One line of printable text.
+    parameterization : {"ntk"}, default "ntk"
+        Weights and biases are standard normal and scaled in the forward pass.
+
+    Raises
+    ------
+    NetworkError
+        The layers do not fit together; the message names the layer's index (from 0), its type, the
+        reason and the remedy.
+
+    Examples
+    --------
+    >>> from refntk.network.layers import Dense, Flatten, Relu
+    >>> Network([Flatten(), Dense(), Relu(), Dense()]).signals((28, 28))[-1].kind
+    'vector'
+    """
+
+    layers: tuple[Layer, ...]
+    name: str | None = field(default=None, compare=False)
+    parameterization: str = "ntk"
+
+    def __init__(
+        self, layers: Sequence[Layer], name: str | None = None, parameterization: str = "ntk"
+    ) -> None:
+        """Check the layers and what they say to each other."""
+        if parameterization not in _PARAMETERIZATIONS:
+            message = unknown("parameterization", parameterization, _PARAMETERIZATIONS)
+            raise NetworkError(message, key="parameterization")
+        if name is not None and not (isinstance(name, str) and name and name.isprintable()):
+            message = f"name: expected one line of printable text, not {reprlib.repr(name)}"
+            raise NetworkError(message, key="name")
+        object.__setattr__(self, "layers", _as_layers(layers))
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "parameterization", parameterization)
+        _signals(self.layers, Signal())
+
+    def signals(self, shape: Sequence[int]) -> tuple[Signal, ...]:
+        """Say what comes out of each layer for images of this shape.
+
+        Parameters
+        ----------
+        shape : (H, W) or (H, W, C)
+            Shape of one image; the number of channels does not matter.
+
+        Returns
+        -------
+        tuple of Signal
+            One after each layer.
+
+        Raises
+        ------
+        ShapeError
+            A layer cannot take its input; the message names its index, its type and the reason.
+        """
+        if len(shape) not in (2, 3) or min(shape) < 1:
+            raise ShapeError(
+                f"expected the shape (H, W) or (H, W, C) of an image, not {tuple(shape)}"
+            )
+        return _signals(self.layers, Signal(shape=(int(shape[0]), int(shape[1]))))
+
+    def program(self, shape: Sequence[int]) -> Program:
+        """Lower the network to operations, for images of this shape.
+
+        Parameters
+        ----------
+        shape : (H, W) or (H, W, C)
+            Shape of one image; the number of channels does not matter.
+
+        Returns
+        -------
+        Program
+
+        Raises
+        ------
+        ShapeError
+            As `signals`.
+        NetworkError
+            A layer does not say which operations it stands for.
+        """
+        self.signals(shape)
+        build, value = Builder(Space((int(shape[0]), int(shape[1])))), 0
+        for index, layer in enumerate(self.layers):
+            build.layer = index, type(layer).__name__
+            if not hasattr(layer, "lower"):
+                place = f"layer {index} ({type(layer).__name__})"
+                message = f"{place}: has no method lower, which says what it computes"
+                raise NetworkError(message, layer=index)
+            value = layer.lower(build, value)
+        return build.program()
+
+    def _repr_html_(self) -> str:
+        signals = _signals(self.layers, Signal())
+        return html_table(self.name, self.parameterization, self.layers, signals)
+
+    def summary(self, shape: Sequence[int] | None = None) -> str:
+        """Lay out the network as a table, with the shapes that images of one size get inside it.
+
+        Parameters
+        ----------
+        shape : (H, W) or (H, W, C), optional
+            Of one image. Without it, shapes on the grid are called ``grid``.
+
+        Returns
+        -------
+        str
+            One line a layer: number, name, arguments, output; `refntk.network.table` shows one.
+
+        Raises
+        ------
+        ShapeError
+            As `signals`.
+        """
+        signals = _signals(self.layers, Signal()) if shape is None else self.signals(shape)
+        return text_table(self.name, self.parameterization, self.layers, signals)
+
+    __str__ = summary
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256, in hexadecimal, of the layers with all their arguments; not of the name."""
+        layers = [
+            {"type": type(layer).__name__, **dataclasses.asdict(layer)} for layer in self.layers
+        ]
+        canonical = {"parameterization": self.parameterization, "layers": layers}
+        text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_toml(self) -> str:
+        """Write the network as TOML, with every argument of every layer.
+
+        Returns
+        -------
+        str
+            `from_toml_string` gives back an equal network of the same name.
+        """
+        lines = [] if self.name is None else [f"name = {_toml_value(self.name)}"]
+        lines.append(f"parameterization = {_toml_value(self.parameterization)}")
+        for layer in self.layers:
+            lines += ["", "[[layer]]", f"type = {_toml_value(type(layer).__name__)}"]
+            lines += [
+                f"{key} = {_toml_value(value)}" for key, value in dataclasses.asdict(layer).items()
+            ]
+        return "\n".join(lines) + "\n"
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Network:
+        """Read a network from a TOML file.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        NetworkError
+            The file cannot be read, or what it says is wrong; the message names the file and, where
+            one is to blame, the line.
+        """
+        try:
+            text = read_network_text(Path(path))
+        except NetworkError:
+            raise
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise NetworkError(f"{path}: cannot be read as a network file: {reason}") from error
+        except ValueError as error:  # not UTF-8, or a NUL in the path
+            raise NetworkError(f"{path}: a network file is TOML in UTF-8: {error}") from error
+        return cls.from_toml_string(text, source=str(path))
+
+    @classmethod
+    def from_toml_string(cls, text: str, source: str = "<string>") -> Network:
+        """Read a network from TOML text; `from_toml` tells more.
+
+        Parameters
+        ----------
+        text : str
+            TOML with the optional keys name and parameterization, and one [[layer]] table a layer:
+            its type, and its arguments by name.
+        source : str
+            What messages call the text.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        NetworkError
+            As `from_toml`.
+        """
+        document = _parse_toml(text, source)
+        tables = document.get("layer")
+        try:
+            for key in document:
+                if key not in ("name", "parameterization", "layer"):
+                    known = ("name", "parameterization", "layer")
+                    raise NetworkError(unknown("key", key, known), key=key)
+            if not isinstance(tables, list) or not tables:
+                raise NetworkError("expected one [[layer]] table a layer, found none", key="layer")
+            layers = [_layer(index, table) for index, table in enumerate(tables)]
+            parameterization = document.get("parameterization", "ntk")
+            return cls(layers, document.get("name"), parameterization)
+        except NetworkError as error:
+            line = _find_line(text, error, len(tables) if isinstance(tables, list) else 0)
+            where = source if line is None else f"{source}, line {line}"
+            message = f"{where}: {error}"
+            raise NetworkError(message, layer=error.layer, key=error.key) from error
+
+
+def _as_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    if not isinstance(layers, Sequence) or isinstance(layers, str) or not layers:
+        raise NetworkError(f"expected a list of at least one layer, not {reprlib.repr(layers)}")
+    for index, layer in enumerate(layers):
+        if not isinstance(layer, tuple(LAYERS.values())):
+            given = layer.__name__ if isinstance(layer, type) else reprlib.repr(layer)
+            message = f"layer {index}: expected a layer such as Conv((3, 3)) or Relu(), not {given}"
+            raise NetworkError(message, layer=index)
+    return tuple(layers)
+
+
+def _signals(layers: tuple[Layer, ...], signal: Signal) -> tuple[Signal, ...]:
+    """Pass the signal through the layers; errors gain the layer's index and type."""
+    signals = []
+    for index, layer in enumerate(layers):
+        place = f"layer {index} ({type(layer).__name__})"
+        try:
+            signal = layer.after(signal)
+        except NetworkError as error:
+            raise NetworkError(f"{place}: {error}", layer=index) from None
+        except ShapeError as error:
+            raise ShapeError(f"{place}: {error}") from None
+        signals.append(signal)
+    return tuple(signals)
+
+
+def _toml_value(value: str | float | tuple[int, int]) -> str:
+    """Write a value of a layer or a name as TOML."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)  # of printable text, this is TOML as well
+    return str(list(value)) if isinstance(value, tuple) else repr(value)
+
+
+def _parse_toml(text: str, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise NetworkError(f"{source}: brackets are nested too deeply") from None
+    except ValueError as error:  # TOMLDecodeError, or a number of more digits than int() takes
+        reason, line = str(error), ""
+        if found := re.search(r" \(at line (\d+), column \d+\)$", reason):
+            reason, line = reason[: found.start()], f", line {found[1]}"
+        elif reason.endswith(" (at end of document)"):
+            line = f", line {len(text.splitlines())}"
+        raise NetworkError(f"{source}{line}: not valid TOML: {reason}") from None
+
+
+def _layer(index: int, table: object) -> Layer:
+    """Build one layer from its table; errors carry the layer's index and the key."""
+    if not isinstance(table, dict):
+        message = f"layer {index}: expected a table, not {reprlib.repr(table)}"
+        raise NetworkError(message, layer=index)
+    arguments = {key: value for key, value in table.items() if key != "type"}
+    name = table.get("type")
+    known = isinstance(name, str) and name in LAYERS
+    try:
+        if name is None:
+            raise NetworkError(f"the key type is missing; known: {', '.join(LAYERS)}")
+        if not isinstance(name, str) or name not in LAYERS:
+            raise NetworkError(unknown("layer", name, LAYERS), key="type")
+        layer: Layer = LAYERS[name](**arguments)
+        return layer
+    except NetworkError as error:
+        place = f"layer {index} ({name})" if known else f"layer {index}"
+        raise NetworkError(f"{place}: {error}", layer=index, key=error.key) from None
+
+
+_LAYER_HEADER = re.compile(r"""\s*\[\[\s*(layer|"layer"|'layer')\s*\]\]""")
+
+
+def _find_line(text: str, error: NetworkError, count: int) -> int | None:
+    """Find the line, counted from 1, that an error is about; None where the text hides it.
+
+    Layers may also be written as inline tables, or a text may quote a header: lines are reported
+    only if there are as many headers as layers.
+    """
+    lines = text.split("\n")
+    headers = [i for i, line in enumerate(lines) if _LAYER_HEADER.match(line)]
+    if error.layer is None:
+        start, stop = 0, headers[0] if headers else len(lines)
+    elif len(headers) != count:
+        return None
+    else:
+        start, stop = headers[error.layer], (*headers, len(lines))[error.layer + 1]
+    if error.key is not None:
+        key = re.escape(error.key)
+        pattern = re.compile(rf"""\s*\[*\s*["']?{key}["']?\s*[\].=]""")
+        for i in range(start, stop):
+            if pattern.match(lines[i]):
+                return i + 1
+    return None if error.layer is None else start + 1

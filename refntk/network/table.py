@@ -1,0 +1,120 @@
+"""A network as a table for people: one row a layer, as plain text or as HTML for notebooks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from html import escape
+
+from refntk.network.arguments import times
+from refntk.network.layers import Layer, Signal
+
+__all__ = ["html_table", "text_table"]
+
+_HEADER = ("", "layer", "parameters", "output")
+
+
+def text_table(
+    name: str | None,
+    parameterization: str,
+    layers: Sequence[Layer],
+    signals: Sequence[Signal],
+) -> str:
+    """Lay out a network as lines of text.
+
+    Parameters
+    ----------
+    name : str or None
+    parameterization : str
+    layers : sequence of Layer
+    signals : sequence of Signal
+        What comes out of each layer.
+
+    Returns
+    -------
+    str
+        A title, a header and a line for each layer: its number from 0, its name, its arguments,
+        its output. No newline at the end.
+
+    Examples
+    --------
+    >>> from refntk.network.layers import Conv
+    >>> conv = Conv((3, 3), padding="VALID")
+    >>> print(text_table("mine", "ntk", [conv], [conv.after(Signal(shape=(8, 8)))]))
+    Network mine of 1 layer, NTK parametrisation
+       layer  parameters                                                      output
+    0  Conv   filter_shape 3x3, strides 1x1, padding VALID, W_std 1, b_std 0  6x6
+    """
+    rows = [_HEADER, *_rows(layers, signals)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    lines = []
+    for number, *cells in rows:
+        padded = [cell.ljust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+        lines.append("  ".join([number.rjust(widths[0]), *padded]).rstrip())
+    return "\n".join([_title(name, parameterization, layers), *lines])
+
+
+def html_table(
+    name: str | None,
+    parameterization: str,
+    layers: Sequence[Layer],
+    signals: Sequence[Signal],
+) -> str:
+    """Lay out a network as an HTML table.
+
+    Parameters
+    ----------
+    name, parameterization, layers, signals
+        As for `text_table`. The title becomes the caption; no text is taken for HTML.
+
+    Returns
+    -------
+    str
+        A ``<table>``.
+    """
+    head = "".join(f"<th>{cell}</th>" for cell in _HEADER)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in _rows(layers, signals)
+    )
+    title = _title(name, parameterization, layers)
+    return (
+        f"<table><caption>{escape(title)}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+def _title(name: str | None, parameterization: str, layers: Sequence[Layer]) -> str:
+    called = "" if name is None else f" {name}"
+    count = f"{len(layers)} layer{'s' if len(layers) > 1 else ''}"
+    return f"Network{called} of {count}, {parameterization.upper()} parametrisation"
+
+
+def _rows(
+    layers: Sequence[Layer], signals: Sequence[Signal]
+) -> list[tuple[str, str, str, str]]:
+    return [
+        (str(index), type(layer).__name__, _arguments(layer), _output(signal))
+        for index, (layer, signal) in enumerate(zip(layers, signals, strict=True))
+    ]
+
+
+def _arguments(layer: Layer) -> str:
+    """Every argument in the words of the layer, such as ``filter_shape 3x3, W_std 1``."""
+    return ", ".join(
+        f"{name} {_value(value)}" for name, value in dataclasses.asdict(layer).items()
+    )
+
+
+def _value(value: object) -> str:
+    if isinstance(value, tuple):
+        return times((value[0], value[1]))
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def _output(signal: Signal) -> str:
+    """Axes of the features, with their lengths where these are known: ``C4 x 32x32``."""
+    if signal.kind == "vector":
+        return "vector"
+    grid = "grid" if signal.shape is None else times(signal.shape)
+    return grid if signal.group is None else f"{signal.group} x {grid}"

@@ -1,0 +1,119 @@
+r"""The operations on kernels to which all layers are lowered.
+
+Each takes the kernels K (NNGP) and Theta (NTK) of earlier values, matrices over the features of x
+and those of x', to those of a new value. Values are numbered: 0 is the images, and operation k
+gives value k + 1. The set is closed: whoever computes with a program matches all of them, and
+refuses with the layer's name what it has no rule for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TypeAlias
+
+from refntk.ops.dual import Dual
+from refntk.ops.support import Support
+
+__all__ = ["Add", "Average", "Filter", "Operation", "Pointwise", "Stack", "read_by"]
+
+
+@dataclass(frozen=True)
+class Filter:
+    r"""A layer with weights, that all outputs share.
+
+    .. math::
+        K'_{ij} &= w^2 \operatorname{mean}_{e} K_{m_e(i)\, m_e(j)} + b^2 \\
+        \Theta'_{ij} &= w^2 \operatorname{mean}_{e} \Theta_{m_e(i)\, m_e(j)}
+            + \alpha \operatorname{mean}_{e} K_{m_e(i)\, m_e(j)} + \beta
+
+    Attributes
+    ----------
+    below : int
+        Value that it reads.
+    support : Support
+        With the maps m_e.
+    weight, bias : float
+        Standard deviations w and b.
+    tangent : (Fraction, Fraction)
+        alpha and beta, what training the weights and the bias adds: w² and b² in the NTK
+        parametrisation, exactly.
+    """
+
+    below: int
+    support: Support
+    weight: float
+    bias: float
+    tangent: tuple[Fraction, Fraction]
+
+    @property
+    def in_ntk_parametrization(self) -> bool:
+        """Whether alpha = w² and beta = b², so that Theta' = K' + w² mean Theta."""
+        return self.tangent == (Fraction(self.weight) ** 2, Fraction(self.bias) ** 2)
+
+
+@dataclass(frozen=True)
+class Stack:
+    r"""Features side by side as channels: K'_{ij} = mean_e K_{m_e(i) m_e(j)}, Theta likewise.
+
+    Attributes
+    ----------
+    below : int
+    support : Support
+    """
+
+    below: int
+    support: Support
+
+
+@dataclass(frozen=True)
+class Average:
+    r"""A mean of features: K'_{ij} = mean_{e, e'} K_{m_e(i) m_e'(j)}, Theta likewise.
+
+    Attributes
+    ----------
+    below : int
+    support : Support
+        Where it reaches out of the image, a feature outside counts as zero.
+    """
+
+    below: int
+    support: Support
+
+
+@dataclass(frozen=True)
+class Pointwise:
+    """An activation: K' = T(v, v', K) and Theta' = Theta times the derivative of T in K.
+
+    Attributes
+    ----------
+    below : int
+    dual : Dual
+    """
+
+    below: int
+    dual: Dual
+
+
+@dataclass(frozen=True)
+class Add:
+    """A sum of independent features: K' and Theta' are sums of those below, times the weights.
+
+    Attributes
+    ----------
+    below : tuple of int
+        Values on one space.
+    weights : tuple of float
+    """
+
+    below: tuple[int, ...]
+    weights: tuple[float, ...]
+
+
+Operation: TypeAlias = Filter | Stack | Average | Pointwise | Add
+
+
+def read_by(operation: Operation) -> tuple[int, ...]:
+    """List the values that an operation reads."""
+    below = operation.below
+    return below if isinstance(below, tuple) else (below,)

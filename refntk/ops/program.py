@@ -1,0 +1,133 @@
+"""A network as a sequence of operations on numbered values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+
+from refntk.errors import MethodError
+from refntk.ops.operations import (
+    Add,
+    Average,
+    Filter,
+    Operation,
+    Pointwise,
+    Stack,
+    read_by,
+)
+from refntk.ops.space import Space
+from refntk.ops.support import Support
+
+__all__ = ["Builder", "Program"]
+
+
+@dataclass(frozen=True)
+class Program:
+    """Operations in the order of evaluation; the value of the last one is the result.
+
+    Attributes
+    ----------
+    space : Space
+        Of value 0, the images.
+    operations : tuple of Operation
+        Operation k gives value k + 1.
+    origin : tuple of (int, str)
+        Index and class of the layer that asked for each operation, for messages.
+    """
+
+    space: Space
+    operations: tuple[Operation, ...]
+    origin: tuple[tuple[int, str], ...]
+
+    @cached_property
+    def spaces(self) -> tuple[Space, ...]:
+        """Where the features of each value live."""
+        spaces = [self.space]
+        for operation in self.operations:
+            spaces.append(_space_after(operation, spaces))
+        return tuple(spaces)
+
+    @property
+    def chain(self) -> bool:
+        """Whether each operation reads the value before it, and nothing else."""
+        return all(read_by(op) == (k,) for k, op in enumerate(self.operations))
+
+    def __len__(self) -> int:
+        return len(self.operations)
+
+    def name(self, k: int) -> str:
+        """Name the layer of operation k in the words of messages, ``layer 3 (Relu)``."""
+        index, layer = self.origin[k]
+        return f"layer {index} ({layer})"
+
+    def no_rule(self, k: int, route: str) -> MethodError:
+        """Make the error of a route that has no rule for operation k."""
+        kind = type(self.operations[k]).__name__
+        return MethodError(f"{self.name(k)}: {route} has no rule for its operation {kind}")
+
+    def part(self, start: int, stop: int) -> Program:
+        """Cut out operations start to stop - 1, which read no value before number `start`."""
+        operations = tuple(_renumbered(op, start) for op in self.operations[start:stop])
+        return Program(self.spaces[start], operations, self.origin[start:stop])
+
+
+class Builder:
+    """Collects the operations of a network's layers.
+
+    Parameters
+    ----------
+    space : Space
+        Of the images.
+
+    Attributes
+    ----------
+    layer : (int, str)
+        Index and class of the layer that is at work, set by the network.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.layer = (0, "")
+        self._spaces = [space]
+        self._operations: list[Operation] = []
+        self._origin: list[tuple[int, str]] = []
+
+    def space(self, value: int) -> Space:
+        """Tell where the features of a value live."""
+        return self._spaces[value]
+
+    def add(self, operation: Operation) -> int:
+        """Append an operation, and return the number of its value."""
+        self._spaces.append(_space_after(operation, self._spaces))
+        self._operations.append(operation)
+        self._origin.append(self.layer)
+        return len(self._operations)
+
+    def filter(self, below: int, support: Support, weight: float, bias: float) -> int:
+        """Append a layer with weights, in the parametrisation of the network."""
+        tangent = Fraction(weight) ** 2, Fraction(bias) ** 2
+        return self.add(Filter(below, support, weight, bias, tangent))
+
+    def program(self) -> Program:
+        """Return what has been collected."""
+        return Program(self._spaces[0], tuple(self._operations), tuple(self._origin))
+
+
+def _renumbered(operation: Operation, start: int) -> Operation:
+    """Read values whose numbers are less by `start`."""
+    if isinstance(operation, Add):
+        return replace(operation, below=tuple(value - start for value in operation.below))
+    return replace(operation, below=operation.below - start)
+
+
+def _space_after(operation: Operation, spaces: list[Space]) -> Space:
+    match operation:
+        case Filter() | Stack() | Average():
+            return operation.support.above
+        case Pointwise():
+            return spaces[operation.below]
+        case Add():
+            return spaces[operation.below[0]]
+        case _:
+            # A route meets it first, and refuses it with the layer's name.
+            return spaces[-1]

@@ -1,0 +1,1 @@
+"""Which exact reductions apply to a network."""

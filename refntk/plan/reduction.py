@@ -1,0 +1,299 @@
+r"""Which exact reductions apply to a network, and the plan of computation that results.
+
+The literal recursion holds n² P² numbers for a pair of images of P positions under a group of order
+n. Two theorems make it cheap:
+
+**Orbit reduction.** Where every filter is invariant under the group and the padding treats all
+sides alike, a lifted network's kernel after pooling is the mean over rotations of one image of the
+kernel C of the ordinary network with the same filters, and after Flatten it is that kernel itself:
+
+.. math::
+    K(x, x') = \frac1n \sum_{\rho} C(x, \rho \cdot x')
+
+**Displacement slices.** Convolutions move t and t' together and Relu is pointwise, so that the
+entries with t' - t = d, a slice of at most P numbers, obey a recursion of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from refntk.errors import MethodError, NetworkError, unknown
+from refntk.network.arguments import times
+from refntk.network.network import Network
+from refntk.ops.dual import ArcCosine
+from refntk.ops.groups import point_group
+from refntk.ops.operations import Average, Filter, Operation, Pointwise, Stack, read_by
+from refntk.ops.program import Program
+from refntk.ops.space import Space
+from refntk.ops.support import Window
+
+__all__ = ["METHODS", "Plan", "Step", "make_plan"]
+
+METHODS: tuple[str, ...] = ("slices", "dense", "literal")
+"""Methods, the cheapest first.
+
+``slices`` uses both reductions. ``dense`` will use orbit reduction alone, for networks with pooling
+in the middle; no layer asks for it yet. ``literal`` assumes nothing.
+"""
+
+
+_FAR = 16
+"""Powers of two that a variance may be away from 1 before features are divided."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A convolution of the reduced network, and the activation after it if there is one.
+
+    Attributes
+    ----------
+    y, x : Window
+        How the filter slides along each axis.
+    weight, bias : float
+        W_std² / |S| and b_std².
+    activation : ArcCosine or None
+        The dual of the activation; None where there is none.
+    """
+
+    y: Window
+    x: Window
+    weight: float
+    bias: float
+    activation: ArcCosine | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the kernel of one network on images of one shape is computed.
+
+    Attributes
+    ----------
+    method : str
+        One of `METHODS`.
+    shape : (int, int, int)
+        Height, width and channels of an image.
+    body : Program
+        All operations up to the readout (of GroupPool, GlobalAvgPool or Flatten), which is
+        included: the expensive part, a kernel for each pair of images. Its features are those of
+        the network divided by powers of two, so that no width of weights and no depth overflows or
+        underflows.
+    exponent : int
+        The kernels of the network at the readout are those of `body` times 2 to this power.
+    head : Program
+        The operations after it, elementwise on matrices of kernels.
+    group : str
+        Point group over which kernels of the body are averaged: C1 where there is nothing to do.
+    steps : tuple of Step
+        The body of the reduced network; empty for the literal method.
+    pooled : bool
+        Whether the readout is a mean over all pairs of positions, or over equal positions only.
+    """
+
+    method: str
+    shape: tuple[int, int, int]
+    body: Program
+    exponent: int
+    head: Program
+    group: str
+    steps: tuple[Step, ...]
+    pooled: bool
+
+    @property
+    def homogeneous(self) -> bool:
+        """Whether K(a x, b x') = a b K(x, x') for positive a, b, and Theta likewise.
+
+        It is so without biases, where the activations are of degree 1.
+        """
+        return _degree_one(self.body) and not any(
+            op.bias or op.tangent[1] for op in self.body.operations if isinstance(op, Filter)
+        )
+
+    @property
+    def order(self) -> int:
+        """Number of rotations of x' that are averaged over."""
+        return point_group(self.group).order
+
+    @property
+    def entries(self) -> int:
+        """Kernel entries that a pair of images costs, summed over layers and rotations."""
+        height, width, _ = self.shape
+        if self.method == "literal":
+            return self.largest**2 * len(self.body.operations)
+        places = [step.y.n_out * step.x.n_out for step in self.steps] or [height * width]
+        return self.order * sum(n * n if self.pooled else n for n in places)
+
+    @property
+    def largest(self) -> int:
+        """Number of features of the body where they are most."""
+        return max(space.size for space in self.body.spaces)
+
+
+def make_plan(
+    net: Network,
+    shape: tuple[int, int, int],
+    method: str = "auto",
+    available: tuple[str, ...] = METHODS,
+    backend: str = "",
+) -> Plan:
+    """Choose the cheapest method that applies to a network, or check one that is asked for.
+
+    Parameters
+    ----------
+    net : Network
+    shape : (H, W, C)
+        Of one image.
+    method : str, default "auto"
+        One of `METHODS`, or ``auto``.
+    available : tuple of str
+        Methods of the backend.
+    backend : str
+        Its name, for messages.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    MethodError
+        The method is unknown, the backend does not have it, or it does not apply to the network;
+        the message names the layer that prevents it.
+    NetworkError
+        The network has no readout.
+    ShapeError
+        A layer cannot take images of this shape.
+    """
+    if method not in ("auto", *METHODS):
+        raise MethodError(unknown("method", method, ("auto", *METHODS)))
+    last = net.signals(shape)[-1]
+    if last.kind != "vector":
+        raise NetworkError(
+            f"layer {len(net.layers) - 1} ({type(net.layers[-1]).__name__}): the network ends "
+            f"on {'a group' if last.kind == 'group' else 'a grid'}, and has no kernel for a pair "
+            "of images: end it with GroupPool, GlobalAvgPool or Flatten"
+        )
+    program = net.program(shape)
+    count, obstacle = _readout(program)
+    obstacle = obstacle or _obstacle(program.part(0, count))
+    if method == "auto":
+        method = "slices" if obstacle is None and "slices" in available else "literal"
+    if method not in available:
+        raise MethodError(
+            f"the backend {backend} has no method {method}: use {' or '.join(available)}"
+        )
+    if method == "slices" and obstacle is not None:
+        raise MethodError(f"the method slices does not apply: {obstacle}; use the method literal")
+    (body, exponent), head = _balanced(program.part(0, count)), program.part(count, len(program))
+    pooled = not isinstance(body.operations[-1], Stack)
+    steps, group = ((), "C1") if method == "literal" else _steps(body)
+    return Plan(method, shape, body, exponent, head, group if pooled else "C1", steps, pooled)
+
+
+def _readout(program: Program) -> tuple[int, str | None]:
+    """Count the operations up to the readout, and say what prevents a head after it.
+
+    All operations belong to the body where it does.
+    """
+    if not program.chain:
+        branch = next(k for k, op in enumerate(program.operations) if read_by(op) != (k,))
+        return len(program), f"{program.name(branch)} does not read the layer before it alone"
+    count = next(k for k, space in enumerate(program.spaces) if space == Space())
+    for k in range(count, len(program)):
+        match program.operations[k]:
+            case Filter():
+                pass
+            case Pointwise(dual=dual) if dual.arccos is not None:
+                pass
+            case _:
+                return len(program), f"{program.name(k)} comes after the readout"
+    return count, None
+
+
+def _obstacle(body: Program) -> str | None:
+    """Say which layer prevents the reductions, and why; None if they hold."""
+    wraps: set[bool] = set()
+    last = len(body) - 1
+    for k, operation in enumerate(body.operations):
+        name = body.name(k)
+        match operation:
+            case Filter(support=support):
+                if support.windows is None or len(support.windows) != 2:
+                    return f"{name} is no convolution of images"
+                if support.above.group is not None and support.below.group is None and wraps:
+                    return f"{name} comes after a Conv, and must be the first convolution"
+                if not support.invariant:
+                    assert support.above.group is not None  # else there is nothing to be mapped
+                    sides = times((support.windows[0].size, support.windows[1].size))
+                    return (
+                        f"{name} has a {sides} filter, which the group {support.above.group.name} "
+                        "does not map to itself"
+                    )
+                wrap = any(window.wrap for window in support.windows)
+                wraps.add(wrap)
+                if len(wraps) > 1:
+                    padding = "padding CIRCULAR" if wrap else "another padding"
+                    return f"{name} has {padding}, and CIRCULAR does not mix with others"
+            case Pointwise(dual=dual):
+                if dual.arccos is None or not isinstance(body.operations[k - 1], Filter):
+                    return f"{name} is no Relu or the like after a convolution"
+            case Average(support=support) | Stack(support=support):
+                if support.windows is not None or k < last:
+                    return f"{name} is no readout"
+            case _:
+                return f"{name} has no rule there"
+    return None
+
+
+def _steps(body: Program) -> tuple[tuple[Step, ...], str]:
+    """Turn a body that the reductions apply to into steps, and name its group."""
+    steps, group = [], "C1"
+    for k, layer in enumerate(body.operations):
+        if isinstance(layer, Filter):
+            assert layer.support.windows is not None  # `_obstacle` has seen to it
+            y, x = layer.support.windows
+            above, after = layer.support.above.group, body.operations[k + 1]
+            group = group if above is None else above.name
+            dual = after.dual.arccos if isinstance(after, Pointwise) else None
+            weight, bias = layer.weight**2 / (y.size * x.size), layer.bias**2
+            steps.append(Step(y, x, weight, bias, dual))
+    return tuple(steps), group
+
+
+def _degree_one(program: Program) -> bool:
+    """Whether features scale as the images do, but for biases."""
+    duals = [op.dual for op in program.operations if isinstance(op, Pointwise)]
+    return all(dual.degree == 1 for dual in duals)
+
+
+def _balanced(body: Program) -> tuple[Program, int]:
+    """Divide features by powers of two where variances would go far away from 1.
+
+    That changes no digit of anything, and not even the layers where it is not needed. It is done
+    where the layers are a chain and their activations of degree 1.
+    """
+    if not (body.chain and _degree_one(body)):
+        return body, 0
+    operations: list[Operation] = []
+    variance, total = 1.0, 0
+    for layer in body.operations:
+        if isinstance(layer, Filter):
+            bias = math.ldexp(layer.bias, -total)
+            variance = min(max(layer.weight**2 * variance + bias**2, 1e-200), 1e200)
+            far = layer.weight > 0 and abs(math.log2(variance)) > _FAR
+            power = round(math.log2(variance) / 2) if far else 0
+            variance, total = math.ldexp(variance, -2 * power), total + power
+            trained, shifted = layer.tangent
+            layer = replace(
+                layer, weight=math.ldexp(layer.weight, -power), bias=math.ldexp(bias, -power),
+                tangent=(trained / Fraction(4) ** power, shifted / Fraction(4) ** total),
+            )  # fmt: skip
+        elif isinstance(layer, Pointwise):
+            value, _ = layer.dual.itself(np.float64(variance))
+            variance = float(value)
+        operations.append(layer)
+    return replace(body, operations=tuple(operations)), 2 * total

@@ -1,0 +1,153 @@
+"""What `refntk symmetry` reports: networks trained on the same images, every measure of each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from refntk.network.network import Network
+from refntk.symmetry.flows import FLOWS, Flow, lie_derivative
+from refntk.symmetry.measures import (
+    Predictor,
+    SymmetryError,
+    cyclic_action,
+    error_floor,
+    point_action,
+    symmetry_error,
+)
+from refntk.symmetry.orbits import CyclicAction
+from refntk.symmetry.three_ways import kernel_predictor
+
+__all__ = ["Study", "study"]
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Measures of some predictors on the same images; worst and mean are over images.
+
+    Attributes
+    ----------
+    elements : list of dict
+        A row for each network and element of the point group.
+    rotations : list of dict
+        A row for each network: the worst of all angles, and where.
+    flows : list of dict
+        A row for each network and flow: the Lie derivative.
+    floors : list of dict
+        A row for each network: what an exactly invariant model must differ from it somewhere.
+    angles : dict of str to SymmetryError
+        Errors at the multiples of 360°/N, by network.
+    """
+
+    elements: list[Row] = field(default_factory=list)
+    rotations: list[Row] = field(default_factory=list)
+    flows: list[Row] = field(default_factory=list)
+    floors: list[Row] = field(default_factory=list)
+    angles: dict[str, SymmetryError] = field(default_factory=dict)
+
+
+def study(
+    networks: Mapping[str, Network],
+    train: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    test: npt.ArrayLike,
+    *,
+    group: str,
+    poses: int = 24,
+    time: float = math.inf,
+    kappa: float = 1.0,
+    diag_reg: float = 0.0,
+    numbers: Sequence[int] | None = None,
+    threads: int | None = None,
+    progress: Callable[[int], None] = lambda measures: None,
+) -> Study:
+    """Train infinitely wide networks and measure how symmetric their mean predictions are.
+
+    Parameters
+    ----------
+    networks : mapping of str to Network
+    train, targets
+        As for `refntk.symmetry.three_ways.kernel_predictor`.
+    test : array, shape (M, H, W, C)
+        Images on which the predictions are measured.
+    group : str
+        Point group of the invariance.
+    poses : int
+        N, the number of rotations by multiples of 360°/N, even.
+    time, diag_reg, threads
+        As for `kernel_predictor`.
+    kappa : float
+        As for `error_floor`.
+    numbers : sequence of int, optional
+        What the M images are called in the rows. Default: 0 to M - 1.
+    progress : callable, optional
+        Called with the number of measures since the last call; there are six for each network.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    RefntkError
+        As `symmetry_error`, `lie_derivative` and `kernel_predictor`.
+    """
+    images = np.asarray(test)
+    names = range(len(images)) if numbers is None else numbers
+    about, turns = point_action(group), cyclic_action(CyclicAction("rotation", poses))
+    result = Study()
+    for name, net in networks.items():
+        predictor = kernel_predictor(
+            net, train, targets, time=time, diag_reg=diag_reg, threads=threads
+        )
+        found = symmetry_error(predictor, images, about)
+        result.elements.extend(_element_rows(name, found, names))
+        result.floors.append({
+            "network": name, "group": group, "epsilon": found.worst, "kappa": kappa,
+            "floor": error_floor(found.worst, kappa), "size": found.size,
+        })  # fmt: skip
+        progress(1)
+        result.angles[name] = symmetry_error(predictor, images, turns)
+        result.rotations.append(_rotation_row(name, poses, result.angles[name], names))
+        progress(1)
+        for row in _flow_rows(name, predictor, images, names):
+            result.flows.append(row)
+            progress(1)
+    return result
+
+
+def _element_rows(name: str, found: SymmetryError, names: Sequence[int]) -> Iterator[Row]:
+    for label, errors in zip(found.labels[1:], found.errors[1:], strict=True):
+        yield {
+            "network": name, "element": label, "worst": float(errors.max()),
+            "mean": float(errors.mean()), "size": found.size,
+            "worst image": int(names[int(np.argmax(errors))]),
+        }  # fmt: skip
+
+
+def _rotation_row(name: str, poses: int, found: SymmetryError, names: Sequence[int]) -> Row:
+    image, label = found.where
+    return {
+        "network": name, "rotations": poses, "worst": found.worst, "mean": found.mean,
+        "size": found.size, "worst angle": label, "worst image": int(names[image]),
+    }  # fmt: skip
+
+
+def _flow_rows(
+    name: str, predictor: Predictor, images: npt.NDArray[Any], names: Sequence[int]
+) -> Iterator[Row]:
+    for kind in FLOWS:
+        flow = Flow(kind)
+        found = lie_derivative(predictor, images, flow)
+        yield {
+            "network": name, "flow": kind, "interpolation": flow.interpolation, "per": flow.unit,
+            "worst": found.worst, "mean": found.mean, "step error": float(found.errors.max()),
+            "size": found.size, "worst image": int(names[found.where]),
+        }  # fmt: skip

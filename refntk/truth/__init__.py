@@ -1,0 +1,1 @@
+"""What is proven about the numbers: certified kernels, accuracy, verification, speed."""

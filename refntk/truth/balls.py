@@ -1,0 +1,425 @@
+r"""Kernels in ball arithmetic: each number comes with an error radius that is a proof.
+
+A second implementation of the recursions, on purpose not that of `refntk.recursion`: it shares no
+line with it, and only reads what a network is. A network's features are numbered, x by x: position
+(y, x) of a grid is y W + x, and element r of the group adds r H W. A kernel between two images is
+then a matrix, and every convolution the mean of K[m(i), m(j)] over maps m of its filter, one map a
+filter element; -1 stands for a position outside of the image. That is the statement for a general
+finite group in Misof et al., equations 38-47.
+
+Entries are balls of `python-flint` (Arb): a midpoint of `PRECISION` bits and a radius, and every
+operation encloses all values that its inputs may have. Three facts keep the radii of Relu tight,
+with f(rho) = (sin theta + (pi - theta) rho) / (2 pi) and theta = arccos rho:
+
+- f has a slope between 0 and 1/2, so its value at the midpoint of rho, widened by half the radius
+  of rho, encloses it also at rho = +-1, where arccos has no derivative;
+- theta falls with rho, so the ends of the ball of rho enclose it; half of the digits are lost at
+  rho = +-1, of a number of digits that is chosen for it;
+- the variances of an image obey a recursion of their own, v <- b^2 + w^2 mean of v, and v / 2.
+
+References
+----------
+P. Misof, P. Kessel, J. E. Gerken, "Equivariant Neural Tangent Kernels", arXiv:2406.06504v1.
+F. Johansson, "Arb: efficient arbitrary-precision midpoint-radius interval arithmetic", 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from flint import arb, ctx
+
+from refntk.errors import MethodError
+from refntk.network.layers import (
+    Conv,
+    Dense,
+    Flatten,
+    GlobalAvgPool,
+    GroupConv,
+    GroupPool,
+    Lift,
+    Relu,
+)
+from refntk.network.network import Network
+
+__all__ = ["PRECISION", "READOUTS", "RULES", "Kernels", "enclosures", "entry_enclosures"]
+
+PRECISION = 400
+"""Bits of the midpoints: 120 digits, of which even the NTK at rho = 1 keeps 60 in a first layer."""
+
+Balls: TypeAlias = npt.NDArray[Any]  # of arb
+Enclosure: TypeAlias = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+Matrix: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+Place: TypeAlias = tuple[int, int, int]  # group element, y, x
+
+_IDENTITY: Matrix = ((1, 0), (0, 1))
+_TURN: Matrix = ((0, -1), (1, 0))
+_MIRROR: Matrix = ((1, 0), (0, -1))
+
+
+def enclosures(
+    net: Network,
+    x1: npt.NDArray[np.floating[Any]],
+    x2: npt.NDArray[np.floating[Any]] | None,
+    ntk: bool,
+) -> tuple[Enclosure, Enclosure | tuple[None, None]]:
+    """Enclose the kernels of a network between images.
+
+    Parameters
+    ----------
+    net : Network
+        One that ends behind a readout.
+    x1 : float array, shape (N1, H, W, C)
+        Taken as the exact numbers that they are.
+    x2 : float array, shape (N2, H, W, C), or None
+        None means x1; the result is then symmetric.
+    ntk : bool
+        Whether the NTK is wanted.
+
+    Returns
+    -------
+    nngp, ntk : pairs of float64 arrays, shape (N1, N2)
+        The kernel, rounded to double, and the distance within which the exact kernel is. The NTK is
+        (None, None) where it is not wanted.
+    """
+    with ctx.workprec(PRECISION):
+        nngp, theta = _between(net, x1, x2, ntk)
+        return _rounded(nngp), _rounded(theta) if ntk else (None, None)
+
+
+def entry_enclosures(
+    net: Network, x1: npt.NDArray[np.floating[Any]], x2: npt.NDArray[np.floating[Any]] | None
+) -> tuple[Enclosure, Enclosure]:
+    """Enclose all entries of the kernels of a network that ends before a readout.
+
+    Parameters
+    ----------
+    net, x1, x2
+        As for `enclosures`, but without the readout.
+
+    Returns
+    -------
+    nngp, ntk : pairs of float64 arrays, shape (N1, N2, H, W, H, W), (N1, N2, n, n, H, W, H, W)
+        Values and radii; axes as in `refntk.recursion`.
+    """
+    end = net.signals(x1.shape[1:])[-1]
+    with ctx.workprec(PRECISION):
+        first = [_balls(image) for image in x1]
+        second = first if x2 is None else [_balls(image) for image in x2]
+        pairs = [
+            [_through(net, x, y, True, x2 is None and i == j) for j, y in enumerate(second)]
+            for i, x in enumerate(first)
+        ]
+        nngp, theta = (
+            np.array([[getattr(pair, name) for pair in row] for row in pairs])
+            for name in ("nngp", "theta")
+        )
+        assert end.shape is not None  # of a grid or a group
+        index = (nngp.shape[-1] // (end.shape[0] * end.shape[1]), *end.shape)
+        kernels = (kernel.reshape(*kernel.shape[:2], *index, *index) for kernel in (nngp, theta))
+        nngp, theta = (kernel.transpose(0, 1, 2, 5, 3, 4, 6, 7) for kernel in kernels)
+        if end.kind == "grid":
+            nngp, theta = nngp[:, :, 0, 0], theta[:, :, 0, 0]
+        return _rounded(nngp), _rounded(theta)
+
+
+def _rounded(balls: Balls) -> Enclosure:
+    """Round balls to doubles, and bound the distance to all that they enclose."""
+    values, radii = np.empty(balls.shape), np.empty(balls.shape)
+    for place, ball in enumerate(balls.flat):
+        value = float(ball.mid())
+        bound = abs(ball - arb(value)).upper()
+        values.flat[place] = value
+        # The conversion may round down.
+        radii.flat[place] = np.nextafter(float(bound), np.inf) if bound > 0 else 0.0
+    return values, radii
+
+
+def _between(
+    net: Network,
+    x1: npt.NDArray[np.floating[Any]],
+    x2: npt.NDArray[np.floating[Any]] | None,
+    ntk: bool,
+) -> tuple[Balls, Balls]:
+    end = next((k for k, layer in enumerate(net.layers) if type(layer) in READOUTS), None)
+    if end is None:
+        # It ends on a vector, so that some layer is a readout.
+        unknown = (k for k, layer in enumerate(net.layers) if type(layer) not in RULES)
+        raise _no_rule(net, next(unknown))
+    first = [_balls(image) for image in x1]
+    second = first if x2 is None else [_balls(image) for image in x2]
+    shape = len(first), len(second)
+    nngp, theta = np.empty(shape, object), np.empty(shape, object)
+    same = np.eye(*shape, dtype=bool) & (x2 is None)
+
+    readout = READOUTS[type(net.layers[end])]
+
+    def pair(x: Balls, y: Balls, wanted: bool, equal: bool) -> tuple[arb, arb]:
+        below = _through(net, x, y, wanted, equal, end)
+        return readout(below.nngp), readout(below.theta)
+
+    for i, j in np.ndindex(*shape):
+        if x2 is None and j < i:
+            nngp[i, j], theta[i, j] = nngp[j, i], theta[j, i]
+        else:
+            nngp[i, j], theta[i, j] = pair(first[i], second[j], ntk, bool(same[i, j]))
+    head = range(end + 1, len(net.layers))
+    if any(type(net.layers[k]) is not Dense for k in head):
+        var1, var2 = (
+            nngp.diagonal()
+            if x2 is None
+            else np.array([pair(x, x, False, True)[0] for x in images], object)
+            for images in (first, second)
+        )
+    else:
+        var1, var2 = (np.full(size, arb(0), object) for size in shape)  # nobody asks for them
+    kernels = Kernels(nngp, theta, var1, var2, same, True, (), [])
+    for k in head:
+        kernels = _rule(net, k)(net.layers[k], kernels)
+    return kernels.nngp, kernels.theta
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Kernels between features: of two images, or of two sets of them after a readout.
+
+    Attributes
+    ----------
+    nngp, theta : object array of balls, shape (S, S')
+        Theta is 0 where it is not wanted.
+    var1, var2 : object array of balls, shape (S,), (S',)
+        Variances.
+    same : bool array, shape (S, S')
+        Where the two features are one.
+    ntk : bool
+        Whether Theta is wanted.
+    shape : tuple of int
+        Height and width of the positions; () after a readout.
+    elements : list of Matrix
+        The group.
+    """
+
+    nngp: Balls
+    theta: Balls
+    var1: Balls
+    var2: Balls
+    same: npt.NDArray[np.bool_]
+    ntk: bool
+    shape: tuple[int, ...]
+    elements: list[Matrix]
+
+
+def _through(
+    net: Network, x: Balls, x2: Balls, ntk: bool, same: bool, end: int | None = None
+) -> Kernels:
+    """Kernels of one pair of images, (H, W, C) each, before layer `end` or after the last one."""
+    channels = x.shape[-1]
+    one, two = x.reshape(-1, channels), x2.reshape(-1, channels)
+    nngp = one.dot(two.T) / channels
+    theta = np.full(nngp.shape, arb(0), object)
+    var1, var2 = ((pixels * pixels).sum(axis=1) / channels for pixels in (one, two))
+    equal = np.eye(len(nngp), dtype=bool) & same
+    kernels = Kernels(nngp, theta, var1, var2, equal, ntk, x.shape[:2], [_IDENTITY])
+    for k, layer in enumerate(net.layers[:end]):
+        kernels = _rule(net, k)(layer, kernels)
+    return kernels
+
+
+def _rule(net: Network, k: int) -> Callable[[Any, Kernels], Kernels]:
+    """Find the rule of a layer."""
+    if type(net.layers[k]) not in RULES:
+        raise _no_rule(net, k)
+    return RULES[type(net.layers[k])]
+
+
+def _no_rule(net: Network, k: int) -> MethodError:
+    return MethodError(
+        f"layer {k} ({type(net.layers[k]).__name__}): ball arithmetic has no rule for it"
+    )
+
+
+def _filter(layer: Conv | Lift | GroupConv, below: Kernels) -> Kernels:
+    """Average over the maps of a filter."""
+    height, width = below.shape
+    shape, elements, maps = _maps(layer, (height, width), below.elements)
+    w, b = _square(layer.W_std), _square(layer.b_std)
+    nngp = _mean_over_maps(below.nngp, maps) * w + b
+    theta = _mean_over_maps(below.theta, maps) * w + nngp if below.ntk else nngp * 0
+    var1, var2 = (_mean_over_maps(var, maps) * w + b for var in (below.var1, below.var2))
+    same = np.eye(len(nngp), dtype=bool) & below.same.any()
+    return Kernels(nngp, theta, var1, var2, same, below.ntk, shape, elements)
+
+
+def _dense(layer: Dense, below: Kernels) -> Kernels:
+    """Multiply and add, entry by entry."""
+    w, b = _square(layer.W_std), _square(layer.b_std)
+    nngp, var1, var2 = below.nngp * w + b, below.var1 * w + b, below.var2 * w + b
+    return replace(below, nngp=nngp, theta=below.theta * w + nngp, var1=var1, var2=var2)
+
+
+def _activation(layer: Relu, below: Kernels) -> Kernels:
+    """Apply Relu."""
+    nngp, theta = _relu(below.nngp, below.theta, below.var1, below.var2, below.same)
+    return replace(below, nngp=nngp, theta=theta, var1=below.var1 / 2, var2=below.var2 / 2)
+
+
+def _maps(
+    layer: Conv | Lift | GroupConv, shape: tuple[int, int], elements: list[Matrix]
+) -> tuple[tuple[int, int], list[Matrix], npt.NDArray[np.int64]]:
+    """Shape and group of the features above, and the maps, of shape (filter elements, features)."""
+    (height, width), (tall, broad) = layer.filter_shape, shape
+    if isinstance(layer, Conv):
+        step_y, step_x = layer.strides
+        rows, low_y = _reach(layer.padding, height, step_y, tall)
+        columns, low_x = _reach(layer.padding, width, step_x, broad)
+        above = elements
+        places = [
+            [(0, i * step_y - low_y + a, j * step_x - low_x + b) for i, j in _grid(rows, columns)]
+            for a, b in _grid(height, width)
+        ]
+    else:
+        # Centred offsets s, turned by the element r of the output: t + r s.
+        above = _group(layer.group) if isinstance(layer, Lift) else elements
+        valid = layer.padding == "VALID"
+        rows = tall - (height - 1 if valid else 0)
+        columns = broad - (width - 1 if valid else 0)
+        start_y, start_x = (height // 2, width // 2) if valid else (0, 0)
+        below = range(len(elements)) if isinstance(layer, GroupConv) else [0]
+        places = []
+        for q, (a, b) in product(below, _grid(height, width)):
+            read: list[Place] = []
+            for r in above:
+                target = 0 if isinstance(layer, Lift) else above.index(_times(r, above[q]))
+                dy, dx = _apply(r, (a - height // 2, b - width // 2))
+                read += [
+                    (target, i + start_y + dy, j + start_x + dx) for i, j in _grid(rows, columns)
+                ]
+            places.append(read)
+    wrap = layer.padding == "CIRCULAR"
+    maps = [[_number(place, shape, wrap) for place in read] for read in places]
+    return (rows, columns), above, np.array(maps)
+
+
+def _grid(rows: int, columns: int) -> list[tuple[int, int]]:
+    return list(np.ndindex(rows, columns))
+
+
+def _reach(padding: str, side: int, step: int, size: int) -> tuple[int, int]:
+    """Count the outputs along an axis, and the places by which the first window is outside."""
+    if padding == "VALID":
+        return (size - side) // step + 1, 0
+    count = (size + step - 1) // step
+    if padding == "CIRCULAR":
+        return count, (side - 1) // 2
+    return count, max(0, (count - 1) * step + side - size) // 2
+
+
+def _number(place: Place, shape: tuple[int, int], wrap: bool) -> int:
+    """Find the number of a feature; -1 outside of the image."""
+    r, y, x = place
+    height, width = shape
+    if wrap:
+        y, x = y % height, x % width
+    if not (0 <= y < height and 0 <= x < width):
+        return -1
+    return (r * height + y) * width + x
+
+
+def _group(name: str) -> list[Matrix]:
+    """List the matrices of a point group: powers of the rotation, and then their reflections."""
+    turn = _IDENTITY
+    for _ in range(4 // int(name[1])):
+        turn = _times(turn, _TURN)
+    rotations = [_IDENTITY]
+    while (power := _times(rotations[-1], turn)) != _IDENTITY:
+        rotations.append(power)
+    return rotations + [_times(r, _MIRROR) for r in rotations if name[0] == "D"]
+
+
+def _times(one: Matrix, two: Matrix) -> Matrix:
+    (a, b), (c, d) = one
+    (e, f), (g, h) = two
+    return (a * e + b * g, a * f + b * h), (c * e + d * g, c * f + d * h)
+
+
+def _apply(matrix: Matrix, offset: tuple[int, int]) -> tuple[int, int]:
+    (a, b), (c, d) = matrix
+    y, x = offset
+    return a * y + b * x, c * y + d * x
+
+
+def _mean_over_maps(kernel: Balls, maps: npt.NDArray[np.int64]) -> Balls:
+    """Average a kernel, or variances, over the maps of a filter; features outside are 0."""
+    padded = np.full([size + 1 for size in kernel.shape], arb(0), object)
+    padded[(slice(-1),) * kernel.ndim] = kernel
+    total = sum(padded[np.ix_(*[m] * kernel.ndim)] for m in maps)
+    return np.asarray(total / len(maps))
+
+
+def _relu(
+    nngp: Balls, theta: Balls, var1: Balls, var2: Balls, same: npt.NDArray[np.bool_]
+) -> tuple[Balls, Balls]:
+    """Apply Relu to kernels (S, S') of features with variances (S,), (S',)."""
+    roots1, roots2 = ([_root(v) for v in var] for var in (var1, var2))
+    new, slope = np.empty(nngp.shape, object), np.empty(nngp.shape, object)
+    half = arb(1) / 2
+    for i, j in np.ndindex(*nngp.shape):
+        scale = roots1[i] * roots2[j]
+        if same[i, j]:
+            new[i, j], slope[i, j] = var1[i] / 2, half
+        elif scale.is_zero():
+            new[i, j], slope[i, j] = arb(0), arb(0)
+        elif scale > 0:
+            value, slope[i, j] = _at_correlation(nngp[i, j] / scale)
+            new[i, j] = scale * value
+        else:  # whether the variance is zero is not decided: everything that is possible
+            slope[i, j] = arb(0).union(half)
+            new[i, j] = scale * slope[i, j]
+    return new, theta * slope
+
+
+def _root(variance: arb) -> arb:
+    """Square root of a variance, whose ball may reach below 0 where features cancel."""
+    return variance.nonnegative_part().sqrt()
+
+
+def _at_correlation(rho: arb) -> tuple[arb, arb]:
+    """Enclose f(rho) and (pi - arccos rho) / (2 pi); see the docstring of the module."""
+    one, two_pi = arb(1), 2 * arb.pi()
+    low, high = rho.lower().max(-one), rho.upper().min(one)
+    middle = rho.mid().max(-one).min(one)
+    theta = middle.acos()
+    value = ((one - middle * middle).sqrt() + (arb.pi() - theta) * middle) / two_pi
+    value += arb(0, rho.rad().upper() / 2)
+    angle = low.acos().union(high.acos())
+    return value, (arb.pi() - angle) / two_pi
+
+
+def _balls(image: npt.NDArray[np.floating[Any]]) -> Balls:
+    """Exact balls of the pixels of one image."""
+    balls = np.empty(image.shape, object)
+    for place in np.ndindex(*image.shape):
+        balls[place] = arb(float(image[place]))
+    return balls
+
+
+def _square(deviation: float) -> arb:
+    return arb(deviation) ** 2
+
+
+RULES: dict[type, Callable[[Any, Kernels], Kernels]] = {
+    Conv: _filter, Lift: _filter, GroupConv: _filter, Dense: _dense, Relu: _activation,
+}  # fmt: skip
+"""What each class of layers does to kernels; a class without a rule is refused."""
+
+READOUTS: dict[type, Callable[[Balls], arb]] = {
+    GroupPool: lambda kernel: kernel.sum() / kernel.size,
+    GlobalAvgPool: lambda kernel: kernel.sum() / kernel.size,
+    Flatten: lambda kernel: kernel.diagonal().sum() / len(kernel),
+}
+"""What each readout makes of the kernel of one pair of images."""

@@ -1,0 +1,122 @@
+"""How a command of the command line ends."""
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from refntk.cli.program import Command, Program
+from refntk.errors import InputError
+
+
+@pytest.fixture
+def run():
+    """Run a program whose only command, `act`, raises the given error."""
+
+    def run(error, *arguments):
+        @click.group(cls=Program)
+        def program():
+            """A program."""
+
+        @program.command(cls=Command)
+        @click.argument("word", default="")
+        def act(word):
+            """Act."""
+            click.echo("before")
+            if error is not None:
+                raise error
+
+        return CliRunner().invoke(program, ["act", *arguments])
+
+    return run
+
+
+def test_success_is_0_and_leaves_stderr_alone(run):
+    result = run(None)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "before\n", "")
+
+
+def test_bad_input_is_2_and_one_line(run):
+    result = run(InputError("X1: image 17 holds NaN or infinite pixels"))
+    assert result.exit_code == 2
+    assert result.stderr == "Error: X1: image 17 holds NaN or infinite pixels\n"
+
+
+def test_interrupt_is_130_and_shows_the_command(run):
+    result = run(KeyboardInterrupt(), "two words")
+    assert result.exit_code == 130
+    assert result.stderr == (
+        "Error: interrupted; nothing was kept. To start again: refntk act 'two words'\n"
+    )
+
+
+def test_lack_of_memory_is_1_and_names_the_remedy(run):
+    result = run(MemoryError())
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "Error: not enough memory; try a smaller --limit, --size or --tile\n"
+    )
+
+
+def test_a_fault_is_1_and_asks_for_a_report_on_one_line(run):
+    result = run(ZeroDivisionError("first\n  second"))
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: unexpected ZeroDivisionError: first second. This is a")
+    assert "--debug" in result.stderr
+    assert "refntk env" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(InputError("bad"), 2), (KeyboardInterrupt(), 130), (TypeError("x"), 1)]
+)
+def test_debug_adds_the_traceback_and_keeps_the_status(run, error, status):
+    result = run(error, "--debug")
+    assert result.exit_code == status
+    assert result.stderr.startswith("Traceback (most recent call last):")
+    assert result.stderr.splitlines()[-1].startswith("Error: ")
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_is_short_or_long(run, flag):
+    result = run(None, flag)
+    assert result.exit_code == 0
+    assert "--debug" in result.stdout
+
+
+def test_an_unknown_option_is_2_and_one_line(run):
+    result = run(None, "--debig")
+    assert result.exit_code == 2
+    assert "No such option '--debig'" in result.stderr or "No such option: --debig" in result.stderr
+    assert "--debug" in result.stderr
+    assert result.stderr.endswith("act -h` shows the right use\n")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["acct"], ["--colour"]])
+def test_wrong_use_of_the_program_is_2_and_one_line(arguments):
+    @click.group(cls=Program)
+    def program():
+        """A program."""
+
+    result = CliRunner().invoke(program, arguments)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: No such ")
+    assert arguments[0] in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_no_command_shows_the_help():
+    @click.group(cls=Program)
+    def program():
+        """A program."""
+
+    result = CliRunner().invoke(program, [])
+    assert "A program." in result.output
+
+
+def test_messages_quote_no_escape_sequence():
+    from refntk.cli.program import BadUse, Fault, Interrupted
+
+    for kind in (BadUse, Fault, Interrupted):
+        message = kind("tiles\x1b[2J\r\u202e\udcff: bad\nmore").format_message()
+        assert message == r"tiles\x1b[2J\r\u202e\udcff: bad" + "\nmore"

@@ -1,0 +1,70 @@
+"""The shipped networks are those of the papers."""
+
+from __future__ import annotations
+
+import pytest
+
+from refntk.errors import NetworkError
+from refntk.network import load_network, preset, preset_text, presets
+from refntk.network.layers import (
+    Conv,
+    Dense,
+    Flatten,
+    GlobalAvgPool,
+    GroupConv,
+    GroupPool,
+    Layer,
+    Lift,
+    Relu,
+)
+
+HEAD: list[Layer] = [Dense(), Relu(), Dense()]
+HIDDEN: list[Layer] = [Dense(W_std=1.0, b_std=1.0), Relu()]
+GCONV, CIRCULAR = GroupConv((3, 3), padding="SAME"), Conv((3, 3), padding="CIRCULAR")
+
+EXPECTED: dict[str, list[Layer]] = {
+    "gcnn-paper": [
+        Lift((3, 3), group="C4", padding="SAME"),
+        Relu(),
+        *[GCONV, Relu()] * 4,
+        GroupPool(),
+        *HEAD,
+    ],
+    "cnn-paper": [*[Conv((3, 3)), Relu()] * 5, GlobalAvgPool(), *HEAD],
+    "gcnn-convergence": [
+        Lift((3, 3), group="C4", padding="SAME"),
+        *[Relu(), GCONV] * 4,
+        GroupPool(),
+    ],
+    "mlp-1": [Flatten(), *HIDDEN, Dense()],
+    "mlp-5": [Flatten(), *HIDDEN * 5, Dense()],
+    "cnn-fc": [CIRCULAR, Relu(), Flatten(), Dense()],
+    "cnn-gap": [CIRCULAR, Relu(), GlobalAvgPool(), Dense()],
+    "gcnn-c4": [Lift((3, 3), group="C4", padding="CIRCULAR"), Relu(), GroupPool(), Dense()],
+    "gcnn-d4": [Lift((3, 3), group="D4", padding="CIRCULAR"), Relu(), GroupPool(), Dense()],
+}
+
+
+def test_all_presets_are_listed() -> None:
+    assert presets() == tuple(sorted(EXPECTED))
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_layers(name: str) -> None:
+    net = preset(name)
+    assert net.name == name
+    assert list(net.layers) == EXPECTED[name]
+    assert net.signals((28, 28, 3))[-1].kind == "vector"
+    assert load_network(name) == net
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_files_say_where_the_network_comes_from(name: str) -> None:
+    text = preset_text(name)
+    assert text.startswith("# ")
+    assert "arXiv:" in text.split("name =")[0]
+
+
+def test_unknown_preset() -> None:
+    with pytest.raises(NetworkError, match=r'unknown preset "mlp-2" \(did you mean "mlp-\d"\?\)'):
+        preset("mlp-2")

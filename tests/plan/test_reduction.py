@@ -1,0 +1,244 @@
+"""Which reductions apply to a network, and the plan that results."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from refntk.errors import MethodError, NetworkError, ShapeError
+from refntk.network import Network, preset, presets
+from refntk.network.filters import windows
+from refntk.network.layers import (
+    Conv,
+    Dense,
+    Flatten,
+    GlobalAvgPool,
+    GroupConv,
+    GroupPool,
+    Layer,
+    Lift,
+    Relu,
+)
+from refntk.ops.dual import ArcCosine
+from refntk.ops.groups import GROUPS, point_group
+from refntk.ops.operations import Filter, Pointwise
+from refntk.ops.support import Window
+from refntk.plan.reduction import METHODS, Step, make_plan
+
+RELU = ArcCosine(Fraction(1), Fraction(0))
+CNN = Network([Conv((3, 3)), Relu(), GlobalAvgPool()])
+
+
+def test_a_group_network_becomes_an_ordinary_one() -> None:
+    layers = [
+        Lift((3, 3), group="D4", W_std=1.5, b_std=0.5),
+        Relu(),
+        GroupConv((5, 5), padding="VALID"),
+        GroupConv((1, 1)),
+        Relu(),
+        GroupPool(),
+    ]
+    head = [Dense(), Relu(), Dense(b_std=1.0)]
+    plan = make_plan(Network([*layers, *head]), (8, 8, 3))
+    same, valid = Window(8, 8, 3, 1, 1, False), Window(8, 4, 5, 1, 0, False)
+    single = Window(4, 4, 1, 1, 0, False)
+    assert plan.method == "slices"
+    assert plan.shape == (8, 8, 3)
+    assert plan.body == Network(layers).program((8, 8))
+    names = [plan.head.name(k) for k in range(3)]
+    assert names == ["layer 6 (Dense)", "layer 7 (Relu)", "layer 8 (Dense)"]
+    assert (plan.group, plan.order, plan.pooled) == ("D4", 8, True)
+    assert plan.steps == (
+        Step(same, same, 1.5**2 / 9, 0.25, RELU),
+        Step(valid, valid, 1 / 25, 0.0, None),
+        Step(single, single, 1.0, 0.0, RELU),
+    )
+    assert plan.entries == 8 * (8**4 + 4**4 + 4**4)
+
+
+def test_an_ordinary_network() -> None:
+    first, second = Conv((4, 3), strides=(2, 3)), Conv((2, 1), padding="VALID", b_std=0.2)
+    plan = make_plan(Network([first, Relu(), second, GlobalAvgPool()]), (7, 10, 1))
+    y, x = windows(first, (7, 10))
+    assert (y.n_out, x.n_out) == (4, 4)
+    y2, x2 = windows(second, (4, 4))
+    assert plan.steps == (Step(y, x, 1 / 12, 0.0, RELU), Step(y2, x2, 0.5, 0.2**2, None))
+    assert (plan.group, plan.order, plan.pooled) == ("C1", 1, True)
+    assert plan.entries == 16**2 + 12**2
+
+
+def test_flatten_needs_no_rotations_and_no_displacements() -> None:
+    layers = [Lift((3, 3), group="C4"), Relu(), GroupConv((3, 3)), Flatten(), Dense()]
+    plan = make_plan(Network(layers), (6, 6, 1))
+    assert (plan.group, plan.order, plan.pooled) == ("C1", 1, False)
+    assert len(plan.steps) == 2
+    assert plan.entries == 36 + 36
+
+
+def test_a_network_that_begins_with_flatten() -> None:
+    plan = make_plan(Network([Flatten(), Dense(), Relu(), Dense()]), (3, 4, 2))
+    assert plan.steps == ()
+    assert plan.body == Network([Flatten()]).program((3, 4))
+    assert [type(op) for op in plan.head.operations] == [Filter, Pointwise, Filter]
+    assert plan.entries == 12
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_literal_method_takes_the_network_as_it_is(group: str) -> None:
+    layers = [Lift((3, 3), group=group), Relu(), GroupPool()]
+    plan = make_plan(Network([*layers, Dense()]), (4, 4, 1), "literal")
+    assert plan.method == "literal"
+    assert plan.steps == ()
+    assert (plan.group, plan.order) == ("C1", 1)
+    assert plan.body == Network(layers).program((4, 4))
+    assert [type(op) for op in plan.head.operations] == [Filter]
+    assert plan.entries == 3 * (16 * point_group(group).order) ** 2
+
+
+@pytest.mark.parametrize("name", presets())
+def test_both_reductions_apply_to_every_preset(name: str) -> None:
+    assert make_plan(preset(name), (28, 28, 1)).method == "slices"
+
+
+@pytest.mark.parametrize("method", ["slices", "literal"])
+def test_biases_before_the_readout_prevent_homogeneity(method: str) -> None:
+    for b_std, head in ((0.0, 0.0), (0.0, 0.5), (0.5, 0.0)):
+        layers = [Lift((3, 3), group="C2"), Relu(), GroupConv((3, 3), b_std=b_std), GroupPool()]
+        plan = make_plan(Network([*layers, Dense(b_std=head)]), (4, 5, 1), method)
+        assert plan.homogeneous == (b_std == 0)
+
+
+# ---------------------------------------------------------------------------------------------
+# What prevents the reductions.
+
+OBSTACLES: list[tuple[list[Layer], str]] = [
+    (
+        [Conv((3, 3)), Lift((3, 3), group="C4"), GroupPool()],
+        r"layer 1 \(Lift\) comes after a Conv, and must be the first convolution",
+    ),
+    (
+        [Lift((1, 3), group="C4"), Relu(), GroupPool()],
+        r"layer 0 \(Lift\) has a 1x3 filter, which the group C4 does not map to itself",
+    ),
+    (
+        [Lift((3, 3), group="D4"), Relu(), GroupConv((5, 3)), GroupPool()],
+        r"layer 2 \(GroupConv\) has a 5x3 filter, which the group D4 does not map to itself",
+    ),
+    (
+        [Conv((3, 3), padding="CIRCULAR"), Relu(), Conv((3, 3)), GlobalAvgPool()],
+        r"layer 2 \(Conv\) has another padding, and CIRCULAR does not mix with others",
+    ),
+    (
+        [
+            Lift((3, 3), group="C2", padding="VALID"),
+            GroupConv((3, 3), padding="CIRCULAR"),
+            GroupPool(),
+        ],
+        r"layer 1 \(GroupConv\) has padding CIRCULAR, and CIRCULAR does not mix with others",
+    ),
+]
+
+
+@pytest.mark.parametrize(("layers", "reason"), OBSTACLES)
+def test_where_the_reductions_do_not_apply(layers: list[Layer], reason: str) -> None:
+    net = Network(layers)
+    assert make_plan(net, (6, 6, 1)).method == "literal"
+    assert make_plan(net, (6, 6, 1), "literal").method == "literal"
+    message = f"^the method slices does not apply: {reason}; use the method literal$"
+    with pytest.raises(MethodError, match=message):
+        make_plan(net, (6, 6, 1), "slices")
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [Lift((1, 3), group="D2"), GroupConv((5, 1)), GroupPool()],
+        [Conv((3, 3)), Conv((2, 2), strides=(2, 2), padding="VALID"), GlobalAvgPool()],
+        [Lift((3, 3), group="C4", padding="VALID"), Relu(), GroupConv((3, 3)), GroupPool()],
+        [
+            Conv((2, 4), strides=(2, 3), padding="CIRCULAR"),
+            Conv((3, 1), padding="CIRCULAR"),
+            GlobalAvgPool(),
+        ],
+    ],
+)
+def test_where_they_do(layers: list[Layer]) -> None:
+    for method in ("auto", "slices"):
+        assert make_plan(Network(layers), (6, 6, 1), method).method == "slices"
+
+
+# ---------------------------------------------------------------------------------------------
+# Methods by name.
+
+
+def test_the_methods_there_are() -> None:
+    assert METHODS == ("slices", "dense", "literal")
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("slice", r'^unknown method "slice" \(did you mean "slices"\?\); known: auto, slices, '),
+        ("fft", '^unknown method "fft"; known: auto, slices, dense, literal$'),
+        (None, "^unknown method None; known: auto, slices, dense, literal$"),
+    ],
+)
+def test_a_method_that_does_not_exist(method: Any, message: str) -> None:
+    with pytest.raises(MethodError, match=message):
+        make_plan(CNN, (4, 4, 1), method)
+
+
+@pytest.mark.parametrize(
+    ("method", "available", "message"),
+    [
+        ("slices", ("literal",), "^the backend toy has no method slices: use literal$"),
+        ("dense", ("slices", "literal"), "^the backend toy has no method dense: use slices or li"),
+    ],
+)
+def test_a_method_that_the_backend_does_not_have(
+    method: str, available: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(MethodError, match=message):
+        make_plan(CNN, (4, 4, 1), method, available, "toy")
+    assert make_plan(CNN, (4, 4, 1), "auto", available, "toy").method == available[0]
+
+
+# ---------------------------------------------------------------------------------------------
+# Networks and shapes without a kernel.
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([Conv((3, 3)), Relu()], r"^layer 1 \(Relu\): the network ends on a grid, and has no ker"),
+        (
+            [Lift((3, 3), group="C4")],
+            r"^layer 0 \(Lift\): the network ends on a group, and has no ke",
+        ),
+    ],
+)
+def test_a_network_without_readout(layers: list[Layer], message: str) -> None:
+    for method in ("auto", "slices", "literal"):
+        with pytest.raises(NetworkError, match=message) as info:
+            make_plan(Network(layers), (4, 4, 1), method)
+        assert str(info.value).endswith("end it with GroupPool, GlobalAvgPool or Flatten")
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "message"),
+    [
+        ([Lift((3, 3), group="C4"), GroupPool()], (4, 5, 1), r"^layer 0 \(Lift\): .* square"),
+        (
+            [Conv((3, 3), padding="VALID"), Conv((3, 3), padding="VALID"), GlobalAvgPool()],
+            (4, 9, 3),
+            r"^layer 1 \(Conv\): with padding VALID the 3x3 filter eats the 2x7 image",
+        ),
+    ],
+)
+def test_images_that_the_network_cannot_take(
+    layers: list[Layer], shape: tuple[int, int, int], message: str
+) -> None:
+    with pytest.raises(ShapeError, match=message):
+        make_plan(Network(layers), shape)

@@ -1,0 +1,257 @@
+"""Every layer, and ones that nobody knows, through every route: the right number, or its name.
+
+The set of layers is open: a class in `LAYERS` is one of the network's. What a route has no rule for
+must be refused, never skipped or taken for something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import refntk
+from refntk.backends.cupy.geometry import Limits, geometry
+from refntk.errors import MethodError, NetworkError
+from refntk.finite import FiniteNetwork
+from refntk.network import Network
+from refntk.network.layers import (
+    LAYERS,
+    Conv,
+    Dense,
+    Flatten,
+    GlobalAvgPool,
+    GroupConv,
+    GroupPool,
+    Lift,
+    Relu,
+    Signal,
+)
+from refntk.ops.operations import Add
+from refntk.ops.program import Builder
+from refntk.oracle.cases import Case
+from refntk.oracle.faults import FAULTS, altered
+from refntk.oracle.truth import solve
+from refntk.plan.reduction import make_plan
+from refntk.recursion import propagate
+from refntk.symmetry.augmentation import ungrouped
+from refntk.symmetry.exact import blind_to_shifts, blind_to_turns, moves_with_shifts, turns
+from refntk.symmetry.three_ways import counterparts
+from refntk.truth.certified import certify, literal
+
+Close = Callable[..., None]
+
+CONV, RELU, DENSE = Conv((3, 3), b_std=0.3), Relu(), Dense(W_std=1.2, b_std=0.1)
+HEAD = [DENSE, RELU, DENSE]
+
+NETWORKS: dict[str, list[Any]] = {
+    "Conv": [CONV, RELU, Conv((2, 3), strides=(1, 2), W_std=1.3), GlobalAvgPool()],
+    "Lift": [Lift((3, 3), group="C4", b_std=0.2), RELU, GroupPool()],
+    "GroupConv": [
+        Lift((3, 3), group="C2"), RELU, GroupConv((1, 3), W_std=0.8, b_std=0.2), GroupPool()
+    ],
+    "Relu": [CONV, RELU, GlobalAvgPool(), *HEAD],
+    "GroupPool": [Lift((3, 3), group="D1"), GroupPool(), *HEAD],
+    "GlobalAvgPool": [CONV, GlobalAvgPool(), *HEAD],
+    "Flatten": [CONV, RELU, Flatten(), *HEAD],
+    "Dense": [Flatten(), *HEAD],
+}
+"""A network in which each layer has a say; a new layer adds its own."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """An operation that nobody knows."""
+
+    below: int
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """A layer that nobody knows, which leaves the shape of its signal alone."""
+
+    def after(self, signal: Signal) -> Signal:
+        return signal
+
+    def lower(self, build: Builder, below: int) -> int:
+        return build.add(Turn(below))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A layer that does not say what it computes."""
+
+    def after(self, signal: Signal) -> Signal:
+        return signal
+
+
+@dataclass(frozen=True)
+class Twofold:
+    """A layer of operations that are known: the sum of two convolutions."""
+
+    one: Conv
+    two: Conv
+
+    def after(self, signal: Signal) -> Signal:
+        return replace(self.one.after(signal), gaussian=True)
+
+    def lower(self, build: Builder, below: int) -> int:
+        first, second = self.one.lower(build, below), self.two.lower(build, below)
+        return build.add(Add((first, second), (1.0, 0.5)))
+
+
+@pytest.fixture(autouse=True)
+def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+    for layer in (Stranger, Silent, Twofold):
+        monkeypatch.setitem(LAYERS, layer.__name__, layer)
+
+
+@pytest.fixture
+def images(rng: np.random.Generator) -> Any:
+    return rng.normal(size=(3, 4, 4, 2))
+
+
+def test_each_layer_has_a_network() -> None:
+    own = {name: layer for name, layer in LAYERS.items() if layer.__module__ != __name__}
+    assert set(NETWORKS) == set(own)
+    for name, layers in NETWORKS.items():
+        assert any(isinstance(layer, own[name]) for layer in layers)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_route_gives_the_number_of_the_proof(
+    name: str, images: Any, assert_close: Close
+) -> None:
+    net = Network(NETWORKS[name])
+    proof = certify(net, images)
+    state = propagate(net, images)
+    kernels = {
+        "digits": literal(net, images, digits=40),
+        "recursion": {"nngp": state.nngp, "ntk": state.ntk},
+        "oracle": altered(Case(name, "", net, images, None, False), lambda index, kernels: kernels),
+        **{
+            method: vars(refntk.kernel(net, images, method=method))
+            for method in ("literal", "slices")
+        },
+    }
+    for found in kernels.values():
+        for kernel in ("nngp", "ntk"):
+            assert_close(found[kernel].astype(float), getattr(proof, kernel), tol=1e-12)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_cuda_tables_know_each_layer(name: str) -> None:
+    plan = make_plan(Network(NETWORKS[name]), (4, 4, 2))
+    table = geometry(plan, np.dtype("float32"), Limits(10**5, 10**5, 8)).table
+    assert len(table) == len(plan.steps)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_finite_width_tend_to_it(
+    name: str, images: Any, rng: np.random.Generator
+) -> None:
+    net = Network(NETWORKS[name])
+    finite = FiniteNetwork(net, (4, 4, 2), width=128)
+    draws = []
+    for _ in range(16):
+        parameters = finite.draw(rng)
+        features = finite.forward(parameters, images)
+        draws.append([finite.nngp(features), finite.ntk(parameters, features, channels=4)])
+    exact = refntk.kernel(net, images)
+    for k, kernel in enumerate((exact.nngp, exact.ntk)):
+        mean, error = np.mean(draws, axis=0)[k], np.std(draws, axis=0)[k] / 4
+        assert np.linalg.norm(mean - kernel) < 0.1 * np.linalg.norm(kernel) + 3 * np.max(error)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_known_mistakes_are_tried_on_each_layer(name: str, images: Any) -> None:
+    solved = solve(Case(name, "", Network(NETWORKS[name]), images, None, False))
+    answer = {kernel: truth.value for kernel, truth in solved.truth.items()}
+    assert not any(fault.explains(solved, answer) for fault in FAULTS)
+
+
+UNKNOWN = {
+    "body": [CONV, Stranger(), GlobalAvgPool(), *HEAD],
+    "head": [CONV, RELU, Flatten(), Stranger(), *HEAD],
+}
+
+
+@pytest.mark.parametrize("place", UNKNOWN)
+def test_no_route_takes_an_unknown_layer(place: str, images: Any) -> None:
+    net = Network(UNKNOWN[place])
+    at = [type(layer) for layer in net.layers].index(Stranger)
+    case = Case("", "", net, images, None, False)
+    routes: dict[str, Callable[[], object]] = {
+        "recursion": lambda: propagate(net, images),
+        "balls": lambda: certify(net, images),
+        "digits": lambda: literal(net, images),
+        "auto": lambda: refntk.kernel(net, images),
+        "slices": lambda: refntk.kernel(net, images, method="slices"),
+        "literal": lambda: refntk.kernel(net, images, method="literal"),
+        "finite": lambda: FiniteNetwork(net, (4, 4, 2), width=4),
+        "faults": lambda: altered(case, lambda index, kernels: kernels),
+        "oracle": lambda: solve(case),
+        "ordinary": lambda: ungrouped(net),
+        "equivariant": lambda: counterparts(net),
+    }
+    if place == "head":
+        del routes["equivariant"]  # refused for its readout
+    for name, route in routes.items():
+        print(name)  # shown where one does take it
+        with pytest.raises(MethodError, match=rf"layer {at} \(Stranger\)"):
+            route()
+
+
+def test_nothing_is_known_of_the_symmetries_of_an_unknown_layer() -> None:
+    net = Network([Conv((3, 3), padding="CIRCULAR"), Stranger(), GlobalAvgPool()])
+    assert not any(ask(net) for ask in (moves_with_shifts, blind_to_shifts))
+    assert not any(ask(net, 2) for ask in (turns, blind_to_turns))
+
+
+def test_a_layer_must_say_what_it_computes(images: Any) -> None:
+    with pytest.raises(NetworkError, match=r"^layer 1 \(Silent\): has no method lower, which says"):
+        propagate(Network([CONV, Silent(), GlobalAvgPool()]), images)
+
+
+def test_a_layer_of_several_operations(images: Any, assert_close: Close) -> None:
+    """Known operations are enough for the literal recursion; the other routes name the layer."""
+    one, two = Conv((3, 3), W_std=1.2, b_std=0.1), Conv((1, 1), W_std=0.7)
+    layers = [CONV, RELU, Twofold(one, two), RELU, GlobalAvgPool(), Dense()]
+    net = Network(layers)
+    below = propagate(Network(layers[:2]), images)
+    state = propagate(Network(layers[:3]), images)
+    for kernel in ("nngp", "ntk"):
+        first, second = (
+            getattr(propagate(Network([*layers[:2], conv]), images), kernel) for conv in (one, two)
+        )
+        assert_close(getattr(state, kernel), first + 0.5 * second)
+    assert below.nngp.shape == state.nngp.shape
+    full = propagate(net, images)
+    found = refntk.kernel(net, images)
+    assert_close(found.nngp, full.nngp)
+    assert_close(found.ntk, full.ntk)
+    with pytest.raises(MethodError, match=r"does not apply: layer 2 \(Twofold\) does not read the"):
+        refntk.kernel(net, images, method="slices")
+    for route in (
+        lambda: FiniteNetwork(net, (4, 4, 2), width=4),
+        lambda: certify(net, images),
+        lambda: FAULTS[0].explains(solve(Case("", "", net, images, None, False)), {}),
+    ):
+        with pytest.raises(MethodError, match=r"layer 2 \(Twofold\)"):
+            route()
+
+
+def test_a_field_without_a_rule_is_refused() -> None:
+    from refntk.network.arguments import canonical
+
+    @dataclass(frozen=True)
+    class Careless:
+        W_std: float = 1.0
+        gain: float = 1.0
+
+    with pytest.raises(NetworkError, match="^gain: no rule checks this argument of Careless: give"):
+        canonical(Careless())
+    canonical(Careless(), gain=lambda name, value: value)
