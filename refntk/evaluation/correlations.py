@@ -22,7 +22,7 @@ Matrix = npt.NDArray[np.float64]
 _SURE = 1e-3
 """Deficits from this on are as good from matrix products as from differences."""
 
-_CLOSE = {"float64": 2e-6, "float32": 1e-4}
+_CLOSE = {"float64": 2e-6, "float32": 3e-5}
 """Deficits from this on are good enough from kernels, by their precision: the derivative of Relu is
 wrong by the noise over pi sqrt(2u) of itself. That is 2e-13 in float64, where sums over positions
 have a noise of 1e-15, and 7e-7 in float32, where they have one of some 3e-8.

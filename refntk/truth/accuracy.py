@@ -175,7 +175,8 @@ def _random_table(found: dict[str, fuzz.Errors], trials: int, seed: int) -> Iter
         paddings and groups. The first image is random, positive, constant, standardised, or has
         zeros or one hot pixel; the second one is what the table says. The method is slices; figures
         are the largest errors of the pair and of the first image with itself. Where an entry is
-        less than 1e-8 of both diagonal ones, its error is relative to that.
+        less than 1e-8 of both diagonal ones, its error is relative to that; where it is negative,
+        to these.
 
     """)
     keys = [(dtype, name) for dtype in DTYPES for name in KERNELS]
@@ -194,9 +195,10 @@ def _exceptions() -> Iterator[str]:
 
         - The method literal is written as in the papers, and takes the arccos of a correlation:
           half of the digits are lost near 1 and -1, and with them as many of the NTK.
-        - One layer that sees nothing but opposite patches has a kernel that vanishes as the cube of
-          their distance from opposite; rounding of pixels is then seen in it. Such pairs are left
-          out at depth 1.
+        - One layer that sees hardly anything but opposite patches has a kernel that vanishes as the
+          cube of their distance from opposite, and an NTK below zero. Both keep 1e-12 and 5e-6 of
+          the entries of the images with themselves, and not of their own. Such pairs are left out
+          at depth 1 above.
         - Networks without any Relu, where signed products cancel in the mean, keep 1e-12 and 5e-6
           of the terms and not of the entry.
     """)
