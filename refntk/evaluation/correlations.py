@@ -25,7 +25,8 @@ _SURE = 1e-3
 _CLOSE = {"float64": 2e-6, "float32": 3e-5}
 """Deficits from this on are good enough from kernels, by their precision: the derivative of Relu is
 wrong by the noise over pi sqrt(2u) of itself. That is 2e-13 in float64, where sums over positions
-have a noise of 1e-15, and 7e-7 in float32, where they have one of some 3e-8.
+have a noise of 1e-15. In float32, at 3e-5 and after 1 to 8 layers, 9e-7 was measured with one Relu
+after pooling, and 2.4e-6 with three; at 2e-6 that was 7.7e-6.
 """
 
 
