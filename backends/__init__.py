@@ -91,6 +91,32 @@ class Backend(Protocol):
         """
         ...
 
+    def whole(
+        self,
+        plan: Plan,
+        one: npt.NDArray[Any],
+        two: npt.NDArray[Any] | None,
+        threads: int,
+        progress: Callable[[float], None],
+    ) -> Block | None:
+        """Kernels of the whole network, the layers after the readout included.
+
+        Parameters
+        ----------
+        plan : Plan
+        one, two : float array, shape (N, H, W, C), (M, H, W, C)
+            Images, not prepared. None means the same images, and then only entries with
+            row <= column need to be right.
+        threads, progress
+            As for `block`.
+
+        Returns
+        -------
+        nngp, ntk : float64 arrays, shape (N, M), or None
+            None where it has no way of its own for this plan, and `block` is to be asked.
+        """
+        ...
+
 
 _MODULES = {
     "numba": ("refntk.backends.numba", "pip install refntk"),

@@ -107,6 +107,17 @@ class ArrayApiBackend:
             progress(1 / shape[0])
         return nngp, theta
 
+    def whole(
+        self,
+        plan: Plan,
+        one: npt.NDArray[Any],
+        two: npt.NDArray[Any] | None,
+        threads: int,
+        progress: Callable[[float], None],
+    ) -> Block | None:
+        """Leave the layers after the readout to others, see `refntk.backends.Backend.whole`."""
+        return None
+
 
 def _bytes_a_pair(plan: Plan) -> int:
     return 8 * plan.largest**2

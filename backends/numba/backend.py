@@ -12,6 +12,7 @@ import numpy.typing as npt
 from refntk.backends import Block
 from refntk.backends.array_api import ArrayApiBackend
 from refntk.backends.numba.lanes import lanes_of
+from refntk.backends.numba.perceptron import is_perceptron, perceptron_block, vectors
 from refntk.backends.numba.slices import block_sums
 from refntk.backends.numba.team import share
 from refntk.backends.numba.workspace import Tables, Workspace
@@ -90,19 +91,36 @@ class NumbaBackend(ArrayApiBackend):
             return super().block(plan, one, two, ntk=ntk, threads=threads, progress=progress)
         other = one if two is None else two
         lanes, count = lanes_of(one.images.dtype), len(one.images)
-        groups = -(-len(other.rotated) // lanes)
+        # Rotations of a few images fill the lanes. A group that they do not fill comes first: for
+        # the same images it meets few rows there, as the last one it would meet all of them.
+        last = range(len(other.rotated), 0, -lanes)[::-1]
         tasks = []
-        for group in range(groups):
-            last_image = ((group + 1) * lanes - 1) // plan.order
-            wanted = count if two is not None else min(count, last_image + 1)
+        for group, stop in enumerate(last):
+            wanted = count if two is not None else stop // plan.order
             for first in range(0, wanted, lanes):
-                rows = first, min(first + lanes, wanted)
-                tasks += [_Task(rows, group * lanes, group, part) for part in range(_parts(plan))]
-        sums = _run(plan, one, other, tasks, groups, ntk, threads, progress)
+                rows, lane = (first, min(first + lanes, wanted)), max(stop - lanes, 0)
+                tasks += [_Task(rows, lane, group, part) for part in range(_parts(plan))]
+        sums = _run(plan, one, other, tasks, len(last), ntk, threads, progress)
         # Axes (group, x, kernel, lane) to (kernel, x, rotated x').
-        flat = sums.transpose(2, 1, 0, 3).reshape(sums.shape[2], count, groups * lanes)
-        kernels = _over_rotations(plan, flat[:, :, : len(other.rotated)])
+        flat = sums.transpose(2, 1, 0, 3).reshape(sums.shape[2], count, len(last) * lanes)
+        if lanes > last[0]:
+            flat = np.delete(flat, range(last[0], lanes), axis=2)
+        kernels = _over_rotations(plan, flat)
         return kernels[0], kernels[1] if ntk else None
+
+    def whole(
+        self,
+        plan: Plan,
+        one: npt.NDArray[Any],
+        two: npt.NDArray[Any] | None,
+        threads: int,
+        progress: Callable[[float], None],
+    ) -> Block | None:
+        """Kernels of perceptrons, see `refntk.backends.Backend.whole`."""
+        if not is_perceptron(plan):
+            return None
+        other = None if two is None else vectors(plan, two)
+        return perceptron_block(plan, vectors(plan, one), other, threads, progress)
 
 
 def _parts(plan: Plan) -> int:

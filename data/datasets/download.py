@@ -6,8 +6,11 @@ complete, and when what came in has the wrong checksum.
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
 import re
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +20,7 @@ from urllib.parse import urlsplit
 from refntk.data.datasets.catalogue import RemoteFile
 from refntk.data.limits import one_line, size_text
 from refntk.errors import DownloadError, missing_package
+from refntk.output import in_the_way
 
 __all__ = ["download", "require_pooch"]
 
@@ -114,7 +118,7 @@ class _Resuming:
 
     def __call__(self, url: str, output: str, pooch: Any) -> None:
         """Download `url` completely, then give the file the name `output` that pooch expects."""
-        with self._part.open("ab") as stream:
+        with _append_to(self._part) as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -224,3 +228,18 @@ def _continues(answer: Any, start: int) -> bool:
 
 def _host(file: RemoteFile) -> str:
     return urlsplit(file.url).netloc
+
+
+def _append_to(path: Path) -> IO[bytes]:
+    """Open what is there of a download, and nothing that it leads to."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        fd = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise
+        raise in_the_way(path) from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise in_the_way(path)
+    return os.fdopen(fd, "ab")

@@ -59,9 +59,13 @@ class KernelArray:
 
     @property
     def fits(self) -> bool:
-        """Whether there is a digest for each tile."""
+        """Whether there is a digest for each tile, and the values are stored tile by tile.
+
+        A chunk of another size, or one that was packed, may unpack to far more than a tile.
+        """
         wanted = (*self._trusted.shape, hashlib.sha256().digest_size)
-        return (self._digests.dtype, self._digests.shape) == (np.dtype(np.uint8), wanted)
+        stored = self._dataset.chunks == self.chunks and self._dataset.compression is None
+        return stored and (self._digests.dtype, self._digests.shape) == (np.dtype(np.uint8), wanted)
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refntk.backends import Backend, get_backend
+from refntk.backends import Backend, Block, get_backend
 from refntk.errors import InputError, unknown
 from refntk.evaluation.correlations import at_readout
 from refntk.evaluation.head import apply_head
@@ -28,8 +29,18 @@ __all__ = ["DTYPES", "KERNELS", "Job", "Kernel", "default_threads", "kernel"]
 KERNELS: tuple[str, ...] = ("nngp", "ntk")
 DTYPES: tuple[str, ...] = ("float64", "float32")
 
-_ENTRIES_A_TILE = 40_000_000_000
-"""Kernel entries of a tile, at most: well under a minute on one core."""
+_ENTRIES_A_TILE = {"numba": 1_000_000_000, "cupy": 40_000_000_000, "numpy": 50_000_000}
+"""By backend, kernel entries that take about two seconds, a processor's core or a whole device."""
+
+_IMAGES_AT_ONCE = 16
+"""Rotated images that a vector register holds: fewer in a tile cost as much."""
+
+_TILES = 1_000_000
+"""A file has no more tiles than some times this: each costs some bytes and milliseconds."""
+
+_VECTORS_A_TILE = 1000
+"""Side of a tile where a pair costs so little that what is done once for each image counts. Not a
+power of two, because of which the rows of a tile would compete for places in the caches."""
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -200,7 +211,7 @@ class Job:
         self.symmetric = x2 is None
         self.method = self._plan.method
         self.threads = _positive("threads", threads) or default_threads()
-        self.tile = _positive("tile", tile) or _tile(self._plan)
+        self.tile = _positive("tile", tile) or _tile(self._plan, backend, self.shape)
         self._variances = self._unknown()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -252,12 +263,6 @@ class Job:
             symmetric; one above it stands for its mirror image, too.
         """
         mirrored = self.symmetric and tile.rows == tile.cols
-        one, power1 = self._scaled(0, tile.rows)
-        two, power2 = (None, power1) if mirrored else self._scaled(-1, tile.cols)
-        first, second = (
-            None if images is None else self._backend.prepare(self._plan, images, self.dtype)
-            for images in (one, two)
-        )
         area, share, told = tile.shape[0] * tile.shape[1], 0.0, 0
 
         def report(fraction: float) -> None:
@@ -267,6 +272,22 @@ class Job:
             told += pairs
             progress(pairs)
 
+        one = self._images[0][tile.rows]
+        two = None if mirrored else self._images[-1][tile.cols]
+        whole = self._backend.whole(self._plan, one, two, self.threads, report)
+        if whole is None:
+            whole = self._layered(tile, mirrored, report)
+        kernels = dict(zip(KERNELS, whole, strict=True))
+        return {name: self._finish(kernels[name], mirrored) for name in self.get}
+
+    def _layered(self, tile: Tile, mirrored: bool, report: Callable[[float], None]) -> Block:
+        """Compute the kernels of a tile up to the readout, and then those after the head."""
+        one, power1 = self._scaled(0, tile.rows)
+        two, power2 = (None, power1) if mirrored else self._scaled(-1, tile.cols)
+        first, second = (
+            None if images is None else self._backend.prepare(self._plan, images, self.dtype)
+            for images in (one, two)
+        )
         nngp, ntk = self._backend.block(
             self._plan, first, second,
             ntk="ntk" in self.get, threads=self.threads, progress=report,
@@ -282,9 +303,7 @@ class Job:
             if self._activates:
                 given = readout[0], var1, var2
                 correlation = at_readout(self._plan, one, two, given, self.dtype, self.threads)
-            head = apply_head(self._plan.head, *readout, var1, var2, correlation)
-        kernels = dict(zip(KERNELS, head, strict=True))
-        return {name: self._finish(kernels[name], mirrored) for name in self.get}
+            return apply_head(self._plan.head, *readout, var1, var2, correlation)
 
     def _scaled(
         self, which: int, part: slice
@@ -319,8 +338,8 @@ class Job:
     def _finish(self, block: FloatArray | None, mirrored: bool) -> FloatArray:
         assert block is not None  # the backend gives what it is asked for
         with np.errstate(over="ignore"):
-            block = block.astype(self.dtype)
-        if np.isinf(block).any():
+            block = block.astype(self.dtype, copy=False)
+        if not np.isfinite(block).all():
             remedy = "" if self.dtype == "float64" else "the dtype float64, or "
             raise InputError(
                 f"the kernels of these images are too large for {self.dtype}: use {remedy}"
@@ -374,9 +393,12 @@ def _same_shape(first: FloatArray, second: FloatArray) -> None:
         )
 
 
-def _tile(plan: Plan) -> int:
-    """Choose the side of a tile so that progress is kept often, from the plan alone."""
-    side = 64
-    while side > 4 and side * side * plan.entries > _ENTRIES_A_TILE:
+def _tile(plan: Plan, backend: str, shape: tuple[int, int]) -> int:
+    """Choose the side of a tile so that what is done is kept often, and tiles are not too many."""
+    if not plan.steps and not plan.pooled and plan.method == "slices":
+        return _VECTORS_A_TILE
+    pairs = shape[0] * shape[1]
+    side, least = 64, max(4, _IMAGES_AT_ONCE // plan.order, math.isqrt(pairs // _TILES))
+    while side > least and side * side * plan.entries > _ENTRIES_A_TILE[backend]:
         side //= 2
     return side

@@ -88,7 +88,7 @@ def by_name(layer: type[_Layer]) -> type[_Layer]:
                 raise NetworkError(f"the argument {name} is missing")
         build(self, *values, **named)
 
-    layer.__init__ = checked  # type: ignore[method-assign]
+    layer.__init__ = checked  # type: ignore[method-assign, assignment]
     return layer
 
 

@@ -111,6 +111,7 @@ class Naive:
 
     def linear(self, layer: Any, reads: Callable[[Any], list[Any]]) -> None:
         """Average over what an output index reads; reads gives None for a term out of the image."""
+        reads = cache(reads)  # an index is asked for with every other one
 
         def average(k: Entry) -> Entry:
             def entry(i: Any, j: Any) -> float:
