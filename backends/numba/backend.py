@@ -175,7 +175,7 @@ def _run(
         down = bounds[task.part], bounds[task.part + 1]
         block_sums(
             one.images, two.rotated, task.rows, task.lane, (*down, *across), *static,
-            memory.work, memory.excess, memory.tangent, partial[task.part, task.group],
+            memory.arrays, partial[task.part, task.group],
         )  # fmt: skip
 
     share(tasks, threads, lambda: Workspace(tables, ntk), work, progress)

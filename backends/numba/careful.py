@@ -24,8 +24,10 @@ along rows first, and then over rows; a bias is one more feature in the second s
     A(u) = u - (\sin\theta - \theta \cos\theta) / \pi
 
 Before the first Relu rho may also be near -1. There the *excess* Z = 2 (s s' + K) is carried, too,
-which adds up in the same way; after it K >= 0. Where s s' = 0 the reciprocals passed in are 0, so
-that W, K and Theta are 0.
+which adds up in the same way; after it K >= 0. What the NTK takes up is K, which may be tiny beside
+s s': a bias is all that a black image and a bright one have in common. So K itself is carried as
+well, c sum K + b², in which nothing cancels that is not in the sum of products. Where s s' = 0 the
+reciprocals passed in are 0, so that W, K and Theta are 0.
 """
 
 from __future__ import annotations
@@ -46,13 +48,9 @@ from refntk.backends.numba.lanes import (
     segment,
     wide,
 )
-from refntk.backends.numba.rows import LINEAR, NONNEGATIVE, SIGNED
+from refntk.backends.numba.rows import LINEAR, SIGNED
 
-__all__ = ["LATE", "careful_row_function", "chord_row", "tower_row"]
-
-LATE = 3
-"""A Relu that is the first but comes after other convolutions, without Z; SIGNED has it here."""
-
+__all__ = ["careful_row_function", "chord_row", "tower_row"]
 
 _NOISE = (*[0.0] * 8, 4.5e-16, *[0.0] * 7, 2.4e-7)
 """By the number of lanes, which is that of a type, the relative difference that is rounding.
@@ -74,27 +72,31 @@ def careful_row_function(activation: int, last: bool) -> Any:
     Parameters
     ----------
     activation : int
-        LINEAR, SIGNED, NONNEGATIVE or LATE.
+        LINEAR, SIGNED or NONNEGATIVE.
     last : bool
-        The last step before the readout stores K in place of W.
+        The last step before the readout stores K in place of W, and nothing else but the NTK.
 
     Returns
     -------
-    compiled function (w, t, below_w, below_t, above_w, above_t, ones, twos, half, bias, columns)
-        `w` and `t` are written; ``below_*`` is the newest row of sums, ``above_*`` two older ones.
-        ``*_t`` are NTK, or Z where SIGNED; `t` is None, and ``*_t`` as well but for Z, where the
-        NTK is not wanted. `ones` (a number for each position) and `twos` (lanes) are four rows of
-        maps each: S of the newest row and of the two older ones, and, in turns, the root and its
+    compiled function (w, t, z, p, below_w, below_t, below_z, below_p, above_w, above_t, above_z, \
+above_p, ones, twos, half, bias, columns)
+        `w`, the NTK `t`, Z and K itself are written; ``below_*`` is the newest row of sums,
+        ``above_*`` two older ones. Those of the NTK are None where it is not wanted, those of Z
+        after the first Relu. `ones` (a number for each position) and `twos` (lanes) are four rows
+        of maps each: S of the newest row and of the two older ones, and, in turns, the root and its
         reciprocal after the convolution, half of it in `ones`. Half a weight and half a squared
         bias. Nothing that is written may overlap anything else.
     """
 
     @njit(**OPTIONS)
-    def row(w, t, below_w, below_t, above_w, above_t, ones, twos, half, bias, columns):
+    def row(w, t, z, p, below_w, below_t, below_z, below_p, above_w, above_t, above_z, above_p,
+            ones, twos, half, bias, columns):  # fmt: skip
         wide()
-        if below_t is not None:
+        if t is not None:
             h0, h1 = above_t
-        (g0, g1), (newest1, older1, oldest1, map1) = above_w, ones
+        if z is not None:
+            e0, e1 = above_z
+        (g0, g1), (f0, f1), (newest1, older1, oldest1, map1) = above_w, above_p, ones
         newest2, older2, oldest2, map2 = twos
         lanes = lane_count(w)
         zero, middle, one = number(w, 0.0), number(w, 0.5), number(w, 1.0)
@@ -117,38 +119,38 @@ def careful_row_function(activation: int, last: bool) -> Any:
                 rate = half * product
                 u = rate * (get(below_w, k) + (get(g0, k) + get(g1, k))) + fixed
                 size = root * other
-                if below_t is not None:
-                    sum_t = get(below_t, k) + (get(h0, k) + get(h1, k))
+                sum_p = get(below_p, k) + (get(f0, k) + get(f1, k))
+                kernel = (half + half) * sum_p + (bias + bias)
+                if z is not None:
+                    sum_z = get(below_z, k) + (get(e0, k) + get(e1, k))
+                    # Biases are parallel: their excess is 4 times the squared bias.
+                    opposite = (rate * sum_z + fixed) + four * (bias * product)
                 if activation == LINEAR:
-                    cosine = one - u
-                    new = size * cosine if last else two * (size * u)
+                    new = kernel if last else two * (size * u)
+                    if not last:
+                        put(p, k, kernel)
+                        if z is not None:
+                            put(z, k, two * (size * opposite))
                 else:
-                    if activation == NONNEGATIVE:
-                        near = True
-                        small = u
-                    elif activation == SIGNED:
-                        # Biases are parallel: their excess is 4 times the squared bias.
-                        opposite = (rate * sum_t + fixed) + four * (bias * product)
+                    near = True
+                    small = u
+                    if activation == SIGNED and z is not None:
                         near = u <= opposite
                         small = u if near else opposite
-                    else:
-                        near = u <= one
-                        small = u if near else two - u
-                        small = small if small > zero else zero
                     tau = math.sqrt(small)
                     turn = tau * angle(small)
                     cap = (small * tau) * segment(small)
-                    cosine = one - small if near else small - one
                     slope = middle - turn if near else turn
+                    above = middle * size * ((one - small if near else zero) + cap)
                     if last:
-                        new = middle * size * ((one - small if near else zero) + cap)
+                        new = above
                     else:
                         new = size * ((small if near else one) - cap)
+                        put(p, k, above)
                 put(w, k, new)
                 if t is not None:
-                    theta = size * cosine
-                    if activation != SIGNED:
-                        theta = (half + half) * sum_t + theta
+                    sum_t = get(below_t, k) + (get(h0, k) + get(h1, k))
+                    theta = (half + half) * sum_t + kernel
                     put(t, k, theta if activation == LINEAR else theta * slope)
 
     return row

@@ -34,6 +34,7 @@ __all__ = [
     "angle",
     "at",
     "compiled",
+    "covariance",
     "deficit",
     "excess",
     "get",
@@ -324,6 +325,7 @@ deficit = _over_channels(
     _squared_difference, True, "Set one row of lanes to s s' times the sum of (n - n')²."
 )
 excess = _over_channels(_squared_sum, True, "Set one row of lanes to s s' times that of (n + n')².")
+covariance = _over_channels(_product, True, "Set one row of lanes to s s' times the sum of n n'.")
 product = _over_channels(_product, False, "Set one row of lanes to the sum over channels of x x'.")
 
 

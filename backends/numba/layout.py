@@ -10,8 +10,8 @@ __all__ = ["Frame", "Layout", "Step"]
 class Layout(NamedTuple):
     """Sizes, and offsets in elements into the workspace.
 
-    The regions up to `tangent_size` exist twice, for the distance or the deficit in `work` and for
-    the NTK, or the excess in a careful first step, in `tangent`.
+    The regions up to `tangent_size` exist four times: for the distance or the deficit in `work`,
+    for the NTK in `tangent`, and for the excess and for K itself in arrays of their own.
     """
 
     height: int  # of the images, in positions

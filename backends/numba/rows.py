@@ -20,6 +20,10 @@ The distance is carried instead of K because theta loses half of the digits of 1
 coinciding arguments, where constant images, duplicates and flat regions live. Where s s' = 0 the
 reciprocals passed in are 0, so that u = 0, K = 0, Theta = 0, and D is right.
 
+Below the first step, where Theta is zero, its array has K of the images; their sum and the squared
+bias are Theta before the first Relu. There K may be tiny beside D, and no difference tells it;
+after that Relu K is s s' / pi at least. The first step has a Relu, else the careful form is taken.
+
 Three things this form does not do well: features that are nearly parallel and not of one size,
 where D is hardly more than delta² and rounding is all that is left of u; nearly opposite ones,
 where 2 - u is; and images of unlike size. A row function finds the first two and says so, lane by
@@ -81,14 +85,14 @@ def row_function(activation: int, last: bool, three: bool) -> Any:
         older rows and, where it is made here, of the newest. Those of the NTK are None when it is
         not wanted. The two `maps` have, in turns, a root and its reciprocal: s and 1/(2s) for each
         position of x, rows of lanes of s' and 1/s' for each position of x'. `worst` is a row of
-        lanes that goes below 0 where the careful form is needed. Rates are the weight and two
-        `LIMITS`. Nothing that is written may overlap anything else.
+        lanes that goes below 0 where the careful form is needed. Rates are the weight, two
+        `LIMITS` and the squared bias. Nothing that is written may overlap anything else.
     """
 
     @njit(**OPTIONS)
     def row(d, t, below_d, below_t, above_d, above_t, maps, worst, rates, columns):
         wide()
-        (g0, g1, g2), (map1, map2), (weight, parallel, opposite) = above_d, maps, rates
+        (g0, g1, g2), (map1, map2), (weight, parallel, opposite, bias) = above_d, maps, rates
         if t is not None:
             h0, h1, h2 = above_t
         lanes = lane_count(d)
@@ -143,7 +147,8 @@ def row_function(activation: int, last: bool, three: bool) -> Any:
                     if three:
                         newest_t = newest_t + get(below_t, k + lanes) + get(below_t, k + 2 * lanes)
                         put(h2, k, newest_t)
-                    theta = (newest_t + (get(h0, k) + get(h1, k))) * weight + scale * cosine
+                    taken = bias if activation == SIGNED else scale * cosine
+                    theta = (newest_t + (get(h0, k) + get(h1, k))) * weight + taken
                     put(t, k, theta if activation == LINEAR else theta * slope)
 
     return row

@@ -9,16 +9,17 @@ which positions outside are 0. With circular padding a slice has all positions, 
 A slice that turns out to need it in some lane is computed again with deficits in the place of
 distances, and its sums are those of these lanes.
 
-Everything lives in two flat arrays, `work` and `tangent` (None without NTK), at the offsets of
-`refntk.backends.numba.layout.Layout`. In a careful first step the excess takes the place of the
-NTK, which is zero below it.
+Everything lives in flat arrays at the offsets of `refntk.backends.numba.layout.Layout`: `work`,
+`tangent` (None without NTK), and in the careful form `excess`, up to the first Relu, and `plain`,
+which is K itself. Below the first step the NTK is zero; there its place is taken by K of the
+images, whose sum is the NTK before the first Relu: a difference would lose it where it is small.
 """
 
 from __future__ import annotations
 
 from numba import njit
 
-from refntk.backends.numba.calls import careful_first_row, careful_row, fast_row
+from refntk.backends.numba.calls import careful_row, fast_row
 from refntk.backends.numba.careful import chord_row, tower_row
 from refntk.backends.numba.frames import (
     displaced,
@@ -35,6 +36,7 @@ from refntk.backends.numba.lanes import (
     add_edge,
     at,
     compiled,
+    covariance,
     deficit,
     excess,
     get,
@@ -48,14 +50,16 @@ from refntk.backends.numba.lanes import (
 )
 from refntk.backends.numba.layout import Step
 from refntk.backends.numba.maps import build_maps, gather, load_lanes, select, unit_pixels
-from refntk.backends.numba.rows import SIGNED, add_row, sum_row
+from refntk.backends.numba.rows import LINEAR, SIGNED, add_row, sum_row
 
 __all__ = ["block_sums"]
 
 _S = Step()
+
+
 @njit(**OPTIONS)
-def _begin(work, tangent, dy, dx, careful, table, lay):
-    """Slice of the images: distances; or deficits and excesses; with no step, products."""
+def _begin(work, tangent, excesses, plain, dy, dx, careful, table, lay):
+    """Slice of the images: distances and K; or deficits, excesses and K; with no step, K alone."""
     lanes = lane_count(work)
     y0, height = extent(lay.height, dy, lay.wrap)
     x0, width = extent(lay.width, dx, lay.wrap)
@@ -78,10 +82,15 @@ def _begin(work, tangent, dy, dx, careful, table, lay):
                 s1, s2 = at(work, length1 + j), at(work, length2 + j * lanes)
                 deficit(target, x1, steps[0], x2, steps[1], steps[2], s1, s2)
                 if careful:
-                    other = at(tangent, out + j * lanes)
+                    other = at(excesses, out + j * lanes)
                     excess(other, x1, steps[0], x2, steps[1], steps[2], s1, s2)
+                    other = at(plain, out + j * lanes)
+                    covariance(other, x1, steps[0], x2, steps[1], steps[2], s1, s2)
                 else:
                     add_difference(target, get(s1, 0), s2)
+                    if tangent is not None:
+                        other = at(tangent, out + j * lanes)
+                        covariance(other, x1, steps[0], x2, steps[1], steps[2], s1, s2)
 
 
 @njit(**INLINE)
@@ -94,7 +103,7 @@ def _fill_edge(array, row, column, source, lay):
 
 
 @njit(**OPTIONS)
-def _edges(work, tangent, careful, step, frame, lay):
+def _edges(work, tangent, excesses, plain, careful, step, frame, lay):
     """Complete all rows of the slice with the columns that windows read on both sides."""
     lanes = lane_count(work)
     for r in range(frame.height):
@@ -111,6 +120,8 @@ def _edges(work, tangent, careful, step, frame, lay):
                 root = get(work, one + column)
                 square_edge(at(work, row + column * lanes), root, at(work, two + column * lanes))
             _fill_edge(tangent, row, column, source, lay)
+            _fill_edge(excesses, row, column, source, lay)
+            _fill_edge(plain, row, column, source, lay)
 
 
 @njit(**OPTIONS)
@@ -194,7 +205,7 @@ def _add_towers(work, array, first, count, map1, map2, step, frame, lay):
             )  # fmt: skip
 
 
-def _advance_function(call, careful, first):
+def _advance_function(call, careful):
     """Build the function that takes a slice through one step.
 
     Parameters
@@ -203,27 +214,26 @@ def _advance_function(call, careful, first):
         Calls the right row function.
     careful : bool
         Whether the slice has deficits, else distances.
-    first : bool
-        Whether this is a careful first step with a Relu, which has excesses.
 
     Returns
     -------
-    compiled function (work, tangent, second, k, dy, dx, table, rates, lay)
-        Works in place, on the slice of displacements dy, dx after the last step; `second` are the
-        excesses, else the NTK, which is not known before step 0.
+    compiled function (work, tangent, excesses, plain, k, dy, dx, table, rates, lay)
+        Works in place, on the slice of displacements dy, dx after the last step. Excesses are None
+        after the first Relu, and they and K itself where the slice has distances. In the careful
+        form the NTK is not known before step 0.
     """
 
     @njit(**OPTIONS)
-    def advance(work, tangent, second, k, dy, dx, table, rates, lay):
+    def advance(work, tangent, excesses, plain, k, dy, dx, table, rates, lay):
         lanes = lane_count(work)
         frame = frame_of(table, k, dy, dx, careful, lanes, lay)
         # A row of the array would be counted at every call that it is handed to.
         step = at(start(table), k * table.shape[1])
         size, stride, low = get(step, _S.size_y), get(step, _S.stride_y), get(step, _S.low_y)
         size_x = get(step, _S.size_x)
-        columns, known, excess = frame.columns, first or k > 0, second if first else None
+        columns, known = frame.columns, not careful or k > 0
         kind = 2 * (k + 1 == table.shape[0]) + frame.direct
-        _edges(work, second, careful, step, frame, lay)
+        _edges(work, tangent, excesses, plain, careful, step, frame, lay)
         ready, oldest = -low, 0
         for i in range(frame.rows):
             begin = stride * i - low
@@ -235,10 +245,13 @@ def _advance_function(call, careful, first):
             for r in range(max(ready, begin), bound):
                 row, row_t = _source(work, r, known, careful, step, frame, lay)
                 slot = lay.ring + wrapped(oldest + r - begin, frame.slots) * lay.slot
-                gather(work, slot, row, size_x, get(step, _S.stride_x), columns, lay)
-                gather(second, slot, row_t, size_x, get(step, _S.stride_x), columns, lay)
+                stride_x = get(step, _S.stride_x)
+                gather(work, slot, row, size_x, stride_x, columns, lay)
+                gather(tangent, slot, row_t, size_x, stride_x, columns, lay)
+                gather(excesses, slot, row, size_x, stride_x, columns, lay)
+                gather(plain, slot, row, size_x, stride_x, columns, lay)
                 if careful and size_x > 1:
-                    _add_chords(work, excess, slot, r, step, frame, lay)
+                    _add_chords(work, excesses, slot, r, step, frame, lay)
             ready = max(ready, bound + frame.direct)
             slot = lay.ring + wrapped(oldest + size - 1, frame.slots) * lay.slot
             rows = slot, slot
@@ -248,23 +261,25 @@ def _advance_function(call, careful, first):
             other = wrapped(i + frame.other, get(step, _S.out_y))
             map2 = frame.root2 + 2 * other * frame.line * lanes
             older = _older(work, size - 1, oldest, frame.slots, columns, lay)
-            _older(second, size - 1, oldest, frame.slots, columns, lay)
+            _older(tangent, size - 1, oldest, frame.slots, columns, lay)
+            _older(excesses, size - 1, oldest, frame.slots, columns, lay)
+            _older(plain, size - 1, oldest, frame.slots, columns, lay)
             if careful and size > 3:
                 _add_towers(work, work, begin, size - 1, map1, map2, step, frame, lay)
-                _add_towers(work, excess, begin, size - 1, map1, map2, step, frame, lay)
+                _add_towers(work, excesses, begin, size - 1, map1, map2, step, frame, lay)
             oldest += stride
             oldest = oldest % frame.slots if stride >= frame.slots else wrapped(oldest, frame.slots)
             out = lay.slice + i * lay.line + lay.margin * lanes
             places = out, rows, older, slot, map1, map2, newest
             activation = get(step, _S.activation)
-            call(activation, kind, work, tangent, second, places, rates, step, frame, lay)
+            arrays = work, tangent, excesses, plain
+            call(activation, kind, arrays, places, rates, step, frame, lay)
 
     return advance
 
 
-_advance = _advance_function(fast_row, False, False)
-_advance_careful = _advance_function(careful_row, True, False)
-_advance_first = _advance_function(careful_first_row, True, True)
+_advance = _advance_function(fast_row, False)
+_advance_careful = _advance_function(careful_row, True)
 
 
 @njit(**OPTIONS)
@@ -294,22 +309,23 @@ def _total(array, worst, careful, out, height, width, lay):
 
 
 @njit(**OPTIONS)
-def _slice(work, excess, tangent, dy, dx, careful, table, rates, lay, out):
+def _slice(work, tangent, excesses, plain, dy, dx, careful, table, rates, lay, out):
     """Take one slice from the images to the sums over its positions."""
-    steps = table.shape[0]
+    steps, early = table.shape[0], True
     height, width = lay.height, lay.width
     if steps > 0:
         height, width = table[steps - 1, _S.out_y], table[steps - 1, _S.out_x]
     below_y, below_x = displaced(table, 0, dy, dx)
-    _begin(work, excess, below_y, below_x, careful, table, lay)
+    _begin(work, tangent, excesses, plain, below_y, below_x, careful, table, lay)
     for k in range(steps):
         rate = rates[k, 0], rates[k, 1], rates[k, 2], rates[k, 3], rates[k, 4]
         if not careful:
-            _advance(work, tangent, tangent, k, dy, dx, table, rate, lay)
-        elif k == 0 and table[k, _S.activation] == SIGNED:
-            _advance_first(work, tangent, excess, k, dy, dx, table, rate, lay)
+            _advance(work, tangent, None, None, k, dy, dx, table, rate, lay)
+        elif early:
+            _advance_careful(work, tangent, excesses, plain, k, dy, dx, table, rate, lay)
         else:
-            _advance_careful(work, tangent, tangent, k, dy, dx, table, rate, lay)
+            _advance_careful(work, tangent, None, plain, k, dy, dx, table, rate, lay)
+        early = early and table[k, _S.activation] == LINEAR
     height, width = extent(height, dy, lay.wrap)[1], extent(width, dx, lay.wrap)[1]
     worst = at(work, lay.worst)
     _total(work, worst, careful, out[0], height, width, lay)
@@ -319,9 +335,13 @@ def _slice(work, excess, tangent, dy, dx, careful, table, rates, lay, out):
 
 @njit(**OPTIONS)
 def _compare(work, table, limit, lay):
-    """Find the lanes with an image that is unlike x in size, before some Relu."""
+    """Find the lanes with an image that is unlike x in size, after some convolution.
+
+    All lanes are where the first convolution has no Relu: K, a sum with signs, and the NTK are two
+    things then.
+    """
     for v in range(lane_count(work)):
-        unlike = False
+        unlike = table.shape[0] > 0 and table[0, _S.activation] != SIGNED
         for k in range(table.shape[0]):
             one = lay.map1 + table[k, _S.level]
             two = lay.maps2 + table[k, _S.level] * lane_count(work) + v
@@ -343,9 +363,7 @@ def _needed(work, all_lanes, lay):
 
 
 @compiled
-def block_sums(
-    pixels1, pixels2, rows, lane, bounds, table, rates, limit, lay, work, excess, tangent, out
-):
+def block_sums(pixels1, pixels2, rows, lane, bounds, table, rates, limit, lay, memory, out):
     """Sum the kernels at the readout over positions and some displacements, for a block of pairs.
 
     Parameters
@@ -366,13 +384,15 @@ def block_sums(
     limit : float
         How unlike two images may be, the last of these limits.
     lay : Layout
-    work, excess, tangent : float arrays
-        The workspace: 64-byte aligned, zeros at its first use with this table and layout; the last
-        one is None where the NTK is not wanted, else it may be the memory of `excess`.
+    memory : tuple of four float arrays
+        `work`, `tangent`, which is None where the NTK is not wanted, `excess` and `plain` of the
+        workspace: 64-byte aligned, zeros at its first use with this table and layout.
     out : float64 array, shape (N, 1 or 2, lanes)
         Sums are added to it: NNGP, and NTK where `tangent` is not None.
     """
-    work, excess, tangent = start(work), start(excess), start(tangent)
+    work, tangent, excesses, plain = memory
+    work, tangent = start(work), start(tangent)
+    excesses, plain = start(excesses), start(plain)
     load_lanes(pixels1, rows[0], work, lay.pixels2, lay)
     if table.shape[0] > 0:
         unit_pixels(work, lay.maps1, lay)
@@ -389,6 +409,10 @@ def block_sums(
                 for v in range(lane_count(work)):
                     put(work, lay.worst + v, get(work, lay.unlike + v))
                 if not _needed(work, True, lay):
-                    _slice(work, excess, tangent, dy, dx, False, table, rates, lay, out[row])
+                    _slice(
+                        work, tangent, excesses, plain, dy, dx, False, table, rates, lay, out[row]
+                    )
                 if _needed(work, False, lay):
-                    _slice(work, excess, tangent, dy, dx, True, table, rates, lay, out[row])
+                    _slice(
+                        work, tangent, excesses, plain, dy, dx, True, table, rates, lay, out[row]
+                    )

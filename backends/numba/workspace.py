@@ -142,19 +142,25 @@ class Tables:
 class Workspace:
     """Memory of one thread: a few images' worth, whatever the number of images.
 
-    The NTK takes the place of the excess after the first step.
-
     Parameters
     ----------
     tables : Tables
     ntk : bool
         Whether the NTK is wanted.
+
+    Attributes
+    ----------
+    arrays : tuple of float arrays
+        For the distance or the deficit and for all maps, for the NTK or None, for the excess and
+        for K itself.
     """
 
     def __init__(self, tables: Tables, ntk: bool) -> None:
-        self.work = _aligned(tables.layout.size, tables.dtype)
-        self.excess = _aligned(tables.layout.tangent_size, tables.dtype)
-        self.tangent = self.excess if ntk else None
+        work = _aligned(tables.layout.size, tables.dtype)
+        tangent, excess, plain = (
+            _aligned(tables.layout.tangent_size, tables.dtype) for _ in range(3)
+        )
+        self.arrays = work, tangent if ntk else None, excess, plain
 
 
 def _aligned(size: int, dtype: str) -> npt.NDArray[Any]:

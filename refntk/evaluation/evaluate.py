@@ -308,9 +308,8 @@ class Job:
             var2 = self._variance(-1, tile.cols, second, power2)
             correlation = None
             if self._activates:
-                noise = float(np.finfo(self.dtype).eps)
                 given = readout[0], var1, var2
-                correlation = at_readout(self._plan, one, two, given, noise, self.threads)
+                correlation = at_readout(self._plan, one, two, given, self.dtype, self.threads)
             return apply_head(self._plan.head, *readout, var1, var2, correlation)
 
     def _scaled(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import version
 from textwrap import dedent
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from refntk.evaluation.evaluate import DTYPES, KERNELS, kernel
 from refntk.network.layers import Dense, Flatten, GroupConv, GroupPool, Layer, Lift, Relu
 from refntk.network.network import Network
+from refntk.truth import fuzz
 from refntk.truth.certified import Certified, certify
 
 __all__ = ["NEAR", "hard_pairs", "page"]
@@ -21,6 +22,7 @@ __all__ = ["NEAR", "hard_pairs", "page"]
 Images = npt.NDArray[np.float64]
 Pairs = dict[str, tuple[Images, Images]]
 Errors = dict[tuple[str, str, str], float]  # by method, dtype and kernel
+_Key = TypeVar("_Key", bound=tuple[str, ...])
 
 NEAR = (1e-2, 1e-4, 1e-6, 1e-8)
 """Relative distances of near duplicates, and of what is nearly constant or nearly opposite."""
@@ -77,13 +79,17 @@ def hard_pairs(side: int) -> Pairs:
     return pairs
 
 
-def page(progress: Callable[[int, int], None] | None = None) -> Iterator[str]:
+def page(
+    progress: Callable[[int, int], None] | None = None, trials: int = 500, seed: int = 0
+) -> Iterator[str]:
     """Measure, and give the lines of the page on accuracy, in Markdown.
 
     Parameters
     ----------
     progress : callable, optional
         Called as ``progress(done, total)`` with numbers of networks.
+    trials, seed : int
+        How many random networks there are, and their seed, see `refntk.truth.fuzz`.
 
     Yields
     ------
@@ -97,6 +103,7 @@ def page(progress: Callable[[int, int], None] | None = None) -> Iterator[str]:
         for depth in _DEPTHS
     ]
     special = _special()
+    total = len(jobs) + len(special) + trials
     by_kind: dict[str, Errors] = {}
     rows, others = [], []
     for done, (group, padding, depth) in enumerate(jobs):
@@ -107,13 +114,20 @@ def page(progress: Callable[[int, int], None] | None = None) -> Iterator[str]:
         benign = _worst(list(_errors(net, _benign(_SIDES[group])).values()))
         rows.append((f"{group} | {padding} | {depth}", benign, _worst(list(hard.values()))))
         if progress is not None:
-            progress(done + 1, len(jobs) + len(special))
+            progress(done + 1, total)
     for done, (name, net, vanishing) in enumerate(special):
         hard = _errors(net, _chosen(3, vanishing))
         others.append((name, _worst(list(hard.values()))))
         if progress is not None:
-            progress(len(jobs) + done + 1, len(jobs) + len(special))
+            progress(len(jobs) + done + 1, total)
+    random: dict[str, fuzz.Errors] = {}
+    for done, trial in enumerate(fuzz.trials(seed, trials)):
+        random[trial.kind] = _worst([random.get(trial.kind, {}), fuzz.errors(trial)])
+        if progress is not None:
+            progress(len(jobs) + len(special) + done + 1, total)
     yield from _text(rows, by_kind, others)
+    yield from _random_table(random, trials, seed)
+    yield from _exceptions()
 
 
 def _text(rows: list[Any], by_kind: dict[str, Errors], others: list[Any]) -> Iterator[str]:
@@ -147,17 +161,44 @@ def _text(rows: list[Any], by_kind: dict[str, Errors], others: list[Any]) -> Ite
     yield from _table("images", by_kind.items())
     yield from ("", "## Other networks", "", "The largest over all hard images (3×3).", "")
     yield from _table("network", others)
+
+
+def _random_table(found: dict[str, fuzz.Errors], trials: int, seed: int) -> Iterator[str]:
+    """Largest errors on random networks, by what is hard about the images."""
+    yield from _lines(f"""
+
+        ## Random networks
+
+        {trials} networks of the seed {seed} that `refntk.truth.fuzz` drew, as in
+        `refntk accuracy --trials {trials} --seed {seed}`: any layers, up to 12 convolutions and 3
+        Dense layers after the readout, biases in some of them, W_std from 0.2 to 8, strides,
+        paddings and groups. The first image is random, positive, constant, standardised, or has
+        zeros or one hot pixel; the second one is what the table says. The method is slices; figures
+        are the largest errors of the pair and of the first image with itself. Where an entry is
+        less than 1e-8 of both diagonal ones, its error is relative to that; where it is negative,
+        to these.
+
+    """)
+    keys = [(dtype, name) for dtype in DTYPES for name in KERNELS]
+    yield "| images | " + " | ".join(f"{dtype} {name}" for dtype, name in keys) + " |"
+    yield "|---" * (1 + len(keys)) + "|"
+    for kind in fuzz.KINDS:
+        if kind in found:
+            cells = [f"{found[kind].get(key, 0.0):.1e}" for key in keys]
+            yield f"| {kind} | " + " | ".join(cells) + " |"
+
+
+def _exceptions() -> Iterator[str]:
     yield from _lines("""
 
         ## Where the bounds do not hold
 
         - The method literal is written as in the papers, and takes the arccos of a correlation:
           half of the digits are lost near 1 and -1, and with them as many of the NTK.
-        - One layer that sees nothing but opposite patches has a kernel that vanishes as the cube of
-          their distance from opposite; rounding of pixels is then seen in it. Such pairs are left
-          out at depth 1.
-        - Opposite patches under two convolutions without a Relu between them lose half of the
-          digits of the derivative, as in the method literal.
+        - One layer that sees hardly anything but opposite patches has a kernel that vanishes as the
+          cube of their distance from opposite, and an NTK below zero. Both keep 1e-12 and 5e-6 of
+          the entries of the images with themselves, and not of their own. Such pairs are left out
+          at depth 1 above.
         - Networks without any Relu, where signed products cancel in the mean, keep 1e-12 and 5e-6
           of the terms and not of the entry.
     """)
@@ -249,6 +290,6 @@ def _error(net: Network, x1: Images, x2: Images) -> Errors:
     return errors
 
 
-def _worst(several: list[Errors]) -> Errors:
+def _worst(several: list[dict[_Key, float]]) -> dict[_Key, float]:
     keys = {key for errors in several for key in errors}
     return {key: max(errors.get(key, 0.0) for errors in several) for key in keys}

@@ -248,10 +248,14 @@ def assembly(dtype: str, activation: int, last: bool, three: bool | None) -> str
     rows = [row, row, row, row]
     if three is None:
         function = careful_row_function(activation, last)
-        rows += [several[2], several[2], several[4], several[4], number, number, types.intp]
+        # Excesses are there up to the first Relu.
+        early = row if activation == SIGNED else types.none
+        outs, pairs = [row, row, early, row], [several[2]] * 4
+        pairs[2] = several[2] if activation == SIGNED else types.none
+        rows = [*outs, *outs, *pairs, several[4], several[4], number, number, types.intp]
     else:
         function = row_function(activation, last, three)
-        rates = types.UniTuple(number, 3)
+        rates = types.UniTuple(number, 4)
         rows += [several[3], several[3], several[2], row, rates, types.intp]
     function.compile(tuple(rows))
     return str(function.inspect_asm(function.signatures[0]))
