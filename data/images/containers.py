@@ -109,10 +109,13 @@ def _read_labels(
 ) -> tuple[Labels | None, tuple[str, ...]]:
     """Labels of the images of array `key`, or a note why what is there is not taken."""
     reasons = []
+    own = "images" in key.rpartition("/")[2] or key.rpartition("/")[2] in _IMAGE_KEYS
     for place in _label_keys(key, entries):
         try:
             entry = entries[place]
             if not entry.shape or entry.shape[0] != count:
+                if place.rpartition("/")[2] in _LABEL_KEYS and not own:
+                    continue  # those of another array
                 reason = f"has shape {entry.shape}, but there are {count} images"
             elif entry.dtype.hasobject:
                 reason = "holds pickled objects or text of variable length, which are not read"
