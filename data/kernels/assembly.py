@@ -25,7 +25,7 @@ from refntk.data.kernels.kernel_seal import write_seal
 from refntk.errors import RefntkError
 from refntk.output import Output
 
-__all__ = ["TileSource", "assemble"]
+__all__ = ["TileSource", "assemble", "unfinished"]
 
 _STRIP_BYTES = 1 << 25
 """Size of what is written at once of one kernel, unless a single tile is larger."""
@@ -67,7 +67,7 @@ def assemble(
         A tile is damaged, a text is longer than an HDF5 attribute, or a file of this name appeared
         meanwhile and may not be replaced.
     """
-    partial = output.beside(f".{record.run[:8]}.new")
+    partial = unfinished(output, record)
     partial.unlink(missing_ok=True)
     disk = DiskFile(partial)
     try:
@@ -84,6 +84,22 @@ def assemble(
             partial.unlink(missing_ok=True)
         raise
     output.publish(partial)
+
+
+def unfinished(output: Output, record: KernelRecord) -> Path:
+    """Name of a kernel file while it is written.
+
+    Parameters
+    ----------
+    output : Output
+    record : KernelRecord
+        Its run is random: what has this name is the run's own.
+
+    Returns
+    -------
+    pathlib.Path
+    """
+    return output.beside(f".{record.run[:8]}.new")
 
 
 @contextlib.contextmanager

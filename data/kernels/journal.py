@@ -25,7 +25,7 @@ from refntk.data.limits import one_line
 from refntk.errors import RefntkError, StoreError
 from refntk.output import create_whole, remove_ours
 
-__all__ = ["Journal", "is_journal"]
+__all__ = ["Journal", "is_journal", "record_of"]
 
 _MAGIC = b"refntk-journal/1"
 _FAMILY = b"refntk-journal/"
@@ -277,6 +277,28 @@ class Journal:
         """Close and remove the file."""
         self.close()
         self.path.unlink(missing_ok=True)
+
+
+def record_of(path: Path) -> KernelRecord:
+    """Read what a journal is of, and none of its tiles.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    KernelRecord
+
+    Raises
+    ------
+    StoreError
+        It is no journal, of an unknown format, or its header is damaged.
+    OSError
+        It cannot be read.
+    """
+    with path.open("rb") as file:
+        return _read_header(file.fileno(), path)[0]
 
 
 def is_journal(head: bytes) -> bool:

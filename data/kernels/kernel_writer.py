@@ -14,9 +14,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from refntk.data.kernels.assembly import assemble
+from refntk.data.kernels.assembly import assemble, unfinished
 from refntk.data.kernels.growth import Growth
-from refntk.data.kernels.journal import Journal, is_journal
+from refntk.data.kernels.journal import Journal, is_journal, record_of
 from refntk.data.kernels.kernel_format import KernelDescription
 from refntk.data.kernels.kernel_reader import open_kernel
 from refntk.data.kernels.kernel_record import KernelRecord, differences, share_text
@@ -161,6 +161,10 @@ class KernelWriter:
                 f"{self.path}: an unfinished computation of it is in {place}; continue it with "
                 "--resume, or begin anew with --overwrite"
             )
+        elif begun:
+            # It may have been killed while it wrote the file; one with a damaged header is unknown.
+            with contextlib.suppress(StoreError):
+                unfinished(self._output, record_of(place)).unlink(missing_ok=True)
         self._check_room(place)
         if self._journal is None:
             self._journal = Journal.create(place, here)

@@ -18,6 +18,7 @@ from refntk.data.kernels.assembly import assemble
 from refntk.data.disk import DiskFile
 from refntk.data.images.imageset import describe_images
 from refntk.data.kernels.journal import Journal
+from refntk import output
 from refntk.data.kernels.store import KernelDescription, KernelWriter, open_kernel
 
 out, arguments = Path(sys.argv[1]), json.loads(sys.argv[2])
@@ -163,9 +164,10 @@ def half_write(disk, data):
 
 pwrite = os.pwrite
 os.pwrite = deadly(os.pwrite, half_pwrite)
-for name in ("fsync", "fdatasync", "ftruncate", "unlink", "open"):
+for name in ("fsync", "fdatasync", "ftruncate", "unlink", "open", "link", "replace"):
     setattr(os, name, deadly(getattr(os, name), None))
-Path.replace, Path.unlink = deadly(Path.replace, None), deadly(Path.unlink, None)
+Path.unlink = deadly(Path.unlink, None)
+output._rename_without_replacing = deadly(output._rename_without_replacing, None)
 DiskFile.write = deadly(DiskFile.write, half_write)
 DiskFile.truncate, DiskFile.sync = deadly(DiskFile.truncate, None), deadly(DiskFile.sync, None)
 
