@@ -318,10 +318,11 @@ def _by_tifffile(path: Path, alpha: str | None, tags: TiffTags) -> NDArray[Any]:
         except ValueError as error:
             if "imagecodecs" not in str(error):
                 raise
+            packed = tifffile.COMPRESSION(page.compression).name
             raise InputError(
                 f"{path}: is a valid TIFF file of {tags.bits}-bit {_word(tags)} samples, whose "
-                f"compression {page.compression.name} needs the package imagecodecs; install it, "
-                "or save the file without compression"
+                f"compression {packed} needs the package imagecodecs; install it, or save the file "
+                "without compression"
             ) from error
         if page.axes == "SYX":
             pixels = np.moveaxis(pixels, 0, -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from refntk.data.images.containers import Entry, gather, only_array
 from refntk.data.images.imageset import IntArray, Pick, RawImages
-from refntk.data.inside import plain_dataset
+from refntk.data.inside import find, plain_dataset
 from refntk.data.limits import reading, refuse_memory, refuse_packed_claim, refuse_plain_claim
 from refntk.errors import InputError
 
@@ -69,12 +70,16 @@ def _refuse_unwritten(source: str, dataset: h5py.Dataset) -> None:
 class _Datasets:
     """The datasets of an open HDF5 file, by path."""
 
-    def __init__(self, file: h5py.File, source: str) -> None:
+    def __init__(self, file: h5py.File, source: str, key: str | None) -> None:
         self._file = file
         self._source = source
+        self._key = key
 
     def entries(self) -> dict[str, Entry]:
         """Headers of all datasets. Links to other files are not followed.
+
+        A dataset of several names has one of them, so that it is the only one where no key is
+        given; but what lies beside a key that is given has the name that leads there.
 
         Text of variable length and references are passed over: they lie in HDF5's global heap, and
         a flipped bit there makes the library loop for ever when they are read.
@@ -91,7 +96,21 @@ class _Datasets:
                 found[name] = Entry(item.shape, item.dtype)
 
         self._file.visititems(visit)
+        if self._key is not None and self._key not in found:
+            folder = self._key.rpartition("/")[0]
+            for name in self._names(folder):
+                path = f"{folder}/{name}" if folder else name
+                with contextlib.suppress(KeyError, InputError):
+                    visit(path, plain_dataset(self._file, path))
         return found
+
+    def _names(self, folder: str) -> list[str]:
+        """Names in a group, or in what a link inside the file leads to."""
+        try:
+            group = find(self._file, folder)
+        except (KeyError, InputError):
+            return []
+        return list(group) if isinstance(group, h5py.Group) else []
 
     def judge(self, key: str) -> None:
         """Judge the size that a dataset announces by what is stored of it.
@@ -160,7 +179,7 @@ def read_hdf5(path: Path, key: str | None, pick: Pick) -> RawImages:
     source = str(path)
     with reading(source), h5py.File(path, "r") as file:
         inside = None if key is None else key.strip("/")
-        return gather(source, _Datasets(file, source), inside, pick)
+        return gather(source, _Datasets(file, source, inside), inside, pick)
 
 
 def array_in_hdf5(path: Path, key: str | None) -> NDArray[Any]:
@@ -183,4 +202,5 @@ def array_in_hdf5(path: Path, key: str | None) -> NDArray[Any]:
     """
     source = str(path)
     with reading(source), h5py.File(path, "r") as file:
-        return only_array(source, _Datasets(file, source), None if key is None else key.strip("/"))
+        inside = None if key is None else key.strip("/")
+        return only_array(source, _Datasets(file, source, inside), inside)

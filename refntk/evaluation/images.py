@@ -178,7 +178,8 @@ def divide(images: npt.NDArray[Any], top: float | None) -> FloatArray:
     float array of the same shape
     """
     if top is not None:
-        return np.divide(images, np.float64(top), dtype=np.float64)
+        scaled: npt.NDArray[np.float64] = np.divide(images, np.float64(top), dtype=np.float64)
+        return scaled
     return images if images.dtype.kind == "f" else images.astype(np.float64)
 
 

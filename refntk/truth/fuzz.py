@@ -249,7 +249,8 @@ def errors(trial: Trial) -> Errors:
 def _size(trial: Trial) -> int:
     groups = [layer.group for layer in trial.network.layers if isinstance(layer, Lift)]
     order = max([int(name[1]) * (1 + (name[0] == "D")) for name in groups], default=1)
-    return (order * trial.one.shape[0] * trial.one.shape[1]) ** 2 * len(trial.network.layers)
+    positions: int = trial.one.shape[0] * trial.one.shape[1]
+    return (order * positions) ** 2 * len(trial.network.layers)
 
 
 def _agree(trial: Trial, exact: Any) -> None:
@@ -304,5 +305,5 @@ def _smaller(trial: Trial) -> Iterator[Trial]:
     for k, layer in enumerate(layers):
         for field, plain in (("b_std", 0.0), ("W_std", 1.0), ("filter_shape", (1, 1))):
             if getattr(layer, field, plain) != plain:
-                simpler = replace(layer, **{field: plain})  # type: ignore[type-var]
+                simpler = replace(layer, **{field: plain})
                 yield replace(trial, network=Network([*layers[:k], simpler, *layers[k + 1 :]]))

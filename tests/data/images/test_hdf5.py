@@ -158,3 +158,25 @@ def test_no_dataset(tmp_path):
         file.create_group("a")
     with pytest.raises(InputError, match="holds no array; expected one of images"):
         load_images(str(tmp_path / "x.h5"))
+
+
+def test_links_inside_the_file_lead_to_the_images_and_to_the_labels_beside_them(tmp_path):
+    path = tmp_path / "links.h5"
+    images = np.arange(2 * 3 * 3 * 1).reshape(2, 3, 3, 1) / 20
+    with h5py.File(path, "w") as file:
+        file["store/first"] = images
+        file["store/labels"] = np.array([1, 0])
+        file["alias"] = file["store/first"]
+        file["soft"] = h5py.SoftLink("/store/first")
+        file["group"] = h5py.SoftLink("/store")
+        file["chain"] = h5py.SoftLink("/group")
+        file["circle"] = h5py.SoftLink("/circle")
+        file["out"] = h5py.ExternalLink("other.h5", "/images")
+    for key in ("store/first", "alias", "soft", "group/first", "chain/first"):
+        found = load_images(f"{path}::{key}")
+        assert np.array_equal(found.images, images)
+        if key.endswith("/first"):
+            assert found.labels.tolist() == [1, 0]
+    for key in ("circle", "out", "group/nothing", "circle/first"):
+        with pytest.raises(InputError, match="links.h5"):
+            load_images(f"{path}::{key}")
