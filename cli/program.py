@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import signal
 import threading
@@ -9,6 +10,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import click
@@ -16,11 +18,26 @@ import click
 from refntk.errors import RefntkError, RefntkWarning, printable
 from refntk.output import distinct
 
-__all__ = ["BadUse", "Command", "Fault", "Interrupted", "Program", "terminable", "typed"]
+__all__ = [
+    "ENDS",
+    "BadUse",
+    "Command",
+    "Fault",
+    "Interrupted",
+    "Program",
+    "first",
+    "terminable",
+    "typed",
+]
 
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _ARGUMENTS = "refntk: arguments as typed"
-_ENDS = (signal.SIGTERM, signal.SIGHUP)
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a command."""
+
+# What the system has too little of, wherever that shows: disk, descriptors, memory.
+_SCARCE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
+
 _OUTPUTS = ("output", "plot", "csv")
 _INPUTS = ("networks", "labels")
 
@@ -79,7 +96,6 @@ class Command(click.Command):
                 click.echo(traceback.format_exc(), err=True, nl=False)
             raise _failure(error, ctx) from None
 
-
     def _keep_inputs(self, ctx: click.Context) -> None:
         """Refuse an output that is one of the inputs, which are the arguments and some options."""
         read: list[str] = []
@@ -117,18 +133,45 @@ def _warning_lines() -> Iterator[None]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into an interrupt, as Ctrl-C is one; in the main thread only."""
+    """Let SIGTERM and SIGHUP interrupt a command as Ctrl-C does; in the main thread only.
+
+    One that was ignored before stays so, such as SIGHUP under nohup.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = [n for n in _ENDS if signal.getsignal(n) is signal.SIG_DFL]
-    for number in numbers:
-        signal.signal(number, signal.default_int_handler)
+    plain = (signal.SIG_DFL, signal.default_int_handler)
+    handlers = {n: signal.getsignal(n) for n in ENDS if signal.getsignal(n) in plain}
+    for number in handlers:
+        signal.signal(number, first)
     try:
         yield
     finally:
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)
+        # A process that was interrupted is about to end, and says so undisturbed.
+        if not (_whole_process and signal.getsignal(signal.SIGINT) is signal.SIG_IGN):
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+_whole_process = False
+
+
+def first(number: int, frame: FrameType | None) -> None:
+    """Interrupt at the first signal, and ignore what comes while things are put away.
+
+    Parameters
+    ----------
+    number, frame
+        As Python calls handlers of signals.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Always.
+    """
+    for other in ENDS:
+        signal.signal(other, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _failure(error: BaseException, ctx: click.Context) -> click.ClickException:
@@ -139,6 +182,11 @@ def _failure(error: BaseException, ctx: click.Context) -> click.ClickException:
         return Interrupted(f"interrupted; nothing was kept. To start again: {typed(ctx)}")
     if isinstance(error, MemoryError):
         return Fault("not enough memory; try a smaller --limit, --size or --tile")
+    if isinstance(error, OSError) and error.errno in _SCARCE:
+        place = f" ({error.filename})" if error.filename is not None else ""
+        return BadUse(
+            f"the system refuses to go on: {error.strerror}{place}; free what is scarce and repeat"
+        )
     reason = " ".join(str(error).split())
     return Fault(
         f"unexpected {type(error).__name__}: {reason}. This is a fault of refntk: please repeat "
@@ -171,6 +219,12 @@ class Program(click.Group):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.context_settings = {**_SETTINGS, **self.context_settings}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run as a program that ends the process."""
+        global _whole_process
+        _whole_process = True
+        return super().__call__(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep the arguments as they were typed, then parse them."""

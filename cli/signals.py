@@ -7,15 +7,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
 
 import click
 
-from refntk.cli.program import Interrupted, typed
+from refntk.cli.program import ENDS, Interrupted, first, typed
 
 __all__ = ["interruptible"]
 
-_ASKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE = 8.0
 """Seconds until a process that cannot be interrupted is ended: schedulers kill after 10 or more."""
 
@@ -60,15 +58,18 @@ def interruptible(
     fallback = f"interrupted; what was finished is kept. To continue: {command}"
     watch = threading.Thread(target=_watch, args=(reading, left, fallback), daemon=True)
     previous = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    handlers = {number: signal.signal(number, _raise) for number in _ASKED}
+    heard = [number for number in ENDS if signal.getsignal(number) is not signal.SIG_IGN]
+    handlers = {number: signal.signal(number, first) for number in heard}
     watch.start()
     try:
         yield
     except KeyboardInterrupt:
         raise Interrupted(message()) from None
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        # After a signal further ones are ignored until the command has ended.
+        if all(signal.getsignal(number) is first for number in heard):
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         signal.set_wakeup_fd(previous)
         left.set()
         os.close(writing)
@@ -76,14 +77,10 @@ def interruptible(
         os.close(reading)
 
 
-def _raise(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def _watch(reading: int, left: threading.Event, message: str) -> None:
     """End the process where it does not end by itself after a signal."""
     while number := os.read(reading, 1):
-        if number[0] in _ASKED:
+        if number[0] in ENDS:
             if not left.wait(_PATIENCE):
                 click.echo(f"Error: {message}", err=True)
                 os._exit(Interrupted.exit_code)
