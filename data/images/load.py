@@ -34,7 +34,7 @@ from refntk.data.samples import sample_file
 from refntk.errors import InputError, RefntkWarning, unknown
 from refntk.evaluation.images import axis_doubt
 
-__all__ = ["Stored", "load_images", "read_stored"]
+__all__ = ["Stored", "load_images", "read_stored", "warn"]
 
 _SAMPLE = "sample:"
 _KEY = "::"

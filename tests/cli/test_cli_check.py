@@ -263,7 +263,7 @@ def test_an_only_kernel_needs_no_choice(folder, tmp_path):
         (("ntk.h5", "--format", "csv", "--get", "nngp"), 'unknown kernel "nngp"; known: ntk'),
         (("ntk.h5", "--format", "cvs"), 'unknown format "cvs" (did you mean "csv"?)'),
         (("gone.h5", "--format", "csv"), "no such file"),
-        (("ntk.h5", "--format", "npy", "-o", "no/k.npy"), "cannot be written (No such file"),
+        (("ntk.h5", "--format", "npy", "-o", "no/k.npy"), "the folder no does not exist"),
         (("ntk.h5", "--format", "npy", "-o", "x.npy"), "exists already; choose another name"),
     ],
 )

@@ -255,7 +255,7 @@ def test_only_the_draws_that_overflow_are_left_out(folder, monkeypatch):
         (["--widths", "0"], "expected positive whole numbers"),
         (["--draws", "1"], "--draws"),
         (["--draws", "1000000000000", "--resume"], "c.h5: needs 96.0 TB of memory"),
-        (["-o", "none/c.h5"], "none/c.h5: there is no folder none; make it first"),
+        (["-o", "none/c.h5"], "none/c.h5: the folder none does not exist; create it"),
         (["-o", "."], "is a folder; give the name of a file"),
         (["--plot", "c.jpg", "--overwrite"], "a picture has the ending '.jpg'"),
     ],
@@ -321,7 +321,7 @@ def test_a_full_disk_leaves_the_older_file(folder, monkeypatch):
     def full(number):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("refntk.data.results.convergence_file.os.fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     result = draw("--widths", "2,4", "--draws", 3, "--resume")
     assert result.exit_code == 2
     assert "c.h5: cannot be written (No space left on device)" in result.stderr

@@ -113,7 +113,7 @@ def test_repeated_images_are_named(tmp_path, cache):
         (["--train", "80"], "train 80 and test 27: need 107 images, but there are 90"),
         (["--repeats", "1"], "--repeats"),
         (["--csv", "a.txt"], "a.txt: has the ending '.txt'; expected one of .csv"),
-        (["--csv", "no/a.csv"], "there is no folder no; make it first"),
+        (["--csv", "no/a.csv"], "the folder no does not exist; create it"),
         (["--plot", "a.jpg"], "a.jpg: a picture has the ending '.jpg'; expected one of"),
         (["--diag-reg", "nan"], "diag_reg: expected zero or a positive number"),
     ],

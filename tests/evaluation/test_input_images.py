@@ -51,7 +51,7 @@ def test_pixels_of_another_kind(kind: str) -> None:
     message = "X2: expected integer or floating-point pixels, not "
     with pytest.raises(InputError, match=f"^{message}"):
         as_images(images, "X2")
-    with pytest.raises(InputError, match="^expected integer or floating-point pixels, not "):
+    with pytest.raises(InputError, match="^images: expected integer or floating-point pixels"):
         scale(images)
 
 

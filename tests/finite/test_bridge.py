@@ -138,7 +138,7 @@ def test_two_classes():
 def test_command(tmp_path):
     data, network = tmp_path / "small.npz", tmp_path / "net.toml"
     rng = np.random.default_rng(0)
-    np.savez(data, images=rng.normal(size=(8, 4, 4, 1)), labels=np.repeat([0, 1], 4))
+    np.savez(data, images=rng.normal(size=(8, 4, 4, 1)) / 4, labels=np.repeat([0, 1], 4))
     network.write_text(NET.to_toml())
     table, picture = tmp_path / "b.csv", tmp_path / "b.svg"
 

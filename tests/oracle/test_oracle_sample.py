@@ -24,7 +24,7 @@ def run(*arguments: object) -> Result:
 
 @pytest.fixture(scope="module")
 def images() -> np.ndarray[Any, Any]:
-    return np.random.default_rng(0).normal(size=(20, 4, 4, 2))
+    return np.random.default_rng(0).normal(size=(20, 4, 4, 2)) / 4
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,8 @@ from refntk.network.layers import (
     Lift,
     Relu,
 )
+from refntk.ops.program import Builder
+from refntk.ops.space import Space
 from refntk.truth.accuracy import NEAR, hard_pairs
 from refntk.truth.certified import certify
 
@@ -216,9 +218,10 @@ def test_head_against_the_plain_formulas(rng: np.random.Generator, assert_close:
     nngp, ntk = features @ features.T, rng.random((4, 4))
     var = np.diagonal(nngp) + 0.1
     correlation = of_kernels(nngp, var, var, 2.2e-16)
-    result = apply_head(
-        (Dense(W_std=1.2, b_std=0.3), Relu(), Dense(W_std=0.7)), nngp, ntk, var, var, correlation
-    )
+    build, value = Builder(Space()), 0
+    for layer in (Dense(W_std=1.2, b_std=0.3), Relu(), Dense(W_std=0.7)):
+        value = layer.lower(build, value)
+    result = apply_head(build.program(), nngp, ntk, var, var, correlation)
     k, v = 1.44 * nngp + 0.09, 1.44 * var + 0.09
     theta = k + 1.44 * ntk
     scale = np.sqrt(np.outer(v, v))
