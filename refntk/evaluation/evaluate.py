@@ -21,6 +21,8 @@ from refntk.evaluation.images import as_image_sets
 from refntk.evaluation.residence import Residence
 from refntk.evaluation.tiles import Tile, cut
 from refntk.network.network import Network
+from refntk.network.presets import as_network
+from refntk.network.signal import Layer
 from refntk.ops.operations import Pointwise
 from refntk.plan.reduction import Plan, make_plan
 
@@ -61,7 +63,7 @@ class Kernel:
 
 
 def kernel(
-    net: Network,
+    net: Network | str | Sequence[Layer],
     x1: npt.ArrayLike,
     x2: npt.ArrayLike | None = None,
     get: str | Sequence[str] = KERNELS,
@@ -79,8 +81,9 @@ def kernel(
 
     Parameters
     ----------
-    net : Network
-        It must end behind a readout: GroupPool, GlobalAvgPool or Flatten.
+    net : Network, str or sequence of layers
+        It must end behind a readout: GroupPool, GlobalAvgPool or Flatten. A name is that of a
+        preset or of a TOML file.
     x1 : array, shape (N1, H, W, C)
         Images, channels last; `scale` says what they are divided by. NumPy's, or CuPy's with the
         backend cupy.
@@ -140,6 +143,7 @@ def kernel(
     >>> k.ntk.shape, bool(k.ntk[0, 1] == k.ntk[1, 0] > 0)
     ((2, 2), True)
     """
+    net, x1, x2 = as_network(net), _pixels(x1), _pixels(x2)
     place = Residence(x1, x2, backend)
     job = Job(
         net, place.take(x1), place.take(x2),
@@ -190,7 +194,7 @@ class Job:
 
     def __init__(
         self,
-        net: Network,
+        net: Network | str | Sequence[Layer],
         x1: npt.ArrayLike,
         x2: npt.ArrayLike | None = None,
         *,
@@ -207,6 +211,8 @@ class Job:
         (self.dtype,) = _words("dtype", (str(dtype),), DTYPES)
         self.backend = backend
         self._device_memory = _positive("device_memory", device_memory)
+        net = as_network(net)
+        x1, x2 = _pixels(x1), _pixels(x2)
         sets = {"X1": x1} | ({} if x2 is None else {"X2": x2})
         self._images = as_image_sets(sets, scale)
         if x2 is not None:
@@ -356,6 +362,11 @@ class Job:
             upper = np.triu_indices(len(block), 1)
             block.T[upper] = block[upper]
         return block
+
+
+def _pixels(x: Any) -> Any:
+    """Take the pixels of a `refntk.data.ImageSet`, and anything else as it is."""
+    return x.images if hasattr(x, "images") and hasattr(x, "info") else x
 
 
 def default_threads() -> int:

@@ -16,6 +16,7 @@ from typing import Any
 
 from refntk.errors import NetworkError, ShapeError, unknown
 from refntk.network.layers import LAYERS, Layer, Signal
+from refntk.network.missing import unknown_layer
 from refntk.network.network_text import read_network_text
 from refntk.network.table import html_table, text_table
 from refntk.ops.program import Builder, Program
@@ -309,7 +310,7 @@ def _layer(index: int, table: object) -> Layer:
         if name is None:
             raise NetworkError(f"the key type is missing; known: {', '.join(LAYERS)}")
         if not isinstance(name, str) or name not in LAYERS:
-            raise NetworkError(unknown("layer", name, LAYERS), key="type")
+            raise NetworkError(unknown_layer(name), key="type")
         layer: Layer = LAYERS[name](**arguments)
         return layer
     except NetworkError as error:

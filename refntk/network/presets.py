@@ -8,7 +8,7 @@ from pathlib import Path
 from refntk.errors import NetworkError, nearest, unknown
 from refntk.network.network import Network
 
-__all__ = ["load_network", "preset", "preset_text", "presets"]
+__all__ = ["as_network", "load_network", "preset", "preset_text", "presets"]
 
 
 def presets() -> tuple[str, ...]:
@@ -65,6 +65,48 @@ def preset_text(name: str) -> str:
     return file.read_text(encoding="utf-8")
 
 
+_IMAGES = (
+    ".bmp", ".gz", ".h5", ".hdf5", ".jpeg", ".jpg", ".npy", ".npz", ".png", ".tif", ".tiff",
+    ".webp",
+)  # fmt: skip
+
+
+def as_network(net: object) -> Network:
+    """Take what means a network in a call.
+
+    Parameters
+    ----------
+    net : Network, str, or sequence of layers
+        A name is that of a preset or of a TOML file.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    NetworkError
+        It is none of these, there is no such preset or file, or the layers do not fit each other.
+    """
+    if isinstance(net, Network):
+        return net
+    if isinstance(net, str | Path):
+        return load_network(str(net))
+    if isinstance(net, list | tuple):
+        return Network(net)
+    given = type(net).__name__
+    raise NetworkError(
+        f"net: expected a Network, the name of a preset or a list of layers, not {given}"
+    )
+
+
+def _is_folder(spec: str) -> bool:
+    try:
+        return Path(spec).is_dir()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
 def load_network(spec: str) -> Network:
     """Return the network that a person named: a preset or a TOML file.
 
@@ -84,6 +126,11 @@ def load_network(spec: str) -> Network:
     """
     if spec in presets():
         return preset(spec)
+    if spec.startswith("sample:") or Path(spec).suffix.lower() in _IMAGES or _is_folder(spec):
+        raise NetworkError(
+            f"{spec}: names images where a network is expected; the network comes first, and then "
+            "the images"
+        )
     try:
         exists = Path(spec).exists()
     except (OSError, ValueError):  # a name that no file can have

@@ -14,6 +14,7 @@ import pytest
 
 import refntk
 from refntk.backends import get_backend
+from refntk.data import load_images
 from refntk.errors import (
     InputError,
     MethodError,
@@ -535,3 +536,12 @@ def test_the_environment_limits_the_default_number_of_threads(
     for word, count in [("1", 1), ("", everything), ("0", everything), ("100000", everything)]:
         monkeypatch.setenv(name, word)
         assert default_threads() == count
+
+
+def test_what_is_meant_by_a_network_and_by_images(rng: np.random.Generator) -> None:
+    tiles = load_images("sample:digits", limit=2)
+    net = preset("mlp-1")
+    expected = kernel(net, tiles.images)
+    for given in ("mlp-1", list(net.layers)):
+        assert np.array_equal(kernel(given, tiles).ntk, expected.ntk)
+        assert np.array_equal(Job(given, tiles).shape, (2, 2))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refntk.errors import NetworkError, ShapeError
-from refntk.network import Network, load_network, presets
+from refntk.network import Network, load_network, preset, presets
 from refntk.network.layers import (
     Conv,
     Dense,
@@ -26,6 +26,7 @@ from refntk.network.layers import (
     Relu,
     Signal,
 )
+from refntk.network.presets import as_network
 from refntk.ops.groups import GROUPS
 
 LIFT = '[[layer]]\ntype = "Lift"\nfilter_shape = [3, 3]\ngroup = "C4"\n'
@@ -231,11 +232,11 @@ def test_files(tmp_path: Path) -> None:
 def test_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match=r"none\.toml: cannot be read .*: No such file"):
         Network.from_toml(tmp_path / "none.toml")
-    with pytest.raises(NetworkError, match="cannot be read as a network file: Is a directory"):
+    with pytest.raises(NetworkError, match="names images where a network is expected"):
         load_network(str(tmp_path))
     binary = tmp_path / "images.npy"
     binary.write_bytes(b"\x93NUMPY")
-    with pytest.raises(NetworkError, match=r"images.npy: a network file is TOML in UTF-8: "):
+    with pytest.raises(NetworkError, match=r"images.npy: names images where a network is expected"):
         load_network(str(binary))
     wrong = tmp_path / "wrong.toml"
     wrong.write_text('name = "a"\n\n[[layer]]\ntype = "Conf"\n')
@@ -265,3 +266,37 @@ def test_what_never_ends_is_no_network_file(tmp_path: Path) -> None:
         file.truncate(1 << 40)
     with pytest.raises(NetworkError, match=r"huge\.toml: is larger than 16777216 bytes"):
         load_network(str(huge))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Gelu", "there is no layer Gelu: Relu is the only activation so far"),
+        ("leaky_relu", "there is no layer leaky_relu: Relu is the only activation so far"),
+        ("MaxPool", "there is no exact kernel of MaxPool: the largest of several Gaussian"),
+        ("GlobalMaxPool", "there is no exact kernel of GlobalMaxPool: the largest"),
+        ("BatchNorm2d", "there is no exact kernel of BatchNorm2d: it ties the images of a batch"),
+        ("Softmax", "there is no exact kernel of Softmax: it is no pointwise function"),
+        ("MultiHeadAttention", "there is no exact kernel of MultiHeadAttention: its weights"),
+        ("Rellu", 'unknown layer "Rellu" \\(did you mean "Relu"\\?\\)'),
+    ],
+)
+def test_layers_of_other_libraries_are_explained(name, message):
+    with pytest.raises(NetworkError, match=message) as caught:
+        Network.from_toml_string(f'[[layer]]\ntype = "{name}"\n')
+    assert "did you mean" not in str(caught.value) or name == "Rellu"
+
+
+@pytest.mark.parametrize("spec", ["sample:digits", "x.npy", "tiles.h5", "."])
+def test_images_in_the_place_of_a_network_are_named(spec):
+    with pytest.raises(NetworkError, match="names images where a network is expected; the network"):
+        load_network(spec)
+
+
+def test_what_means_a_network_in_a_call():
+    net = preset("cnn-gap")
+    assert as_network(net) is net
+    assert as_network("cnn-gap") == net
+    assert as_network(list(net.layers)) == net
+    with pytest.raises(NetworkError, match="net: expected a Network, the name of a preset or"):
+        as_network(3)

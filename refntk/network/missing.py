@@ -1,0 +1,55 @@
+"""Layers of other libraries that are not here: why, and what to use in their place."""
+
+from __future__ import annotations
+
+from refntk.errors import unknown
+from refntk.network.layers import LAYERS
+
+__all__ = ["unknown_layer"]
+
+# By what the name has in it, in lower case and without underscores.
+_REASONS = {
+    "maxpool": "the largest of several Gaussian features has no kernel in closed form; use "
+    "GlobalAvgPool, GroupPool or strides",
+    "batchnorm": "it ties the images of a batch to each other, so that there is no kernel of two "
+    "images; leave it out, W_std and b_std set the scale",
+    "softmax": "it is no pointwise function of independent features; regress on class targets, as "
+    "refntk predict does",
+    "attention": "its weights are features themselves, which is none of these recursions; use Conv "
+    "or GroupConv",
+}
+
+_ACTIVATIONS = frozenset({
+    "abrelu", "abs", "cos", "elementwise", "elu", "erf", "exp", "gaussian", "gelu",
+    "hardtanh", "hermite", "leakyrelu", "mish", "monomial", "polynomial", "prelu", "rbf",
+    "rectifiedmonomial", "relu6", "selu", "sigmoid", "sigmoidlike", "sign", "silu", "sin",
+    "softplus", "swish", "tanh",
+})  # fmt: skip
+
+
+def unknown_layer(name: object) -> str:
+    """Word the message about a layer that does not exist.
+
+    Parameters
+    ----------
+    name : object
+        What stands in the place of its name.
+
+    Returns
+    -------
+    str
+        One line: for a layer of other libraries why it is not here and what to use, else the
+        nearest known name.
+
+    Examples
+    --------
+    >>> unknown_layer("Gelu")
+    'there is no layer Gelu: Relu is the only activation so far'
+    """
+    plain = name.lower().replace("_", "") if isinstance(name, str) else ""
+    for word, reason in _REASONS.items():
+        if word in plain:
+            return f"there is no exact kernel of {name}: {reason}"
+    if plain in _ACTIVATIONS and name not in LAYERS:
+        return f"there is no layer {name}: Relu is the only activation so far"
+    return unknown("layer", name, LAYERS)
