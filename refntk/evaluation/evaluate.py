@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import operator
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ from refntk.evaluation.correlations import at_readout
 from refntk.evaluation.head import apply_head
 from refntk.evaluation.images import as_image_sets
 from refntk.evaluation.residence import Residence
+from refntk.evaluation.threads import default_threads
 from refntk.evaluation.tiles import Tile, cut
 from refntk.network.network import Network
 from refntk.network.presets import as_network
@@ -367,18 +367,6 @@ class Job:
 def _pixels(x: Any) -> Any:
     """Take the pixels of a `refntk.data.ImageSet`, and anything else as it is."""
     return x.images if hasattr(x, "images") and hasattr(x, "info") else x
-
-
-def default_threads() -> int:
-    """Count the processors that this process may use, or fewer where the environment says so.
-
-    Batch scripts and the workers of joblib and dask set ``NUMBA_NUM_THREADS`` or
-    ``OMP_NUM_THREADS``; the smaller one holds. What is not a positive number counts as not set.
-    """
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    limits = [os.environ.get(name, "") for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")]
-    asked = [int(limit) for limit in limits if limit.isdecimal() and int(limit) > 0]
-    return min([count or 1, *asked])
 
 
 def _words(what: str, given: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:

@@ -125,12 +125,22 @@ def as_cross(kernel: npt.ArrayLike, columns: int, name: str) -> FloatArray:
 
 def _floats(kernel: npt.ArrayLike, name: str) -> FloatArray:
     """Make an array of float64 or float32 of what was given."""
-    given = np.asarray(kernel)
+    given = np.asarray(_one_of(kernel, name))
     if given.dtype.kind not in "iuf":
         raise InputError(f"{name}: expected an array of numbers, not of {given.dtype}")
     if given.dtype.name in ASYMMETRY:
         return given
     return given.astype(np.float64)
+
+
+def _one_of(kernel: Any, name: str) -> Any:
+    """Take the only matrix of what `refntk.kernel` gives; of two, somebody has to choose."""
+    if not (hasattr(kernel, "nngp") and hasattr(kernel, "ntk")):
+        return kernel
+    there = [which for which in ("nngp", "ntk") if getattr(kernel, which) is not None]
+    if len(there) != 1:
+        raise InputError(f"{name}: holds two kernels; give one of them, k.ntk or k.nngp")
+    return getattr(kernel, there[0])
 
 
 def _largest(matrix: FloatArray, name: str) -> float:

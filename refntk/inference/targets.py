@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -52,8 +54,9 @@ def class_targets(labels: npt.ArrayLike, classes: int) -> npt.NDArray[np.float64
 
     Parameters
     ----------
-    labels : array of int, shape (N,)
-        Class of each image, 0 to `classes` - 1.
+    labels : array, shape (N,) or (N, classes)
+        Class of each image, 0 to `classes` - 1; or its name, and then classes are numbered in the
+        order of their names; or a row with a 1 in the column of the class and 0 elsewhere.
     classes : int
         Number c of classes.
 
@@ -65,7 +68,8 @@ def class_targets(labels: npt.ArrayLike, classes: int) -> npt.NDArray[np.float64
     Raises
     ------
     InputError
-        The labels are not whole numbers in that range, or all are the same class.
+        The labels are not whole numbers in that range, nor as many names as there are classes, nor
+        one-hot; or all are the same class.
 
     Notes
     -----
@@ -77,7 +81,7 @@ def class_targets(labels: npt.ArrayLike, classes: int) -> npt.NDArray[np.float64
     >>> class_targets([0, 1], 2).tolist()
     [[0.5, -0.5], [-0.5, 0.5]]
     """
-    given = np.asarray(labels)
+    given = _numbered(np.asarray(labels), classes)
     if given.ndim != 1 or given.dtype.kind not in "iu" or not given.size:
         raise InputError(
             f"labels: expected whole numbers, one an image, not {given.dtype} of shape "
@@ -96,3 +100,27 @@ def class_targets(labels: npt.ArrayLike, classes: int) -> npt.NDArray[np.float64
     targets = np.full((len(given), classes), -1 / classes)
     targets[np.arange(len(given)), given] += 1
     return targets
+
+
+def _numbered(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[Any]:
+    """Turn names and one-hot rows into numbers of classes."""
+    if labels.dtype == object and all(isinstance(label, str) for label in labels.flat):
+        labels = labels.astype(str)
+    if labels.dtype.kind in "US" and labels.ndim == 1:
+        names, numbers = np.unique(labels, return_inverse=True)
+        if len(names) != classes:
+            raise InputError(
+                f"labels: {len(names)} different names, but there are {classes} classes; number "
+                "the classes from 0 on"
+            )
+        return numbers
+    if labels.dtype.kind not in "iufb" or not labels.size:
+        return labels
+    if labels.ndim == 2 and labels.shape[1] == classes > 1:
+        if ((labels == 0) | (labels == 1)).all() and (labels.sum(1) == 1).all():
+            return labels.argmax(1)
+        raise InputError(
+            "labels: rows must have a single 1, the class, and 0 elsewhere; several classes an "
+            "image are no classes to tell apart"
+        )
+    return labels

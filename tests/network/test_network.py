@@ -238,6 +238,9 @@ def test_unreadable_files(tmp_path: Path) -> None:
     binary.write_bytes(b"\x93NUMPY")
     with pytest.raises(NetworkError, match=r"images.npy: names images where a network is expected"):
         load_network(str(binary))
+    binary = binary.rename(tmp_path / "net.toml")
+    with pytest.raises(NetworkError, match=r"net.toml: a network file is TOML in UTF-8: "):
+        load_network(str(binary))
     wrong = tmp_path / "wrong.toml"
     wrong.write_text('name = "a"\n\n[[layer]]\ntype = "Conf"\n')
     with pytest.raises(NetworkError, match=r'wrong.toml, line 4: layer 0: unknown layer "Conf"'):
