@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from refntk.backends import arccos
 from refntk.backends.arccos import ANGLE, SEGMENT
+from refntk.backends.numba.code_cache import compile_and_keep
 
 __all__ = [
     "INLINE",
@@ -79,10 +80,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     code = function.__code__.replace(co_freevars=("sources",))
     stamped = FunctionType(code, function.__globals__, closure=(CellType(_sources()),))
     update_wrapper(stamped, function)
-    try:
-        return njit(cache=True, **OPTIONS)(stamped)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return njit(**OPTIONS)(stamped)
+    return compile_and_keep(stamped, OPTIONS)
 
 
 @cache

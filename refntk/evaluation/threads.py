@@ -38,8 +38,7 @@ def _quotas(root: Path) -> list[int]:
     found = []
     for line in _lines(root / "proc/self/cgroup"):
         _, controllers, path = (*line.split(":", 2), "", "")[:3]
-        names = controllers.split(",")
-        if controllers and "cpu" not in names:
+        if controllers and "cpu" not in controllers.split(","):
             continue
         mount = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
         group = mount / path.strip("/")

@@ -118,7 +118,7 @@ def _numbered(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[Any]:
         return labels
     if labels.ndim == 2 and labels.shape[1] == classes > 1:
         if ((labels == 0) | (labels == 1)).all() and (labels.sum(1) == 1).all():
-            return labels.argmax(1)
+            return np.asarray(labels.argmax(1))
         raise InputError(
             "labels: rows must have a single 1, the class, and 0 elsewhere; several classes an "
             "image are no classes to tell apart"

@@ -1,0 +1,97 @@
+"""Machine code on disk: which folder is trusted with it, and what a damaged file costs.
+
+Numba keeps what it compiled in the package's folder, or in the user's cache, or where
+``NUMBA_CACHE_DIR`` says, as pickles: whoever can write there decides what runs here.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import warnings
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from numba import njit
+from numba.core.caching import FunctionCache
+
+from refntk.errors import RefntkWarning
+
+__all__ = ["compile_and_keep", "trusted"]
+
+
+class _Mending(FunctionCache):  # type: ignore[misc]
+    """Compile again where a file on disk is damaged."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Load machine code, or drop all that is kept of this function where that fails."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # whatever a pickle that was cut short, emptied or overwritten raises
+            self.flush()
+            return None
+
+
+def compile_and_keep(function: Callable[..., Any], options: dict[str, Any]) -> Any:
+    """Compile a function when it is called, and keep the result on disk where that is possible.
+
+    Parameters
+    ----------
+    function : function
+    options : dict
+        Of `numba.njit`.
+
+    Returns
+    -------
+    compiled function
+
+    Warns
+    -----
+    RefntkWarning
+        Once a process: nothing can be kept, or the folder is not trusted.
+    """
+    kept = njit(**options)(function)
+    try:
+        found = _Mending(function)
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+        _warn("nothing that is compiled can be kept: no folder for it can be written to")
+        return kept
+    folder = Path(found.cache_path)
+    if not trusted(folder):
+        _warn(f"nothing that is compiled is kept in {folder}, where other users may write")
+        return kept
+    kept._cache = found  # what njit(cache=True) does, with Numba's own class
+    return kept
+
+
+def trusted(folder: Path) -> bool:
+    """Whether only this user, or the administrator, may change what lies in a folder.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        If it is not there, it is created by this user, and trusted.
+
+    Returns
+    -------
+    bool
+    """
+    try:
+        about = folder.stat()
+    except FileNotFoundError:
+        return True
+    others = about.st_mode & stat.S_IWOTH
+    group = about.st_mode & stat.S_IWGRP and about.st_gid not in (0, os.getgid())
+    return about.st_uid in (0, os.getuid()) and not others and not group
+
+
+@cache
+def _warn(text: str) -> None:
+    warnings.warn(
+        f"{text}, so that every process compiles for about a minute; set NUMBA_CACHE_DIR to a "
+        "folder of your own",
+        RefntkWarning,
+        stacklevel=2,
+    )
