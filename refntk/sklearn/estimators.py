@@ -64,6 +64,13 @@ class _KernelEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
         if self.get not in KERNELS:
             raise InputError(unknown("kernel", self.get, KERNELS))
         if self._precomputed:
+            if x.ndim != 2 or x.shape[0] != x.shape[1]:
+                raise InputError(
+                    f"X: network={_PRECOMPUTED!r} takes the square kernel matrix of the training "
+                    f"samples, not shape {x.shape}; scikit-learn cuts the columns of a matrix only "
+                    "where it sees this estimator itself, not inside of TransformedTargetRegressor:"
+                    " to centre targets use NTKRegressor(center_y=True)"
+                )
             matrix = x
         else:
             self.network_ = resolve(self.network)
@@ -112,8 +119,7 @@ class NTKRegressor(RegressorMixin, _KernelEstimator):  # type: ignore[misc]
 
     With ``get="ntk"`` it predicts the mean of an ensemble of such networks after training by
     gradient flow on squared error for infinite time; with ``get="nngp"`` the mean of the posterior
-    of the Gaussian process that the untrained networks are. Targets are not centred; wrap it in
-    `sklearn.compose.TransformedTargetRegressor` for that.
+    of the Gaussian process that the untrained networks are.
 
     Parameters
     ----------
@@ -126,6 +132,9 @@ class NTKRegressor(RegressorMixin, _KernelEstimator):  # type: ignore[misc]
         nothing.
     image_shape : (H, W, C) or (H, W), optional
         X is a table, and its rows hold the pixels of images of this shape, channels last.
+    center_y : bool, default False
+        Fit the targets less their mean, which predictions get back: for targets far from 0, which
+        the prior mean of the networks is.
     dtype, backend, threads
         As for `refntk.kernel`.
 
@@ -136,6 +145,8 @@ class NTKRegressor(RegressorMixin, _KernelEstimator):  # type: ignore[misc]
         The training samples as images; a table without `image_shape` gives images of one pixel.
     model_ : KernelRegression or GaussianProcess
         Of `refntk.inference`.
+    y_mean_ : float or array of float64, shape (targets,)
+        What was taken off the targets; 0 without `center_y`.
     n_features_in_ : int
         Columns of a table, or the height of images.
 
@@ -151,6 +162,24 @@ class NTKRegressor(RegressorMixin, _KernelEstimator):  # type: ignore[misc]
     >>> model.predict(X).round(3).tolist()
     [0.0, 1.0, 2.0, 1.0]
     """
+
+    def __init__(
+        self,
+        network: Network | str = "mlp-1",
+        *,
+        get: str = "ntk",
+        diag_reg: float = 1e-4,
+        image_shape: tuple[int, ...] | None = None,
+        center_y: bool = False,
+        dtype: str = "float64",
+        backend: str = "numba",
+        threads: int | None = None,
+    ) -> None:
+        super().__init__(
+            network, get=get, diag_reg=diag_reg, image_shape=image_shape,
+            dtype=dtype, backend=backend, threads=threads,
+        )  # fmt: skip
+        self.center_y = center_y
 
     def fit(self, X: Any, y: Any) -> Self:
         """Compute the kernel of the training samples and solve for the coefficients.
@@ -175,7 +204,9 @@ class NTKRegressor(RegressorMixin, _KernelEstimator):  # type: ignore[misc]
         x, targets = validate_data(
             self, X, y, allow_nd=True, multi_output=True, y_numeric=True
         )
-        self._learn(x, targets)
+        targets = np.asarray(targets, np.float64)
+        self.y_mean_ = targets.mean(axis=0) if self.center_y else 0.0
+        self._learn(x, targets - self.y_mean_)
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
@@ -200,7 +231,7 @@ class NTKRegressor(RegressorMixin, _KernelEstimator):  # type: ignore[misc]
             ``get="nngp"``.
         """
         if not return_std:
-            return self._outputs(X)
+            return self._outputs(X) + self.y_mean_
         check_is_fitted(self)
         if self.get != "nngp":
             raise InputError('return_std: only the Gaussian process has one; use get="nngp"')
@@ -208,7 +239,7 @@ class NTKRegressor(RegressorMixin, _KernelEstimator):  # type: ignore[misc]
         deviation = np.sqrt(variance)
         if mean.ndim == 2:
             deviation = np.repeat(deviation[:, None], mean.shape[1], axis=1)
-        return mean, deviation
+        return mean + self.y_mean_, deviation
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn that there can be several targets."""

@@ -307,3 +307,29 @@ def test_without_scikit_learn(monkeypatch: Any) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(MissingPackageError, match=r'pip install "refntk\[sklearn\]"'):
         import refntk.sklearn  # noqa: F401
+
+
+def test_centred_targets(rng):
+    X, y = rng.random((12, 3)), rng.random((12, 2)) + 100
+    plain = NTKRegressor(diag_reg=1e-2).fit(X, y - y.mean(axis=0))
+    centred = NTKRegressor(diag_reg=1e-2, center_y=True).fit(X, y)
+    new = rng.random((5, 3))
+    np.testing.assert_allclose(centred.predict(new), plain.predict(new) + y.mean(axis=0), 1e-12)
+    process = NTKRegressor(get="nngp", diag_reg=1e-2, center_y=True).fit(X, y[:, 0])
+    mean, deviation = process.predict(new, return_std=True)
+    np.testing.assert_allclose(mean, process.predict(new), 1e-12)
+    assert (deviation > 0).all()
+
+
+def test_a_search_with_centred_targets_over_a_precomputed_kernel(rng):
+    X, y = rng.random((12, 3)), rng.random(12) + 100
+    kernel, grid = X @ X.T + np.eye(12), [1e-4, 1e-2]
+    model = NTKRegressor("precomputed", center_y=True)
+    search = GridSearchCV(model, {"diag_reg": grid}, cv=3, error_score="raise").fit(kernel, y)
+    assert np.abs(search.predict(kernel) - y).max() < 1
+    hidden = TransformedTargetRegressor(
+        NTKRegressor("precomputed"), transformer=StandardScaler()
+    )
+    search = GridSearchCV(hidden, {"regressor__diag_reg": grid}, cv=3, error_score="raise")
+    with pytest.raises(InputError, match=r"not shape \(8, 12\); .* NTKRegressor\(center_y=True\)"):
+        search.fit(kernel, y)
