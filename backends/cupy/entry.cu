@@ -6,16 +6,14 @@
 // counts four times, its recursion.
 //
 // Every rounding is written down (fused or not), and the compiler is told to fuse nothing: a device and a host do
-// the same arithmetic. The generated lines above this file define the polynomials angle and segment, and the columns of
-// the tables `sizes` and `table`.
+// the same arithmetic. The generated lines above this file define the polynomials angle and segment, what may
+// follow a convolution, and the columns of the tables `sizes` and `table`.
 
 #ifndef DYNAMIC_SHARED
 #define DYNAMIC_SHARED(T, name)                                                                                        \
     extern __shared__ __align__(16) unsigned char name##_bytes[];                                                      \
     T* name = reinterpret_cast<T*>(name##_bytes)
 #endif
-
-enum Activation { LINEAR, SIGNED, NONNEGATIVE };
 
 __device__ __forceinline__ float fused(float a, float b, float c) { return fmaf(a, b, c); }
 __device__ __forceinline__ double fused(double a, double b, double c) { return fma(a, b, c); }

@@ -12,14 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from refntk.backends.table import step_table
 from refntk.plan.reduction import Plan, Step
 
 __all__ = [
     "HELD_THREADS",
-    "LINEAR",
     "MARCH_THREADS",
-    "NONNEGATIVE",
-    "SIGNED",
     "SWEEP_THREADS",
     "Columns",
     "Geometry",
@@ -27,9 +25,6 @@ __all__ = [
     "Sizes",
     "geometry",
 ]
-
-LINEAR, SIGNED, NONNEGATIVE = 0, 1, 2
-"""What follows a convolution: nothing; a Relu; a Relu where K >= 0 is known (after another one)."""
 
 MARCH_THREADS = 512
 SWEEP_THREADS = 256
@@ -197,21 +192,12 @@ def geometry(plan: Plan, dtype: np.dtype[Any], limits: Limits) -> Geometry:
 def _table(plan: Plan) -> tuple[npt.NDArray[np.int32], int]:
     """Table of the steps, and number of elements of an image's maps."""
     height, width, _ = plan.shape
-    table = np.zeros((len(plan.steps), len(Columns._fields)), np.int32)
-    column, relu = Columns(), False
+    column = Columns()
+    table = step_table(plan, column, len(column)).astype(np.int32)
     place, end = 0, _even(height * width)
     for k, step in enumerate(plan.steps):
-        for a, window in enumerate((step.y, step.x)):
-            table[k, column.in_y + a] = window.n_in
-            table[k, column.out_y + a] = window.n_out
-            table[k, column.size_y + a] = window.size
-            table[k, column.stride_y + a] = window.stride
-            table[k, column.low_y + a] = window.low
-            table[k, column.scale_above_y + a] = _scale(plan.steps[k + 1 :])[a]
-        # Kernels are not negative from the first Relu on.
-        signed = NONNEGATIVE if relu else SIGNED
-        table[k, column.activation] = signed if step.activation else LINEAR
-        relu = relu or step.activation is not None
+        scale = _scale(plan.steps[k + 1 :])
+        table[k, column.scale_above_y], table[k, column.scale_above_x] = scale
         area = step.y.n_out * step.x.n_out
         table[k, column.variance] = place
         table[k, column.root] = end

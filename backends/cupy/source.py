@@ -9,6 +9,7 @@ from typing import Any
 from refntk.backends.arccos import ANGLE, SEGMENT
 from refntk.backends.cupy.device import device_errors
 from refntk.backends.cupy.geometry import HELD_THREADS, SWEEP_THREADS, Columns, Sizes
+from refntk.backends.table import LINEAR, NONNEGATIVE, SIGNED
 from refntk.errors import MissingBackendError
 
 __all__ = ["OPTIONS", "compiled", "source", "specializations"]
@@ -61,6 +62,7 @@ def _generated() -> str:
         f"constexpr int SWEEP_THREADS = {SWEEP_THREADS};",
         *(f"constexpr int HELD_THREADS_{size} = {held};" for size, held in HELD_THREADS.items()),
         f"enum Size {{ {', '.join(name.upper() for name in Sizes._fields)} }};",
+        f"enum Activation {{ LINEAR = {LINEAR}, SIGNED = {SIGNED}, NONNEGATIVE = {NONNEGATIVE} }};",
         f"enum Column {{ {', '.join(name.upper() for name in Columns._fields)}, COLUMNS }};",
     ]
     for name, polynomial in (("angle", ANGLE), ("segment", SEGMENT)):

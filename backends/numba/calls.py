@@ -15,7 +15,8 @@ from refntk.backends.numba.careful import LATE, careful_row_function
 from refntk.backends.numba.frames import rows_of_sums
 from refntk.backends.numba.lanes import INLINE, at, get, lane_count, some
 from refntk.backends.numba.layout import Step
-from refntk.backends.numba.rows import LINEAR, NONNEGATIVE, SIGNED, row_function
+from refntk.backends.numba.rows import row_function
+from refntk.backends.table import LINEAR, NONNEGATIVE, SIGNED
 
 __all__ = ["careful_first_row", "careful_row", "fast_row"]
 

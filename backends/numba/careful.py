@@ -46,7 +46,7 @@ from refntk.backends.numba.lanes import (
     segment,
     wide,
 )
-from refntk.backends.numba.rows import LINEAR, NONNEGATIVE, SIGNED
+from refntk.backends.table import LINEAR, NONNEGATIVE, SIGNED
 
 __all__ = ["LATE", "careful_row_function", "chord_row", "tower_row"]
 

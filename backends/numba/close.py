@@ -28,9 +28,9 @@ from refntk.backends.numba.double_double import EXACT, add, fma, inverse, multip
 from refntk.backends.numba.frames import displaced, extent
 from refntk.backends.numba.lanes import at, compiled, get, put, start, wide
 from refntk.backends.numba.layout import Step
-from refntk.backends.numba.rows import LINEAR
 from refntk.backends.numba.team import share
 from refntk.backends.numba.workspace import Tables
+from refntk.backends.table import LINEAR
 from refntk.ops.groups import point_group, rotate
 from refntk.plan.reduction import Plan
 
@@ -286,6 +286,8 @@ def close_correlations(
         1 - rho and 1 + rho, each to 1e-27 and to some 15 digits of its own. Where a variance is
         zero rho is 0.
     """
+    if not pairs:
+        return np.zeros(0), np.zeros(0)
     used = sorted({image for pair in pairs for image in pair})
     kernels = _kernels(plan, images, [*((k, k) for k in used), *pairs], threads)
     variances = dict(zip(used, kernels, strict=False))  # pairs come after them

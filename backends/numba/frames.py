@@ -6,7 +6,7 @@ from numba import njit
 
 from refntk.backends.numba.lanes import INLINE
 from refntk.backends.numba.layout import Frame, Step
-from refntk.backends.numba.rows import LINEAR
+from refntk.backends.table import LINEAR
 
 __all__ = ["displaced", "extent", "frame_of", "map_rows", "rows_of_sums", "wrapped"]
 

@@ -25,7 +25,8 @@ from refntk.backends.numba.lanes import (
     put,
 )
 from refntk.backends.numba.layout import Step
-from refntk.backends.numba.rows import LINEAR, add_row, add_squares, roots_row, sum_row
+from refntk.backends.numba.rows import add_row, add_squares, roots_row, sum_row
+from refntk.backends.table import LINEAR
 
 __all__ = ["build_maps", "gather", "load_lanes", "select", "unit_pixels"]
 

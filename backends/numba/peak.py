@@ -10,7 +10,8 @@ from llvmlite import binding
 from numba import njit
 
 from refntk.backends.numba.lanes import OPTIONS, at, lanes_of, some, start
-from refntk.backends.numba.rows import LIMITS, NONNEGATIVE, row_function
+from refntk.backends.numba.rows import LIMITS, row_function
+from refntk.backends.table import NONNEGATIVE
 
 __all__ = ["inner_loop_time", "vector_bits"]
 

@@ -36,21 +36,16 @@ from typing import Any
 from numba import njit
 
 from refntk.backends.numba.lanes import OPTIONS, angle, get, lane_count, number, put, segment, wide
+from refntk.backends.table import LINEAR, SIGNED
 
 __all__ = [
     "LIMITS",
-    "LINEAR",
-    "NONNEGATIVE",
-    "SIGNED",
     "add_row",
     "add_squares",
     "roots_row",
     "row_function",
     "sum_row",
 ]
-
-LINEAR, SIGNED, NONNEGATIVE = 0, 1, 2
-"""What follows a convolution: nothing; a Relu; a Relu where K >= 0 is known (after another one)."""
 
 LIMITS = {"float64": (1e-6, 1e-6, 1e3), "float32": (1e-4, 1e-4, 16.0)}
 """By dtype, when the careful form is needed: (D - delta²) / delta² is below the first limit, 2 - u

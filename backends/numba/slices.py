@@ -48,7 +48,8 @@ from refntk.backends.numba.lanes import (
 )
 from refntk.backends.numba.layout import Step
 from refntk.backends.numba.maps import build_maps, gather, load_lanes, select, unit_pixels
-from refntk.backends.numba.rows import SIGNED, add_row, sum_row
+from refntk.backends.numba.rows import add_row, sum_row
+from refntk.backends.table import SIGNED
 
 __all__ = ["block_sums"]
 
@@ -358,7 +359,7 @@ def block_sums(
         Image x' in the first lane.
     bounds : (int, int, int, int)
         Displacements dy from, to, dx from, to.
-    table : int array, shape (steps, 17)
+    table : int array, shape (steps, columns)
         See `Step`.
     rates : float array, shape (steps, 6)
         Of each step: c = W_std² / |S|; two limits of `refntk.backends.numba.rows.LIMITS`; c / 2,

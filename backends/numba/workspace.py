@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from refntk.backends.numba.lanes import LANE_BYTES, lanes_of
 from refntk.backends.numba.layout import Layout, Step
-from refntk.backends.numba.rows import LIMITS, LINEAR, NONNEGATIVE, SIGNED
+from refntk.backends.numba.rows import LIMITS
+from refntk.backends.table import step_table
 from refntk.plan.reduction import Plan
 
 __all__ = ["Tables", "Workspace"]
@@ -34,20 +35,9 @@ class Tables:
     @cached_property
     def steps(self) -> npt.NDArray[np.int64]:
         """One row of `Step` for each convolution."""
-        table = np.zeros((len(self.plan.steps), len(Step._fields)), np.int64)
-        column = Step()
-        place, scale_y, scale_x, relu = 0, 1, 1, False
+        column, (place, scale_y, scale_x) = Step(), (0, 1, 1)
+        table = step_table(self.plan, column, len(column))
         for k, step in enumerate(self.plan.steps):
-            for a, window in enumerate((step.y, step.x)):
-                table[k, column.in_y + a] = window.n_in
-                table[k, column.out_y + a] = window.n_out
-                table[k, column.size_y + a] = window.size
-                table[k, column.stride_y + a] = window.stride
-                table[k, column.low_y + a] = window.low
-            # Kernels are not negative from the first Relu on.
-            signed = NONNEGATIVE if relu else SIGNED
-            table[k, column.activation] = signed if step.activation else LINEAR
-            relu = relu or step.activation is not None
             repeats = 1 + self.wrap
             rows, columns = step.y.n_in + 2 * self.margin, step.x.n_out * repeats
             sizes = {

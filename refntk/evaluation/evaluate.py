@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import operator
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,21 +10,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refntk.backends import Backend, get_backend
-from refntk.errors import InputError, unknown
+from refntk.backends import Engine, Setting, engine, methods_of
+from refntk.errors import InputError
 from refntk.evaluation.correlations import at_readout
 from refntk.evaluation.head import apply_head
 from refntk.evaluation.images import as_images
+from refntk.evaluation.options import DTYPES, KERNELS, Options, default_threads
 from refntk.evaluation.residence import Residence
 from refntk.evaluation.tiles import Tile, cut
 from refntk.network.network import Network
 from refntk.ops.operations import Pointwise
 from refntk.plan.reduction import Plan, make_plan
 
-__all__ = ["DTYPES", "KERNELS", "Job", "Kernel", "default_threads", "kernel"]
-
-KERNELS: tuple[str, ...] = ("nngp", "ntk")
-DTYPES: tuple[str, ...] = ("float64", "float32")
+__all__ = ["DTYPES", "KERNELS", "Job", "Kernel", "Options", "default_threads", "kernel"]
 
 _ENTRIES_A_TILE = 40_000_000_000
 """Kernel entries of a tile, at most: well under a minute on one core."""
@@ -74,20 +70,8 @@ def kernel(
         of their type. NumPy's, or CuPy's with the backend cupy.
     x2 : array, shape (N2, H, W, C), optional
         None means x1; the result is then exactly symmetric. Else on the same device as x1.
-    get : {"nngp", "ntk"} or a sequence of them
-        Kernels wanted. NNGP alone is cheaper.
-    dtype : {"float64", "float32"}
-        Precision of the recursion and of the result. Sums over positions are in double precision.
-    backend : str
-        ``numba``, ``cupy`` for a graphics processor, or ``numpy`` for the literal recursion.
-    method : {"auto", "slices", "dense", "literal"}
-        See `refntk.plan.reduction`; ``auto`` takes the cheapest that applies.
-    threads : int, optional
-        Default: all processors this process may use.
-    tile : int, optional
-        Number of images along the side of the square blocks in which the work is done.
-    device_memory : int, optional
-        Bytes of a graphics processor's memory to use at most, with cupy. Default: 2 GiB.
+    get, dtype, backend, method, threads, tile, device_memory
+        As for `refntk.evaluation.options.Options`.
     progress : callable, optional
         Called as ``progress(done, total)`` with numbers of pairs of images.
 
@@ -125,11 +109,8 @@ def kernel(
     ((2, 2), True)
     """
     place = Residence(x1, x2, backend)
-    job = Job(
-        net, place.take(x1), place.take(x2),
-        get=get, dtype=dtype, backend=backend, method=method, threads=threads, tile=tile,
-        device_memory=device_memory,
-    )  # fmt: skip
+    options = Options(get, dtype, backend, method, threads, tile, device_memory)
+    job = Job(net, place.take(x1), place.take(x2), options)
     result = {name: np.empty(job.shape, job.dtype) for name in job.get}
     done = 0
 
@@ -153,8 +134,9 @@ class Job:
 
     Parameters
     ----------
-    net, x1, x2, get, dtype, backend, method, threads, tile, device_memory
+    net, x1, x2
         As for `kernel`, which also lists the errors.
+    options : Options
 
     Attributes
     ----------
@@ -176,36 +158,30 @@ class Job:
         net: Network,
         x1: npt.ArrayLike,
         x2: npt.ArrayLike | None = None,
-        *,
-        get: str | Sequence[str] = KERNELS,
-        dtype: str = "float64",
-        backend: str = "numba",
-        method: str = "auto",
-        threads: int | None = None,
-        tile: int | None = None,
-        device_memory: int | None = None,
+        options: Options = Options(),  # noqa: B008  (frozen)
     ) -> None:
-        self.get = _words("kernel", (get,) if isinstance(get, str) else tuple(get), KERNELS)
-        (self.dtype,) = _words("dtype", (str(dtype),), DTYPES)
-        self.backend = backend
-        self._device_memory = _positive("device_memory", device_memory)
+        self.get: tuple[str, ...] = tuple(options.get)
+        self.dtype, self.backend = options.dtype, options.backend
+        self._device_memory = options.device_memory
         self._images = [as_images(x1, "X1")]
         if x2 is not None:
             self._images.append(as_images(x2, "X2"))
             _same_shape(*self._images)
         shape = self._images[0].shape[1:]
-        self._plan: Plan = make_plan(net, shape, method, self._backend.methods, backend)
+        available = methods_of(self.backend)
+        self._plan: Plan = make_plan(net, shape, options.method, available, self.backend)
         self.net = net
         self.shape = len(self._images[0]), len(self._images[-1])
         self.symmetric = x2 is None
         self.method = self._plan.method
-        self.threads = _positive("threads", threads) or default_threads()
-        self.tile = _positive("tile", tile) or _tile(self._plan)
+        self.threads = options.threads or default_threads()
+        self.tile = options.tile or _tile(self._plan)
         self._variances = self._unknown()
+        self._engine  # noqa: B018  (says now if there is none)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what another process needs, which finds the backend by its name."""
-        left = "_backend", "tiles", "_variances"
+        """Return what another process needs, which finds the engine by its name."""
+        left = "_engine", "tiles", "_variances"
         return {name: value for name, value in vars(self).items() if name not in left}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -220,8 +196,11 @@ class Job:
         return [np.full(len(images), np.nan) for images in self._images]
 
     @cached_property
-    def _backend(self) -> Backend:
-        return get_backend(self.backend, self._device_memory)
+    def _engine(self) -> Engine:
+        setting = Setting(
+            self._plan, self.dtype, "ntk" in self.get, self.threads, self._device_memory
+        )
+        return engine(self.backend, setting)
 
     @property
     def pairs(self) -> int:
@@ -255,7 +234,7 @@ class Job:
         one, power1 = self._scaled(0, tile.rows)
         two, power2 = (None, power1) if mirrored else self._scaled(-1, tile.cols)
         first, second = (
-            None if images is None else self._backend.prepare(self._plan, images, self.dtype)
+            None if images is None else self._engine.prepare(images)
             for images in (one, two)
         )
         area, share, told = tile.shape[0] * tile.shape[1], 0.0, 0
@@ -267,10 +246,7 @@ class Job:
             told += pairs
             progress(pairs)
 
-        nngp, ntk = self._backend.block(
-            self._plan, first, second,
-            ntk="ntk" in self.get, threads=self.threads, progress=report,
-        )  # fmt: skip
+        nngp, ntk = self._engine.block(first, second, report)
         powers = power1[:, None] + power2 + self._plan.exponent
         with np.errstate(over="ignore", invalid="ignore"):  # `_finish` finds what is too large
             readout = np.ldexp(nngp, powers), None if ntk is None else np.ldexp(ntk, powers)
@@ -282,7 +258,7 @@ class Job:
             if self._activates:
                 noise = float(np.finfo(self.dtype).eps)
                 given = readout[0], var1, var2
-                correlation = at_readout(self._plan, one, two, given, noise, self.threads)
+                correlation = at_readout(self._plan, self._engine, one, two, given, noise)
             head = apply_head(self._plan.head, *readout, var1, var2, correlation)
         kernels = dict(zip(KERNELS, head, strict=True))
         return {name: self._finish(kernels[name], mirrored) for name in self.get}
@@ -308,7 +284,7 @@ class Job:
         """Kernel of each image with itself at the readout, computed once for each image."""
         known = self._variances[which][part]
         if self._activates and np.isnan(known).any():
-            diagonal = self._backend.diagonal(self._plan, prepared, self.threads)
+            diagonal = self._engine.diagonal(prepared)
             known[:] = np.ldexp(diagonal, 2 * powers + self._plan.exponent)
         return known
 
@@ -331,35 +307,6 @@ class Job:
             upper = np.triu_indices(len(block), 1)
             block.T[upper] = block[upper]
         return block
-
-
-def default_threads() -> int:
-    """Count the processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _words(what: str, given: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
-    """Check names against the known ones, and put them in their order."""
-    for word in given:
-        if word not in known:
-            raise InputError(unknown(what, word, known))
-    if not given:
-        raise InputError(f"{what}: ask for one of {', '.join(known)} at least")
-    return tuple(word for word in known if word in given)
-
-
-def _positive(name: str, value: int | None) -> int | None:
-    if value is None:
-        return None
-    try:
-        number = 0 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise InputError(f"{name}: expected a positive whole number, not {value!r}")
-    return number
 
 
 def _same_shape(first: FloatArray, second: FloatArray) -> None:

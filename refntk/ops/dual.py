@@ -41,6 +41,11 @@ class ArcCosine(NamedTuple):
         return self.gain / 2 + self.skip
 
     @property
+    def nonnegative(self) -> bool:
+        """Whether T is never negative: the even part's is at least the size of the odd part's."""
+        return self.skip <= 0
+
+    @property
     def odd(self) -> Fraction:
         """Four times the square of the odd part's slope: (a + b)²."""
         return self.gain + 4 * self.skip
@@ -56,14 +61,11 @@ class Dual(ABC):
     ----------
     degree : int or None
         The d with phi(c x) = c^d phi(x) for all c > 0; None where there is none.
-    nonnegative : bool
-        Whether T is never negative.
     arccos : ArcCosine or None
         The dual as a combination of Relu's and the identity's, where it is one.
     """
 
     degree: int | None = None
-    nonnegative: bool = False
     arccos: ArcCosine | None = None
 
     @abstractmethod

@@ -34,12 +34,8 @@ from refntk.ops.support import Window
 
 __all__ = ["METHODS", "Plan", "Step", "make_plan"]
 
-METHODS: tuple[str, ...] = ("slices", "dense", "literal")
-"""Methods, the cheapest first.
-
-``slices`` uses both reductions. ``dense`` will use orbit reduction alone, for networks with pooling
-in the middle; no layer asks for it yet. ``literal`` assumes nothing.
-"""
+METHODS: tuple[str, ...] = ("slices", "literal")
+"""Methods, the cheapest first: ``slices`` uses both reductions, ``literal`` assumes nothing."""
 
 
 _FAR = 16

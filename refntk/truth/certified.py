@@ -21,6 +21,7 @@ import numpy.typing as npt
 from refntk.errors import InputError, missing_package
 from refntk.evaluation.evaluate import KERNELS, Job
 from refntk.evaluation.images import as_images
+from refntk.evaluation.options import Options
 from refntk.network.layers import Flatten
 from refntk.network.network import Network
 
@@ -189,6 +190,6 @@ def _arguments(
     network: Network, x1: npt.ArrayLike, x2: npt.ArrayLike | None, get: str | Sequence[str]
 ) -> tuple[tuple[str, ...], npt.NDArray[Any], npt.NDArray[Any] | None]:
     """Check arguments the way `refntk.kernel` does; images come back in float64, scaled."""
-    names = Job(network, x1, x2, get=get, backend="numpy", method="literal").get
+    names = Job(network, x1, x2, options=Options(get=get, backend="numpy", method="literal")).get
     first = as_images(x1, "X1").astype(np.float64)
     return names, first, None if x2 is None else as_images(x2, "X2").astype(np.float64)

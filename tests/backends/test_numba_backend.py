@@ -27,11 +27,13 @@ from refntk import (
     Relu,
 )
 from refntk.backends.arccos import ANGLE, SEGMENT
-from refntk.backends.numba import backend, lanes
+from refntk.backends.numba import engine, lanes
 from refntk.backends.numba.careful import careful_row_function
-from refntk.backends.numba.rows import NONNEGATIVE, SIGNED, row_function
+from refntk.backends.numba.rows import row_function
 from refntk.backends.numba.slices import block_sums
+from refntk.backends.table import NONNEGATIVE, SIGNED
 from refntk.evaluation.evaluate import Job
+from refntk.evaluation.options import Options
 
 NETWORKS = {
     "group": [Lift((3, 3), "C4", b_std=0.1), Relu(), GroupConv((3, 3)), Relu(), GroupPool()],
@@ -93,7 +95,7 @@ def test_the_order_of_tiles_changes_no_bit(name: str, rng: np.random.Generator) 
     images = rng.normal(size=(7, 5, 5, 2))
     result = refntk.kernel(net, images)
     for order in (1, -1):
-        job = Job(net, images, tile=3)
+        job = Job(net, images, options=Options(tile=3))
         for tile in job.tiles[::order]:
             block = job.block(tile)
             assert np.array_equal(block["nngp"], result.nngp[tile.rows, tile.cols])
@@ -141,7 +143,7 @@ def test_an_error_in_a_thread_reaches_the_caller(monkeypatch: pytest.MonkeyPatch
     net, images = Network(NETWORKS["group"]), np.ones((20, 4, 4, 1))
     before = threading.active_count()
     with monkeypatch.context() as patch:
-        patch.setattr(backend, "block_sums", fail)
+        patch.setattr(engine, "block_sums", fail)
         with pytest.raises(MemoryError, match="no memory in a thread"):
             refntk.kernel(net, images, threads=3)
     assert threading.active_count() == before

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from refntk.backends import Block
+from refntk.backends import Block, Matrix, Setting
 from refntk.errors import MethodError
-from refntk.plan.reduction import Plan
 from refntk.recursion.literal import run
 
-__all__ = ["ArrayApiBackend", "load"]
+__all__ = ["LiteralEngine", "engine"]
 
 _BYTES_A_BATCH = 2**28
 """Size of the kernel tensor up to which pairs of images go through the recursion together."""
@@ -22,75 +21,62 @@ _BYTES_AT_MOST = 2**33
 """Size of the kernel tensor of a single pair beyond which the literal recursion is refused."""
 
 
-class ArrayApiBackend:
+class LiteralEngine:
     """The recursion of the theory, with nothing assumed: for small images, and as an oracle.
 
     Parameters
     ----------
-    name : str
+    setting : Setting
     namespace : array-API namespace
-    methods : tuple of str
     to_numpy : callable
         Brings an array of the namespace to the host.
     """
 
     def __init__(
         self,
-        name: str,
-        namespace: Any,
-        methods: tuple[str, ...] = ("literal",),
+        setting: Setting,
+        namespace: Any = np,
         to_numpy: Callable[[Any], npt.NDArray[Any]] = np.asarray,
     ) -> None:
-        self.name = name
-        self.methods = methods
-        self._xp = namespace
-        self._to_numpy = to_numpy
+        self._plan, self._dtype, self._ntk = setting.plan, setting.dtype, setting.ntk
+        self._xp, self._to_numpy = namespace, to_numpy
+        self._bytes_a_pair = 8 * self._plan.largest**2
 
-    def prepare(self, plan: Plan, images: npt.NDArray[np.float64], dtype: str) -> Any:
-        """Make arrays of the namespace, see `refntk.backends.Backend.prepare`.
+    def prepare(self, images: Matrix) -> Any:
+        """Make arrays of the namespace, see `refntk.backends.Engine.prepare`.
 
         Raises
         ------
         MethodError
             The kernel tensor of a single pair is too large to be held.
         """
-        size = _bytes_a_pair(plan)
-        if size > _BYTES_AT_MOST:
-            height, width, _ = plan.shape
+        if self._bytes_a_pair > _BYTES_AT_MOST:
+            height, width, _ = self._plan.shape
             raise MethodError(
-                f"the literal recursion would need {size / 2**30:.0f} GiB for one pair of "
-                f"{height}x{width} images: use smaller images, or a network and a backend that "
-                "allow the method slices"
+                f"the literal recursion would need {self._bytes_a_pair / 2**30:.0f} GiB for one "
+                f"pair of {height}x{width} images: use smaller images, or a network and a backend "
+                "that allow the method slices"
             )
-        return self._xp.asarray(images.astype(dtype))
+        return self._xp.asarray(images.astype(self._dtype))
 
-    def diagonal(self, plan: Plan, prepared: Any, threads: int) -> npt.NDArray[np.float64]:
-        """NNGP of each image with itself, see `refntk.backends.Backend.diagonal`."""
+    def diagonal(self, prepared: Any) -> Matrix:
+        """NNGP of each image with itself, see `refntk.backends.Engine.diagonal`."""
         kernels = [
-            self._to_numpy(run(plan.body, prepared[k : k + 1, ...], ntk=False).nngp)
+            self._to_numpy(run(self._plan.body, prepared[k : k + 1, ...], ntk=False).nngp)
             for k in range(prepared.shape[0])
         ]
         return np.array([kernel[0, 0] for kernel in kernels], np.float64)
 
-    def block(
-        self,
-        plan: Plan,
-        one: Any,
-        two: Any | None,
-        *,
-        ntk: bool,
-        threads: int,
-        progress: Callable[[float], None],
-    ) -> Block:
-        """Kernels at the readout, see `refntk.backends.Backend.block`."""
+    def block(self, one: Any, two: Any | None, progress: Callable[[float], None]) -> Block:
+        """Kernels at the readout, see `refntk.backends.Engine.block`."""
         other = one if two is None else two
         shape = one.shape[0], other.shape[0]
         nngp = np.zeros(shape)
-        theta = np.zeros(shape) if ntk else None
-        batch = max(1, _BYTES_A_BATCH // _bytes_a_pair(plan))
+        theta = np.zeros(shape) if self._ntk else None
+        batch = max(1, _BYTES_A_BATCH // self._bytes_a_pair)
 
         def put(i: int, columns: slice, x2: Any) -> None:
-            state = run(plan.body, one[i : i + 1, ...], x2, ntk=ntk)
+            state = run(self._plan.body, one[i : i + 1, ...], x2, ntk=self._ntk)
             nngp[i, columns] = self._to_numpy(state.nngp)[0]
             if theta is not None:
                 theta[i, columns] = self._to_numpy(state.ntk)[0]
@@ -107,11 +93,11 @@ class ArrayApiBackend:
             progress(1 / shape[0])
         return nngp, theta
 
+    def refine(self, images: Matrix, pairs: Sequence[tuple[int, int]]) -> None:
+        """Leave close pairs with what rounding left of them."""
+        return
 
-def _bytes_a_pair(plan: Plan) -> int:
-    return 8 * plan.largest**2
 
-
-def load() -> ArrayApiBackend:
-    """Build the backend that runs on NumPy."""
-    return ArrayApiBackend("numpy", np)
+def engine(setting: Setting) -> LiteralEngine:
+    """Build the engine that runs on NumPy."""
+    return LiteralEngine(setting)
