@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from refntk.backends.table import step_table
+from refntk.backends.table import is_usual, step_constants, step_table
 from refntk.plan.reduction import Plan, Step
 
 __all__ = [
@@ -108,6 +108,10 @@ class Geometry:
         See `Columns`.
     weights, biases : float array, shape (steps,)
         W_std² / |S| and b_std².
+    constants : float array, shape (steps, 6)
+        See `refntk.backends.table.step_constants`.
+    usual : bool
+        Whether the compiled code may know them.
     side : int
         Of all filters, for the mapping `march`; 0 for the mapping `sweep`.
     padding : str
@@ -124,6 +128,8 @@ class Geometry:
     table: npt.NDArray[np.int32]
     weights: npt.NDArray[Any]
     biases: npt.NDArray[Any]
+    constants: npt.NDArray[Any]
+    usual: bool
     side: int
     padding: str
     threads: int
@@ -175,18 +181,19 @@ def geometry(plan: Plan, dtype: np.dtype[Any], limits: Limits) -> Geometry:
     weights, biases = (
         np.array([getattr(step, name) for step in steps], dtype) for name in ("weight", "bias")
     )
+    rates = weights, biases, step_constants(plan, dtype.name), is_usual(plan)
     count = float(plan.order * (last[0] * last[1]) ** (2 if plan.pooled else 1))
     side = _side(steps, summed)
     if side:
         padding = "VALID" if _crops(steps) else "CIRCULAR" if wrap else "SAME"
         marched = _march(sizes, side, padding, dtype.itemsize, plan.pooled, limits)
         if marched is not None:
-            return Geometry(marched[0], table, weights, biases, side, padding, *marched[1:], count)
+            return Geometry(marched[0], table, *rates, side, padding, *marched[1:], count)
     shared = 2 * sizes.fields * sizes.field * dtype.itemsize
     if shared + 16 * SWEEP_THREADS + _RESERVED > limits.block:
         sizes, shared = sizes._replace(scratch=1), 0
     threads = min(SWEEP_THREADS, -(-sizes.field // 32) * 32)
-    return Geometry(sizes, table, weights, biases, 0, "", threads, shared, count)
+    return Geometry(sizes, table, *rates, 0, "", threads, shared, count)
 
 
 def _table(plan: Plan) -> tuple[npt.NDArray[np.int32], int]:

@@ -48,11 +48,7 @@ from refntk.backends.numba.lanes import (
 )
 from refntk.backends.table import LINEAR, NONNEGATIVE, SIGNED
 
-__all__ = ["LATE", "careful_row_function", "chord_row", "tower_row"]
-
-LATE = 3
-"""A Relu that is the first but comes after other convolutions, without Z; SIGNED has it here."""
-
+__all__ = ["careful_row_function", "chord_row", "tower_row"]
 
 _NOISE = (*[0.0] * 8, 4.5e-16, *[0.0] * 7, 2.4e-7)
 """By the number of lanes, which is that of a type, the relative difference that is rounding.
@@ -74,24 +70,29 @@ def careful_row_function(activation: int, last: bool) -> Any:
     Parameters
     ----------
     activation : int
-        LINEAR, SIGNED, NONNEGATIVE or LATE.
+        LINEAR, SIGNED, NONNEGATIVE, or LATE: any other, without Z.
     last : bool
         The last step before the readout stores K in place of W.
 
     Returns
     -------
-    compiled function (w, t, below_w, below_t, above_w, above_t, ones, twos, half, bias, columns)
+    compiled function
+        (w, t, below_w, below_t, above_w, above_t, ones, twos, rates, constants, columns):
         `w` and `t` are written; ``below_*`` is the newest row of sums, ``above_*`` two older ones.
         ``*_t`` are NTK, or Z where SIGNED; `t` is None, and ``*_t`` as well but for Z, where the
         NTK is not wanted. `ones` (a number for each position) and `twos` (lanes) are four rows of
         maps each: S of the newest row and of the two older ones, and, in turns, the root and its
-        reciprocal after the convolution, half of it in `ones`. Half a weight and half a squared
-        bias. Nothing that is written may overlap anything else.
+        reciprocal after the convolution, half of it in `ones`. Rates are half a weight and half a
+        squared bias; `constants` are as for `refntk.backends.numba.rows.row_function`. Nothing that
+        is written may overlap anything else.
     """
 
     @njit(**OPTIONS)
-    def row(w, t, below_w, below_t, above_w, above_t, ones, twos, half, bias, columns):
+    def row(w, t, below_w, below_t, above_w, above_t, ones, twos, rates, constants, columns):
         wide()
+        half, bias = rates
+        if constants is not None:
+            mean, gain, skip, odd, alpha, beta = constants
         if below_t is not None:
             h0, h1 = above_t
         (g0, g1), (newest1, older1, oldest1, map1) = above_w, ones
@@ -139,14 +140,25 @@ def careful_row_function(activation: int, last: bool) -> Any:
                     turn = tau * angle(small)
                     cap = (small * tau) * segment(small)
                     cosine = one - small if near else small - one
-                    slope = middle - turn if near else turn
-                    if last:
-                        new = middle * size * ((one - small if near else zero) + cap)
+                    if constants is None:
+                        slope = middle - turn if near else turn
+                        if last:
+                            new = middle * size * ((one - small if near else zero) + cap)
+                        else:
+                            new = size * ((small if near else one) - cap)
                     else:
-                        new = size * ((small if near else one) - cap)
+                        slope = mean - gain * turn if near else skip + gain * turn
+                        even = gain * cap
+                        if last:
+                            new = size * ((mean if near else skip) * cosine + middle * even)
+                        else:
+                            rise = two * mean * small if near else odd - two * skip * small
+                            new = size * (rise - even)
                 put(w, k, new)
                 if t is not None:
                     theta = size * cosine
+                    if constants is not None:
+                        theta = alpha * theta + beta
                     if activation != SIGNED:
                         theta = (half + half) * sum_t + theta
                     put(t, k, theta if activation == LINEAR else theta * slope)

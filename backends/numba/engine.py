@@ -118,13 +118,13 @@ class SlicesEngine:
         parts, lanes = _parts(self._plan), lanes_of(self._dtype)
         bounds, across = _bounds(tables, parts), tables.displacements[1]
         partial = np.zeros((parts, groups, len(one.images), 1 + ntk, lanes))
-        static = tables.steps, tables.rates, tables.unlike, tables.layout
+        static = tables.steps, tables.rates, tables.constants, tables.unlike
 
         def work(memory: Workspace, task: _Task) -> None:
             down = bounds[task.part], bounds[task.part + 1]
             block_sums(
-                one.images, two.rotated, task.rows, task.lane, (*down, *across), *static,
-                memory.work, memory.excess, memory.tangent, partial[task.part, task.group],
+                (one.images, two.rotated), (task.rows, task.lane, (*down, *across)), static,
+                tables.layout, memory.arrays, partial[task.part, task.group],
             )  # fmt: skip
 
         share(tasks, self._setting.threads, lambda: Workspace(tables, ntk), work, progress)

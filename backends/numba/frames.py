@@ -38,8 +38,9 @@ def wrapped(index, modulus):
 
 
 @njit(**INLINE)
-def frame_of(table, k, dy_out, dx_out, careful, lanes, lay):
-    """Place one slice at step k; displacements are those after the last step."""
+def frame_of(table, k, displacement, careful, lanes, lay):
+    """Place one slice at step k; the displacement is that after the last step."""
+    dy_out, dx_out = displacement
     dy, dx = displaced(table, k, dy_out, dx_out)
     above_y, above_x = displaced(table, k + 1, dy_out, dx_out)
     y0, height = extent(table[k, _S.in_y], dy, lay.wrap)

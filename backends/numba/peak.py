@@ -27,7 +27,7 @@ def _repeat(work, tangent, size, columns, repeats, rates):
         _relu(
             at(work, 0), at(tangent, 0), at(work, size), at(tangent, size),
             some(work, above), some(tangent, above), some(work, (6 * size, 7 * size)),
-            at(work, 9 * size), rates, columns,
+            at(work, 9 * size), rates, None, columns,
         )  # fmt: skip
 
 

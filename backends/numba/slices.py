@@ -209,15 +209,17 @@ def _advance_function(call, careful, first):
 
     Returns
     -------
-    compiled function (work, tangent, second, k, dy, dx, table, rates, lay)
-        Works in place, on the slice of displacements dy, dx after the last step; `second` are the
-        excesses, else the NTK, which is not known before step 0.
+    compiled function (memory, k, displacement, table, numbers, lay)
+        Takes a slice through step k, in place. `memory` is work, tangent and second, the excesses
+        or the NTK, which is not known before step 0. The displacement (dy, dx) is that after the
+        last step. `numbers` are the rates of the step, and its constants or None.
     """
 
     @njit(**OPTIONS)
-    def advance(work, tangent, second, k, dy, dx, table, rates, lay):
+    def advance(memory, k, displacement, table, numbers, lay):
+        work, _, second = memory
         lanes = lane_count(work)
-        frame = frame_of(table, k, dy, dx, careful, lanes, lay)
+        frame = frame_of(table, k, displacement, careful, lanes, lay)
         # A row of the array would be counted at every call that it is handed to.
         step = at(start(table), k * table.shape[1])
         size, stride, low = get(step, _S.size_y), get(step, _S.stride_y), get(step, _S.low_y)
@@ -257,8 +259,7 @@ def _advance_function(call, careful, first):
             oldest = oldest % frame.slots if stride >= frame.slots else wrapped(oldest, frame.slots)
             out = lay.slice + i * lay.line + lay.margin * lanes
             places = out, rows, older, slot, map1, map2, newest
-            activation = get(step, _S.activation)
-            call(activation, kind, work, tangent, second, places, rates, step, frame, lay)
+            call((get(step, _S.activation), kind), memory, places, numbers, step, frame, lay)
 
     return advance
 
@@ -294,9 +295,22 @@ def _total(array, worst, careful, out, height, width, lay):
                 out[v] += get(array, first + v)
 
 
+@njit(**INLINE)
+def _row_of(constants, k):
+    """Row of the constants as a tuple; None of None."""
+    if constants is None:
+        return None
+    return (
+        constants[k, 0], constants[k, 1], constants[k, 2],
+        constants[k, 3], constants[k, 4], constants[k, 5],
+    )  # fmt: skip
+
+
 @njit(**OPTIONS)
-def _slice(work, excess, tangent, dy, dx, careful, table, rates, lay, out):
+def _slice(memory, displacement, careful, static, lay, out):
     """Take one slice from the images to the sums over its positions."""
+    (work, excess, tangent), (table, rates, constants, _) = memory, static
+    dy, dx = displacement
     steps = table.shape[0]
     height, width = lay.height, lay.width
     if steps > 0:
@@ -305,12 +319,13 @@ def _slice(work, excess, tangent, dy, dx, careful, table, rates, lay, out):
     _begin(work, excess, below_y, below_x, careful, table, lay)
     for k in range(steps):
         rate = rates[k, 0], rates[k, 1], rates[k, 2], rates[k, 3], rates[k, 4]
+        own = _row_of(constants, k)
         if not careful:
-            _advance(work, tangent, tangent, k, dy, dx, table, rate, lay)
+            _advance((work, tangent, tangent), k, displacement, table, (rate, own), lay)
         elif k == 0 and table[k, _S.activation] == SIGNED:
-            _advance_first(work, tangent, excess, k, dy, dx, table, rate, lay)
+            _advance_first((work, tangent, excess), k, displacement, table, (rate, own), lay)
         else:
-            _advance_careful(work, tangent, tangent, k, dy, dx, table, rate, lay)
+            _advance_careful((work, tangent, tangent), k, displacement, table, (rate, own), lay)
     height, width = extent(height, dy, lay.wrap)[1], extent(width, dx, lay.wrap)[1]
     worst = at(work, lay.worst)
     _total(work, worst, careful, out[0], height, width, lay)
@@ -344,36 +359,34 @@ def _needed(work, all_lanes, lay):
 
 
 @compiled
-def block_sums(
-    pixels1, pixels2, rows, lane, bounds, table, rates, limit, lay, work, excess, tangent, out
-):
+def block_sums(pixels, part, static, lay, memory, out):
     """Sum the kernels at the readout over positions and some displacements, for a block of pairs.
 
     Parameters
     ----------
-    pixels1, pixels2 : float array, shapes (N, H C W), (M, H C W)
+    pixels : two float arrays, shapes (N, H C W), (M, H C W)
         Images x, and x', each [y, channel, x]; scaled so that K of the images is their product.
-    rows : (int, int)
-        First image x, and the one after the last; as many as there are lanes at most.
-    lane : int
-        Image x' in the first lane.
-    bounds : (int, int, int, int)
-        Displacements dy from, to, dx from, to.
-    table : int array, shape (steps, columns)
-        See `Step`.
-    rates : float array, shape (steps, 6)
-        Of each step: c = W_std² / |S|; two limits of `refntk.backends.numba.rows.LIMITS`; c / 2,
-        b_std² / 2 and b_std².
-    limit : float
-        How unlike two images may be, the last of these limits.
+    part : tuple
+        Rows (first image x, and the one after the last; as many as there are lanes at most), the
+        image x' in the first lane, and bounds: displacements dy from, to, dx from, to.
+    static : tuple
+        The table, an int array, shape (steps, columns), see `Step`; the rates; the constants, float
+        array, shape (steps, 6), see `refntk.backends.table.step_constants`, or None: machine code
+        is compiled for either; and how unlike two images may be, the last limit of
+        `refntk.backends.numba.rows.LIMITS`. Rates are a float array, shape (steps, 7), of each
+        step: c = W_std² / |S|; the two other limits; c / 2, b_std² / 2 and b_std²; and by what an
+        activation multiplies variances.
     lay : Layout
-    work, excess, tangent : float arrays
-        The workspace: 64-byte aligned, zeros at its first use with this table and layout; the last
-        one is None where the NTK is not wanted, else it may be the memory of `excess`.
+    memory : three float arrays
+        Work, excess and tangent, the workspace: 64-byte aligned, zeros at its first use with this
+        table and layout; the last one is None where the NTK is not wanted, else it may be the
+        memory of the excess.
     out : float64 array, shape (N, 1 or 2, lanes)
-        Sums are added to it: NNGP, and NTK where `tangent` is not None.
+        Sums are added to it: NNGP, and NTK where there is a tangent.
     """
-    work, excess, tangent = start(work), start(excess), start(tangent)
+    (pixels1, pixels2), (rows, lane, bounds), (table, rates, _, limit) = pixels, part, static
+    work, excess, tangent = start(memory[0]), start(memory[1]), start(memory[2])
+    pointers = work, excess, tangent
     load_lanes(pixels1, rows[0], work, lay.pixels2, lay)
     if table.shape[0] > 0:
         unit_pixels(work, lay.maps1, lay)
@@ -390,6 +403,6 @@ def block_sums(
                 for v in range(lane_count(work)):
                     put(work, lay.worst + v, get(work, lay.unlike + v))
                 if not _needed(work, True, lay):
-                    _slice(work, excess, tangent, dy, dx, False, table, rates, lay, out[row])
+                    _slice(pointers, (dy, dx), False, static, lay, out[row])
                 if _needed(work, False, lay):
-                    _slice(work, excess, tangent, dy, dx, True, table, rates, lay, out[row])
+                    _slice(pointers, (dy, dx), True, static, lay, out[row])

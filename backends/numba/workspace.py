@@ -12,7 +12,8 @@ import numpy.typing as npt
 from refntk.backends.numba.lanes import LANE_BYTES, lanes_of
 from refntk.backends.numba.layout import Layout, Step
 from refntk.backends.numba.rows import LIMITS
-from refntk.backends.table import step_table
+from refntk.backends.table import is_usual, step_constants, step_table
+from refntk.ops.dual import RELU
 from refntk.plan.reduction import Plan
 
 __all__ = ["Tables", "Workspace"]
@@ -58,12 +59,27 @@ class Tables:
 
     @cached_property
     def rates(self) -> npt.NDArray[Any]:
-        """Numbers of each step: weight, limits, half the weight, half the bias, and the bias."""
+        """Numbers of each step, see `refntk.backends.numba.slices.block_sums`."""
         parallel, opposite, _ = LIMITS[self.dtype]
         # Rounding of D adds up over layers, and the deeper ones have smaller u.
         limits = parallel * max(1, len(self.plan.steps) / 5) ** 3, opposite
-        rates = [(s.weight, *limits, s.weight / 2, s.bias / 2, s.bias) for s in self.plan.steps]
-        return np.array(rates, self.dtype).reshape(-1, 6)
+        halves = [float((step.activation or RELU).half) for step in self.plan.steps]
+        rates = [
+            (s.weight, *limits, s.weight / 2, s.bias / 2, s.bias, half)
+            for s, half in zip(self.plan.steps, halves, strict=True)
+        ]
+        return np.array(rates, self.dtype).reshape(-1, 7)
+
+    @cached_property
+    def constants(self) -> npt.NDArray[Any] | None:
+        """Constants of each step, see `refntk.backends.table`; None where machine code has them."""
+        return None if is_usual(self.plan) else step_constants(self.plan, self.dtype)
+
+    @property
+    def duals(self) -> npt.NDArray[np.float64]:
+        """Gain and skip of each step's activation, shape (steps, 2)."""
+        duals = [step.activation or RELU for step in self.plan.steps]
+        return np.array([(dual.gain, dual.skip) for dual in duals], np.float64).reshape(-1, 2)
 
     @property
     def unlike(self) -> Any:
@@ -142,9 +158,9 @@ class Workspace:
     """
 
     def __init__(self, tables: Tables, ntk: bool) -> None:
-        self.work = _aligned(tables.layout.size, tables.dtype)
-        self.excess = _aligned(tables.layout.tangent_size, tables.dtype)
-        self.tangent = self.excess if ntk else None
+        work = _aligned(tables.layout.size, tables.dtype)
+        excess = _aligned(tables.layout.tangent_size, tables.dtype)
+        self.arrays = work, excess, excess if ntk else None
 
 
 def _aligned(size: int, dtype: str) -> npt.NDArray[Any]:

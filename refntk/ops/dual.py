@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ["ArcCosine", "Dual"]
+__all__ = ["RELU", "ArcCosine", "Dual"]
 
 Array: TypeAlias = Any
 
@@ -49,6 +49,10 @@ class ArcCosine(NamedTuple):
     def odd(self) -> Fraction:
         """Four times the square of the odd part's slope: (a + b)²."""
         return self.gain + 4 * self.skip
+
+
+RELU = ArcCosine(Fraction(1), Fraction(0))
+"""That of max(0, x)."""
 
 
 class Dual(ABC):

@@ -124,8 +124,8 @@ def test_the_inner_loop_is_vectorised() -> None:
         pytest.skip("this processor has no fused multiply-add")
     pointer = types.CPointer(types.float64)
     # Compiled by itself: Numba does not show code that it loads from its cache.
-    row = njit(**double_double.EXACT)(close._relu_row.py_func)
-    row.compile((*[pointer] * 10, types.intp))
+    row = njit(**double_double.EXACT)(close._activated_row.py_func)
+    row.compile((*[pointer] * 10, types.float64, types.float64, types.intp))
     code = row.inspect_asm(row.signatures[0])
     register = "zmm" if features.get("avx512f") else "ymm"
     for operation in ("vsqrtpd", r"vfn?m(add|sub)\d+pd"):

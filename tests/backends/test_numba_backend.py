@@ -191,10 +191,12 @@ def test_nothing_is_compiled_again_for_another_network_or_image(rng: np.random.G
     assert len(block_sums.signatures) == both == 4
 
 
-def assembly(dtype: str, activation: int, last: bool, three: bool | None) -> str:
+def assembly(
+    dtype: str, activation: int, last: bool, three: bool | None, usual: bool
+) -> str:
     """Compile a row function by itself: Numba does not show code that it loads from its cache.
 
-    `three` is None for the careful form.
+    `three` is None for the careful form; where `usual`, it knows the constants of Relu.
     """
     number = numba.from_dtype(np.dtype(dtype))
     row = types.CPointer(number)
@@ -202,12 +204,12 @@ def assembly(dtype: str, activation: int, last: bool, three: bool | None) -> str
     rows = [row, row, row, row]
     if three is None:
         function = careful_row_function(activation, last)
-        rows += [several[2], several[2], several[4], several[4], number, number, types.intp]
+        rows += [several[2], several[2], several[4], several[4], types.UniTuple(number, 2)]
     else:
         function = row_function(activation, last, three)
-        rates = types.UniTuple(number, 3)
-        rows += [several[3], several[3], several[2], row, rates, types.intp]
-    function.compile(tuple(rows))
+        rows += [several[3], several[3], several[2], row, types.UniTuple(number, 3)]
+    more = types.none if usual else types.UniTuple(number, 6)
+    function.compile((*rows, more, types.intp))
     return str(function.inspect_asm(function.signatures[0]))
 
 
@@ -216,13 +218,14 @@ def assembly(dtype: str, activation: int, last: bool, three: bool | None) -> str
     ("last", "three"), [(False, True), (True, False), (False, None), (True, None)]
 )
 @pytest.mark.parametrize("activation", [SIGNED, NONNEGATIVE])
+@pytest.mark.parametrize("usual", [True, False])
 def test_inner_loops_are_vectorised(
-    dtype: str, activation: int, last: bool, three: bool | None
+    dtype: str, activation: int, last: bool, three: bool | None, usual: bool
 ) -> None:
     features = llvm.get_host_cpu_features()
     if not features.get("avx"):
         pytest.skip("this processor has no vector registers of 256 bits")
-    code = assembly(dtype, activation, last, three)
+    code = assembly(dtype, activation, last, three, usual)
     root, other = ("vsqrtps", "vsqrtpd") if dtype == "float32" else ("vsqrtpd", "vsqrtps")
     register = "zmm" if features.get("avx512f") else "ymm"
     assert re.search(rf"\b{root}\s+[^\n]*%{register}\d", code)
