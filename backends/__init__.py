@@ -28,6 +28,7 @@ __all__ = [
     "require",
 ]
 
+Images = npt.NDArray[np.floating[Any]]
 Matrix = npt.NDArray[np.float64]
 Block = tuple[Matrix, Matrix | None]
 """NNGP and NTK at the readout, each of shape (rows, columns); None if the NTK is not asked for."""
@@ -86,6 +87,26 @@ class Engine(Protocol):
         Returns
         -------
         nngp, ntk : float64 arrays, shape (N, M)
+        """
+        ...
+
+    def whole(
+        self, one: Images, two: Images | None, progress: Callable[[float], None]
+    ) -> Block | None:
+        """Kernels of the whole network, the layers after the readout included.
+
+        Parameters
+        ----------
+        one, two : float array, shape (N, H, W, C), (M, H, W, C)
+            Images, not prepared. None means the same images, and then only entries with
+            row <= column need to be right.
+        progress : callable
+            As for `block`.
+
+        Returns
+        -------
+        nngp, ntk : float64 arrays, shape (N, M), or None
+            None where it has no way of its own for this plan, and `block` is to be asked.
         """
         ...
 
@@ -191,7 +212,7 @@ def engine(backend: str, setting: Setting) -> Engine:
     UnknownBackendError, MissingBackendError
         As `require`.
     InputError
-        A bound on device memory for a backend that uses none.
+        A bound on device memory for a backend that uses none; NUMBA_DISABLE_JIT is set.
     """
     methods_of(backend)  # says where there is no such backend
     if setting.device_memory is not None and backend != "cupy":

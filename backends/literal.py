@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refntk.backends import Block, Matrix, Setting
+from refntk.backends import Block, Engine, Images, Matrix, Setting
 from refntk.errors import MethodError
 from refntk.recursion.literal import run
 
@@ -97,7 +97,11 @@ class LiteralEngine:
         """Leave close pairs with what rounding left of them."""
         return
 
+    def whole(self, one: Images, two: Images | None, progress: Callable[[float], None]) -> None:
+        """Leave the layers after the readout to others, see `refntk.backends.Engine.whole`."""
+        return
 
-def engine(setting: Setting) -> LiteralEngine:
+
+def engine(setting: Setting) -> Engine:
     """Build the engine that runs on NumPy."""
     return LiteralEngine(setting)

@@ -18,6 +18,7 @@ __all__ = [
     "kernel",
     "limit",
     "method",
+    "overwrite",
     "positive",
     "quiet",
     "read_share",
@@ -165,6 +166,10 @@ cache: _Decorator = click.option(
     "--cache",
     metavar="FOLDER",
     help="Look for kernel files here, and keep new ones.  [default: ~/.cache/refntk/kernels]",
+)
+
+overwrite: _Decorator = click.option(
+    "--overwrite", is_flag=True, help="Replace files that exist, pictures included."
 )
 
 quiet: _Decorator = click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")

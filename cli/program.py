@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import signal
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,27 +12,38 @@ from typing import Any
 
 import click
 
-from refntk.errors import RefntkError
+from refntk.errors import RefntkError, printable
+from refntk.output import distinct
 
-__all__ = ["BadUse", "Command", "Fault", "Interrupted", "Program", "typed"]
+__all__ = ["BadUse", "Command", "Fault", "Interrupted", "Program", "terminable", "typed"]
 
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-_ARGUMENTS = "refntk.network.arguments"
+_ARGUMENTS = "refntk: arguments as typed"
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
+_OUTPUTS = ("output", "plot", "csv")
+_INPUTS = ("networks", "labels")
 
 
-class Fault(click.ClickException):
+class _Ending(click.ClickException):
+    """The end of a command, with a message that may quote a file."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+class Fault(_Ending):
     """The end of a command that failed for a reason nobody foresaw."""
 
     exit_code = 1
 
 
-class BadUse(click.ClickException):
+class BadUse(_Ending):
     """The end of a command that was used wrongly or got bad input."""
 
     exit_code = 2
 
 
-class Interrupted(click.ClickException):
+class Interrupted(_Ending):
     """The end of a command that was interrupted, from the keyboard or by SIGTERM."""
 
     exit_code = 130
@@ -55,13 +68,46 @@ class Command(click.Command):
         """Run the command and translate what it raises."""
         debug = ctx.params.pop("debug")
         try:
-            return super().invoke(ctx)
+            self._keep_inputs(ctx)
+            with terminable():
+                return super().invoke(ctx)
         except (click.exceptions.Exit, click.ClickException, BrokenPipeError):
             raise
         except (Exception, KeyboardInterrupt) as error:
             if debug:
                 click.echo(traceback.format_exc(), err=True, nl=False)
             raise _failure(error, ctx) from None
+
+
+    def _keep_inputs(self, ctx: click.Context) -> None:
+        """Refuse an output that is one of the inputs, which are the arguments and some options."""
+        read: list[str] = []
+        written: list[str] = []
+        for param in self.params:
+            given = ctx.params.get(str(param.name)) or ()
+            names = [given] if isinstance(given, str) else given
+            if param.name in _OUTPUTS:
+                written += names
+            elif isinstance(param, click.Argument) or param.name in _INPUTS:
+                read += [name for name in names if isinstance(name, str)]
+        for name in written:
+            distinct(name, read)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into an interrupt, as Ctrl-C is one; in the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [n for n in _ENDS if signal.getsignal(n) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _failure(error: BaseException, ctx: click.Context) -> click.ClickException:

@@ -68,7 +68,7 @@ def open_table(
     if plot is not None:
         from refntk.plot.style import check_figure_path
 
-        check_figure_path(plot)
+        check_figure_path(plot, overwrite=resume or overwrite)
     with (
         Table(output, record, resume=resume, overwrite=overwrite) as table,
         interruptible(lambda: f"{len(table.rows)} rows are kept in {output}"),

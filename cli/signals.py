@@ -15,6 +15,7 @@ from refntk.cli.program import Interrupted, typed
 
 __all__ = ["interruptible"]
 
+_ASKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE = 8.0
 """Seconds until a process that cannot be interrupted is ended: schedulers kill after 10 or more."""
 
@@ -23,7 +24,7 @@ _PATIENCE = 8.0
 def interruptible(
     kept: Callable[[], str], *, again: Sequence[str] = ("--resume",)
 ) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into `Interrupted`, with the command that continues.
+    """Turn SIGINT, SIGTERM and SIGHUP into `Interrupted`, with the command that continues.
 
     Python runs handlers between its own instructions only. Where a library computes for longer, or
     the disk does not answer, the process is ended after some seconds: nothing is lost, because
@@ -59,9 +60,7 @@ def interruptible(
     fallback = f"interrupted; what was finished is kept. To continue: {command}"
     watch = threading.Thread(target=_watch, args=(reading, left, fallback), daemon=True)
     previous = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    handlers = {
-        number: signal.signal(number, _raise) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    handlers = {number: signal.signal(number, _raise) for number in _ASKED}
     watch.start()
     try:
         yield
@@ -83,9 +82,8 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 def _watch(reading: int, left: threading.Event, message: str) -> None:
     """End the process where it does not end by itself after a signal."""
-    asked = (signal.SIGINT, signal.SIGTERM)
     while number := os.read(reading, 1):
-        if number[0] in asked:
+        if number[0] in _ASKED:
             if not left.wait(_PATIENCE):
                 click.echo(f"Error: {message}", err=True)
                 os._exit(Interrupted.exit_code)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from refntk.data.limits import one_line
 from refntk.errors import StoreError
+from refntk.output import create_whole, in_the_way, open_ours
 
 __all__ = ["Holder", "Lock"]
 
@@ -67,7 +68,8 @@ class Lock:
     Raises
     ------
     StoreError
-        Another process holds it: who, and since when; or the folder cannot be written to.
+        Another process holds it: who, and since when; a file that is no lock has the name; or the
+        folder cannot be written to.
     """
 
     def __init__(self, path: Path, output: Path) -> None:
@@ -84,21 +86,25 @@ class Lock:
             ) from error
 
     def _take(self, output: Path) -> int:
-        """Open and lock the file, again where its holder removed it in between."""
+        """Create and lock the file, or take over one that nobody holds any more."""
         while True:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            try:
-                with contextlib.suppress(FileNotFoundError):
-                    self._claim(fd, output)
-                    if os.path.samestat(os.fstat(fd), os.stat(self.path)):
+            with contextlib.suppress(FileNotFoundError):
+                try:
+                    fd, created = create_whole(self.path, _signature()), True
+                except FileExistsError:
+                    # Who holds it may be writing the text: `_claim` judges it.
+                    fd, created = open_ours(self.path, lambda head: True), False
+                try:
+                    self._claim(fd, output, created)
+                    if os.path.samestat(os.fstat(fd), os.stat(self.path, follow_symlinks=False)):
                         self._sign(fd)
                         return fd
-            except BaseException:
+                except BaseException:
+                    os.close(fd)
+                    raise
                 os.close(fd)
-                raise
-            os.close(fd)
 
-    def _claim(self, fd: int, output: Path) -> None:
+    def _claim(self, fd: int, output: Path, created: bool) -> None:
         """Lock the open file, or refuse."""
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -108,12 +114,14 @@ class Lock:
             if not without and error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise
             held = not without
-        holder = _read(fd)
+        holder = None if created else _read(fd)
         if held or (holder is not None and self._unlocked_but_held(fd, holder)):
             who = "another process" if holder is None else str(holder)
             raise StoreError(
                 f"{output}: is being written by {who}; wait for it, or choose another name"
             )
+        if holder is None and not created:
+            raise in_the_way(self.path)
         self.stale = holder
 
     def _unlocked_but_held(self, fd: int, holder: Holder) -> bool:
@@ -126,10 +134,9 @@ class Lock:
 
     def _sign(self, fd: int) -> None:
         """Write who holds it."""
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        holder = Holder(socket.gethostname(), os.getpid(), since)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, json.dumps(holder._asdict()).encode(), 0)
+        text = _signature()
+        os.pwrite(fd, text, 0)
+        os.ftruncate(fd, len(text))
 
     def release(self) -> None:
         """Remove the file and let go; doing it again does nothing."""
@@ -142,10 +149,16 @@ class Lock:
         self._fd = -1
 
 
+def _signature() -> bytes:
+    """Text of a lock that this process holds."""
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    return json.dumps(Holder(socket.gethostname(), os.getpid(), since)._asdict()).encode()
+
+
 def _read(fd: int) -> Holder | None:
     """Who signed the file; None where nobody did or the text is damaged."""
     try:
         text: Any = json.loads(os.pread(fd, 4096, 0))
         return Holder(str(text["host"]), int(text["pid"]), str(text["since"]))
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, OverflowError):
         return None

@@ -35,12 +35,14 @@ if TYPE_CHECKING:
     )
     from refntk.evaluation.evaluate import Kernel, kernel
     from refntk.network.layers import (
+        Abs,
         Conv,
         Dense,
         Flatten,
         GlobalAvgPool,
         GroupConv,
         GroupPool,
+        LeakyRelu,
         Lift,
         Relu,
     )
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Abs",
     "Certified",
     "ClusterError",
     "Conv",
@@ -64,6 +67,7 @@ __all__ = [
     "GroupPool",
     "InputError",
     "Kernel",
+    "LeakyRelu",
     "Lift",
     "MethodError",
     "MissingBackendError",

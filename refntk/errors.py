@@ -28,6 +28,7 @@ __all__ = [
     "UnknownBackendError",
     "missing_package",
     "nearest",
+    "printable",
     "unknown",
 ]
 
@@ -190,6 +191,30 @@ def nearest(word: str, known: Iterable[str]) -> str:
     by_lower = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower(), by_lower, n=1)
     return f' (did you mean "{by_lower[close[0]]}"?)' if close else ""
+
+
+def printable(text: str) -> str:
+    r"""Escape what a terminal would obey; for texts that come from files.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+        Control characters but the end of a line, marks that turn the direction of writing, and
+        halves of characters, each as Python escapes it.
+
+    Examples
+    --------
+    >>> print(printable("tiles" + chr(27) + "[2J"))
+    tiles\x1b[2J
+    """
+    return "".join(
+        character if character.isprintable() or character == "\n" else ascii(character)[1:-1]
+        for character in text
+    )
 
 
 def unknown(what: str, word: object, known: Iterable[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +17,26 @@ settings.load_profile("refntk")
 
 TOLERANCES = {"float64": 1e-12, "float32": 5e-6}
 """Largest relative error by the precision of what is tested, where a test names none."""
+
+_COMPILE = """if True:
+    import sys, numpy, refntk
+    net = refntk.Network([refntk.Conv((3, 3)), refntk.Relu(), refntk.GlobalAvgPool()])
+    for get in ("ntk", "nngp"):
+        refntk.kernel(net, numpy.ones((1, 3, 3, 1)), get=get, dtype=sys.argv[1])
+"""
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile each precision once, side by side, before several processes begin to test.
+
+    Each of them would do it for itself, since none finds the other's machine code on disk yet.
+    """
+    parallel = getattr(session.config.option, "numprocesses", None)
+    if parallel and session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        program = [sys.executable, "-P", "-c", _COMPILE]
+        running = [subprocess.Popen([*program, dtype]) for dtype in TOLERANCES]
+        for process in running:
+            process.wait()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from refntk.backends import Block, Matrix, Setting
+from refntk.backends import Block, Engine, Images, Matrix, Setting
 from refntk.backends.cupy.device import usable_cupy
 from refntk.backends.cupy.work import Prepared, Work
 from refntk.ops.groups import point_group, rotate
@@ -50,6 +50,10 @@ class SlicesEngine:
         result = work.kernels(symmetric=two is None, progress=progress)
         return result[0], result[1] if self._setting.ntk else None
 
+    def whole(self, one: Images, two: Images | None, progress: Callable[[float], None]) -> None:
+        """Leave the layers after the readout to others, see `refntk.backends.Engine.whole`."""
+        return
+
     def refine(
         self, images: Matrix, pairs: Sequence[tuple[int, int]]
     ) -> tuple[Matrix, Matrix]:
@@ -69,6 +73,6 @@ def require() -> None:
     usable_cupy()
 
 
-def engine(setting: Setting) -> SlicesEngine:
+def engine(setting: Setting) -> Engine:
     """Build the engine."""
     return SlicesEngine(usable_cupy(), setting)

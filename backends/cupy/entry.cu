@@ -47,6 +47,10 @@ template <class T> struct Entry {
 // backends/table.py.
 template <class T> struct More {
     T half, gain, skip, odd, alpha, beta;
+    __device__ static const More& of(const T* constants, int step)
+    {
+        return reinterpret_cast<const More*>(constants)[step];
+    }
 };
 
 // Takes the weighted box sums of D, S and Theta through what follows the convolution. S counts only where SIGNED. Where

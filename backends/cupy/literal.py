@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from refntk.backends import Block, Matrix, Setting
+from refntk.backends import Block, Engine, Matrix, Setting
 from refntk.backends.cupy.device import device_errors, usable_cupy
 from refntk.backends.literal import LiteralEngine
 
@@ -40,6 +40,6 @@ class CupyLiteralEngine(LiteralEngine):
             return super().block(one, two, progress)
 
 
-def engine(setting: Setting) -> CupyLiteralEngine:
+def engine(setting: Setting) -> Engine:
     """Build the engine."""
     return CupyLiteralEngine(usable_cupy(), setting)

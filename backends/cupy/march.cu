@@ -161,7 +161,7 @@ template <class T, bool NTK, int SIDE, Padding PADDING, bool USUAL>
 __global__ void __launch_bounds__(sizeof(T) == 4 ? HELD_THREADS_4 : HELD_THREADS_8, 1) march(
     const T* __restrict__ pixels1, const T* __restrict__ pixels2, const T* __restrict__ maps1,
     const T* __restrict__ maps2, const int* __restrict__ sizes, const int* __restrict__ table,
-    const T* __restrict__ weights, const T* __restrict__ biases, const More<T>* __restrict__ constants,
+    const T* __restrict__ weights, const T* __restrict__ biases, const T* __restrict__ constants,
     double* __restrict__ partial)
 {
     constexpr int R = SIDE / 2;
@@ -235,7 +235,7 @@ __global__ void __launch_bounds__(sizeof(T) == 4 ? HELD_THREADS_4 : HELD_THREADS
             track.weight = weights[k];
             track.bias = biases[k];
             if (!USUAL)
-                track.more = constants[k];
+                track.more = More<T>::of(constants, k);
             track.first = k == 0;
             track.last = last;
             const bool middle

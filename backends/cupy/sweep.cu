@@ -51,7 +51,7 @@ template <class T, bool NTK, bool USUAL>
 __global__ void __launch_bounds__(SWEEP_THREADS, 1) sweep(
     const T* __restrict__ pixels1, const T* __restrict__ pixels2, const T* __restrict__ maps1,
     const T* __restrict__ maps2, const int* __restrict__ sizes, const int* __restrict__ table,
-    const T* __restrict__ weights, const T* __restrict__ biases, const More<T>* __restrict__ constants,
+    const T* __restrict__ weights, const T* __restrict__ biases, const T* __restrict__ constants,
     double* __restrict__ partial, T* scratch,
     long long works)
 {
@@ -122,7 +122,7 @@ __global__ void __launch_bounds__(SWEEP_THREADS, 1) sweep(
                     sum = fused(weights[k], sum, T(4) * biases[k]); // E[(2 b)^2]
                     const Entry<T> entry = activate<T, NTK, USUAL>(
                         weights[k] * distance, sum, weights[k] * tangent, roots1[y * step[OUT_X] + x],
-                        roots2[y2 * step[OUT_X] + x2], step[ACTIVATION], constants[k]);
+                        roots2[y2 * step[OUT_X] + x2], step[ACTIVATION], More<T>::of(constants, k));
                     if (last) {
                         nngp += double(entry.kernel);
                         if (NTK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,16 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from refntk.backends import Block, Matrix, Setting
+from refntk.backends import Block, Engine, Images, Matrix, Setting
 from refntk.backends.numba.close import close_correlations
 from refntk.backends.numba.lanes import lanes_of
+from refntk.backends.numba.perceptron import is_perceptron, perceptron_block, vectors
 from refntk.backends.numba.slices import block_sums
 from refntk.backends.numba.team import share
 from refntk.backends.numba.workspace import Tables, Workspace
+from refntk.errors import InputError
 from refntk.ops.groups import point_group, rotate
 from refntk.plan.reduction import Plan
 
-__all__ = ["SlicesEngine", "engine"]
+__all__ = ["SlicesEngine", "engine", "require"]
 
 _ENTRIES_A_PART = 500_000
 """Entries of a pair of images after which its displacements are split into parts.
@@ -85,18 +88,21 @@ class SlicesEngine:
         plan, ntk = self._plan, self._setting.ntk
         other = one if two is None else two
         lanes, count = lanes_of(self._dtype), len(one.images)
-        groups = -(-len(other.rotated) // lanes)
+        # Rotations of a few images fill the lanes. A group that they do not fill comes first: for
+        # the same images it meets few rows there, as the last one it would meet all of them.
+        last = range(len(other.rotated), 0, -lanes)[::-1]
         tasks = []
-        for group in range(groups):
-            last_image = ((group + 1) * lanes - 1) // plan.order
-            wanted = count if two is not None else min(count, last_image + 1)
+        for group, stop in enumerate(last):
+            wanted = count if two is not None else stop // plan.order
             for first in range(0, wanted, lanes):
-                rows = first, min(first + lanes, wanted)
-                tasks += [_Task(rows, group * lanes, group, part) for part in range(_parts(plan))]
-        sums = self._run(one, other, tasks, groups, ntk, progress)
+                rows, lane = (first, min(first + lanes, wanted)), max(stop - lanes, 0)
+                tasks += [_Task(rows, lane, group, part) for part in range(_parts(plan))]
+        sums = self._run(one, other, tasks, len(last), ntk, progress)
         # Axes (group, x, kernel, lane) to (kernel, x, rotated x').
-        flat = sums.transpose(2, 1, 0, 3).reshape(sums.shape[2], count, groups * lanes)
-        kernels = _over_rotations(plan, flat[:, :, : len(other.rotated)])
+        flat = sums.transpose(2, 1, 0, 3).reshape(sums.shape[2], count, len(last) * lanes)
+        if lanes > last[0]:
+            flat = np.delete(flat, range(last[0], lanes), axis=2)
+        kernels = _over_rotations(plan, flat)
         return kernels[0], kernels[1] if ntk else None
 
     def refine(
@@ -104,6 +110,16 @@ class SlicesEngine:
     ) -> tuple[Matrix, Matrix]:
         """Compute pairs once more in double-double, see `refntk.backends.Engine.refine`."""
         return close_correlations(self._plan, images, pairs, self._setting.threads)
+
+    def whole(
+        self, one: Images, two: Images | None, progress: Callable[[float], None]
+    ) -> Block | None:
+        """Kernels of perceptrons, see `refntk.backends.Engine.whole`."""
+        plan = self._plan
+        if not is_perceptron(plan):
+            return None
+        other = None if two is None else vectors(plan, two)
+        return perceptron_block(plan, vectors(plan, one), other, self._setting.threads, progress)
 
     def _run(
         self, one: _Prepared, two: _Prepared, tasks: Sequence[_Task], groups: int, ntk: bool,
@@ -162,6 +178,15 @@ def _over_rotations(plan: Plan, sums: npt.NDArray[np.float64]) -> npt.NDArray[np
     return total / (plan.order * (positions**2 if plan.pooled else positions))
 
 
-def engine(setting: Setting) -> SlicesEngine:
+def require() -> None:
+    """Raise `InputError` where Numba is told not to compile."""
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        raise InputError(
+            "NUMBA_DISABLE_JIT is set, and the backend numba is nothing without compiling: unset "
+            "it, or use the backend numpy (--backend numpy)"
+        )
+
+
+def engine(setting: Setting) -> Engine:
     """Build the engine."""
     return SlicesEngine(setting)

@@ -22,8 +22,8 @@ def share(
 ) -> None:
     """Run tasks on threads that take the next one when they are free.
 
-    An exception, an interrupt included, stops all threads after the task that each is at. A single
-    thread is the caller's own.
+    An exception, an interrupt included, stops all threads after the task that each is at. The
+    caller's own thread only waits: an interrupt while it compiled would be swallowed by LLVM.
 
     Parameters
     ----------
@@ -36,12 +36,6 @@ def share(
     progress : callable, optional
         Called from the caller's thread, with the fraction of the tasks done since the last call.
     """
-    if threads == 1:
-        own = memory()
-        for task in tasks:
-            work(own, task)
-            progress(1 / len(tasks))
-        return
     waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
     done: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
     stop = threading.Event()

@@ -138,7 +138,7 @@ def converge(
     if plot is not None:
         from refntk.plot.style import check_figure_path
 
-        check_figure_path(plot)
+        check_figure_path(plot, overwrite=resume or overwrite)
     net = load_network(network)
     inputs = load_inputs(x, limit=limit, seed=seed, size=size, standardize=standardize)
     sampler = Sampler(net, inputs.x1, seed, dtype)

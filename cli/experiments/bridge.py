@@ -92,7 +92,7 @@ def bridge(
     if plot is not None:
         from refntk.plot.style import check_figure_path
 
-        check_figure_path(plot)
+        check_figure_path(plot, overwrite=resume or overwrite)
     net = load_network(network)
     inputs = load_inputs(data, size=size, seed=seed, standardize=standardize)
     if inputs.info1.labels is None:

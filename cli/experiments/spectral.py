@@ -228,7 +228,7 @@ Example:
 )  # fmt: skip
 @output_options
 def seeds(classes: str, seeds: int, **given: Any) -> None:
-    """Compare exact and predicted error of a pose left out, all other poses of M seeds known."""
+    """Compare exact and predicted error of a pose left out of all M seeds of a class at once."""
     from refntk.errors import InputError
 
     two = _numbers("--classes", classes)

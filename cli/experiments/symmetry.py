@@ -62,11 +62,12 @@ Examples:
 @options.standardize
 @options.threads
 @click.option("--plot", metavar="FILE", help="Draw the error against the angle: .svg, .pdf, .png.")
+@options.overwrite
 @options.quiet
 def symmetry(
     network: str, data: str, group: str | None, poses: int, time: float | None, kappa: float,
     diag_reg: float, limit: int, seed: int, size: int | None, standardize: bool,
-    threads: int | None, plot: str | None, quiet: bool,
+    threads: int | None, plot: str | None, overwrite: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train NETWORK and its counterpart on DATA, and measure how invariant their predictions are.
 
@@ -86,7 +87,7 @@ def symmetry(
     if plot is not None:
         from refntk.plot.style import check_figure_path
 
-        check_figure_path(plot)
+        check_figure_path(plot, overwrite=overwrite)
     net = load_network(network)
     given: dict[str, Any] = {"limit": limit, "seed": seed, "standardize": standardize}
     inputs = load_inputs(data, size=size, **given)
@@ -131,5 +132,5 @@ def symmetry(
         from refntk.plot import plot_angles, save_figure
 
         title = f"{net.name or network} on {data}, {len(test)} images"
-        save_figure(plot_angles(found.angles, title), plot)
+        save_figure(plot_angles(found.angles, title), plot, overwrite=overwrite)
         click.echo(f"\n{plot}: error against the angle")

@@ -70,6 +70,7 @@ An interrupted computation goes on where it was when the command is repeated."""
 @options.cache
 @click.option("--csv", metavar="FILE", help="Write the table, and every repeat, as CSV.")
 @click.option("--plot", metavar="FILE", help="Draw the curves with bands: .svg, .pdf or .png.")
+@options.overwrite
 @options.quiet
 def learning_curve(
     networks: tuple[str, ...],
@@ -88,6 +89,7 @@ def learning_curve(
     cache: str | None,
     csv: str | None,
     plot: str | None,
+    overwrite: bool,
     quiet: bool,
 ) -> None:
     """Measure how the accuracy of each NETWORK on DATA grows with the number of training images.
@@ -109,9 +111,9 @@ def learning_curve(
     from refntk.plot.style import check_figure_path
 
     if csv is not None:
-        check_path(csv, (".csv",))
+        check_path(csv, (".csv",), overwrite=overwrite)
     if plot is not None:
-        check_figure_path(plot)
+        check_figure_path(plot, overwrite=overwrite)
     nets = _names(networks, [load_network(network) for network in networks])
     inputs = load_inputs(images, limit=limit, seed=seed, size=size, standardize=standardize)
     labels = inputs.info1.labels
@@ -138,9 +140,9 @@ def learning_curve(
         sizes=train, test=test, repeats=repeats, seed=seed, diag_reg=diag_reg,
     )  # fmt: skip
     if csv is not None:
-        write_table(csv, *curve.rows())
+        write_table(csv, *curve.rows(), overwrite=overwrite)
     if plot is not None:
-        save_figure(plot_learning_curve(curve), plot)
+        save_figure(plot_learning_curve(curve), plot, overwrite=overwrite)
     _echo_table(curve)
 
 

@@ -37,7 +37,7 @@ Examples:
     multiple=True,
     required=True,
     metavar="FILE",
-    help="The predictions to write or to replace, as .csv, .json or .h5; can be given again.",
+    help="The predictions to write, as .csv, .json or .h5; can be given again.",
 )
 @options.kernel
 @options.diag_reg
@@ -48,6 +48,7 @@ Examples:
 @options.dtype
 @options.threads
 @options.cache
+@options.overwrite
 @options.quiet
 def predict(
     source: tuple[str, ...],
@@ -61,6 +62,7 @@ def predict(
     dtype: str,
     threads: int | None,
     cache: str | None,
+    overwrite: bool,
     quiet: bool,
 ) -> None:
     """Predict the classes of test images from SOURCE: two kernel files, or a network and images.
@@ -78,7 +80,7 @@ def predict(
     from refntk.network.presets import load_network
 
     for path in output:
-        check_path(path, ANSWERS)
+        check_path(path, ANSWERS, overwrite=overwrite)
     if len(source) == 2:
         pair = pair_from_files(*source, get)
     elif len(source) == 3:
@@ -120,7 +122,7 @@ def predict(
         "train": train.source, "train_images": train.count, "test": test.source,
     }  # fmt: skip
     for path in output:
-        write_predictions(path, answers, test, about)
+        write_predictions(path, answers, test, about, overwrite=overwrite)
     click.echo(f"{', '.join(output)}: {test.count} predictions from {train.count} images")
     if answers.accuracy is not None and answers.confusion is not None:
         click.echo(f"accuracy {100 * answers.accuracy:.1f} %")

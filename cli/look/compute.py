@@ -170,7 +170,7 @@ def compute(
             backend=backend,
             method=method,
             threads=threads if scheduler is None else threads or 1,
-            tile=tile,
+            tile=tile or (None if grown is None else grown.record.description.tile),
             device_memory=device_memory and device_memory * 2**20),
         )
         description = describe_job(job, inputs)

@@ -24,6 +24,7 @@ def info(store: str) -> None:
     and whether all of it was computed.
     """
     from refntk.data.kernels.store import open_kernel
+    from refntk.errors import printable
 
     with open_kernel(store) as kernel:
-        click.echo(kernel.summary())
+        click.echo(printable(kernel.summary()))

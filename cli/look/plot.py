@@ -44,7 +44,7 @@ Examples:
     "--output",
     required=True,
     metavar="FILE",
-    help="The picture to write or to replace: .svg or .pdf to print, .png for a screen.",
+    help="The picture to write: .svg or .pdf to print, .png for a screen.",
 )
 @click.option(
     "--get",
@@ -61,18 +61,21 @@ Examples:
     help="Of trajectories: the image that is not learned, counted from 0 in the kernel file.",
 )
 @options.diag_reg
+@options.overwrite
 def plot(
-    picture: str, store: str, output: str, get: str | None, image: int, diag_reg: float
+    picture: str, store: str, output: str, get: str | None, image: int, diag_reg: float,
+    overwrite: bool,
 ) -> None:
     """Draw PICTURE of the kernels in STORE, a file of `refntk compute`."""
     from refntk.data.kernels.store import open_kernel
     from refntk.plot import plot_gram, plot_spectrum, save_figure
     from refntk.plot.style import check_figure_path
 
-    check_figure_path(output)
+    check_figure_path(output, overwrite=overwrite)
     with open_kernel(store) as kernel:
         if picture == "trajectories":
-            save_figure(_trajectories(kernel, image, diag_reg), output)
+            figure = _trajectories(kernel, image, diag_reg)
+            save_figure(figure, output, overwrite=overwrite)
             click.echo(f"{output}: {picture} of {store}")
             return
         grams = {name.upper(): kernel.gram(name) for name in ([get] if get else kernel.names)}
@@ -81,7 +84,7 @@ def plot(
             figure = plot_gram(gram, kernel.x1.labels, kernel.x1.class_names, name=name)
         else:
             figure = plot_spectrum(grams)
-    save_figure(figure, output)
+    save_figure(figure, output, overwrite=overwrite)
     click.echo(f"{output}: {picture} of {store}")
 
 

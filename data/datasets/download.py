@@ -6,8 +6,11 @@ complete, and when what came in has the wrong checksum.
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
 import re
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +20,7 @@ from urllib.parse import urlsplit
 from refntk.data.datasets.catalogue import RemoteFile
 from refntk.data.limits import one_line, size_text
 from refntk.errors import DownloadError, missing_package
+from refntk.output import in_the_way
 
 __all__ = ["download", "require_pooch"]
 
@@ -114,7 +118,7 @@ class _Resuming:
 
     def __call__(self, url: str, output: str, pooch: Any) -> None:
         """Download `url` completely, then give the file the name `output` that pooch expects."""
-        with self._part.open("ab") as stream:
+        with _append_to(self._part) as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -162,7 +166,15 @@ class _Resuming:
             answer.raise_for_status()
             # Else what came in of the last piece is lost; the length is checked below.
             answer.raw.enforce_content_length = False
-            for piece in answer.iter_content(_PIECE):
+            # The raw stream: an encoding that was not asked for is not unpacked.
+            while piece := _read(answer, min(_PIECE, self._file.size - stream.tell() + 1)):
+                if stream.tell() + len(piece) > self._file.size:
+                    stream.truncate(0)
+                    raise DownloadError(
+                        f"{self._file.name}: {_host(self._file)} sends more than the "
+                        f"{size_text(self._file.size)} of this file, and what came in was removed; "
+                        "the file there has changed: do not use it"
+                    )
                 stream.write(piece)
                 self._tell(stream.tell())
         if stream.tell() < self._file.size:
@@ -193,6 +205,19 @@ class _Resuming:
         return DownloadError(f"{self._file.name}: {reason}; {kept}{remedy}")
 
 
+def _read(answer: Any, most: int) -> bytes:
+    """Read from an answer as it is sent, and say what goes wrong in the words of requests."""
+    import requests
+    from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+    try:
+        return bytes(answer.raw.read(most, decode_content=False))
+    except ReadTimeoutError as error:
+        raise requests.exceptions.ReadTimeout(str(error)) from error
+    except HTTPError as error:
+        raise requests.exceptions.ConnectionError(str(error)) from error
+
+
 def _continues(answer: Any, start: int) -> bool:
     """Whether an answer holds the bytes from `start` on."""
     if answer.status_code == 200:
@@ -203,3 +228,18 @@ def _continues(answer: Any, start: int) -> bool:
 
 def _host(file: RemoteFile) -> str:
     return urlsplit(file.url).netloc
+
+
+def _append_to(path: Path) -> IO[bytes]:
+    """Open what is there of a download, and nothing that it leads to."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        fd = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise
+        raise in_the_way(path) from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise in_the_way(path)
+    return os.fdopen(fd, "ab")

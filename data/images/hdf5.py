@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from refntk.data.images.containers import Entry, gather
 from refntk.data.images.imageset import IntArray, Pick, RawImages
+from refntk.data.inside import plain_dataset
 from refntk.data.limits import reading, refuse_memory, refuse_packed_claim, refuse_plain_claim
-from refntk.errors import InputError
 
 __all__ = ["read_hdf5"]
 
@@ -76,13 +76,8 @@ class _Datasets:
         A dataset whose chunks were never written reads as its fill value: it announces much and
         holds nothing.
         """
-        dataset = self._file[key]
+        dataset = plain_dataset(self._file, key)
         source = f"{self._source}::{key}"
-        if dataset.is_virtual or dataset.external:
-            raise InputError(
-                f"{source}: keeps its data in other files, which are not opened; copy them into "
-                "one dataset"
-            )
         created = dataset.id.get_create_plist()
         filters = {created.get_filter(index)[0] for index in range(created.get_nfilters())}
         if filters - _KNOWN_FILTERS:

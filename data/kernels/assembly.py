@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refntk.data.disk import DiskFile
-from refntk.data.kernels.journal import sync_folder
 from refntk.data.kernels.kernel_format import (
     FORMAT,
     KernelDescription,
@@ -24,6 +23,7 @@ from refntk.data.kernels.kernel_format import (
 from refntk.data.kernels.kernel_record import KernelRecord
 from refntk.data.kernels.kernel_seal import write_seal
 from refntk.errors import RefntkError
+from refntk.output import Output
 
 __all__ = ["TileSource", "assemble"]
 
@@ -39,8 +39,7 @@ class TileSource(Protocol):
 
 
 def assemble(
-    path: Path,
-    partial: Path,
+    output: Output,
     record: KernelRecord,
     source: TileSource,
     progress: Callable[[], None] = lambda: None,
@@ -51,11 +50,9 @@ def assemble(
 
     Parameters
     ----------
-    path : pathlib.Path
-        The file to write or to replace.
-    partial : pathlib.Path
-        Its name while it is written, in the same folder; what has this name is removed, and nothing
-        is left of it after an exception.
+    output : Output
+        The file to write. While it is written its name ends in the record's run, which is random,
+        so that what a run left behind that was killed here is known to be its own.
     record : KernelRecord
     source : TileSource
         All tiles of the kernel.
@@ -67,8 +64,10 @@ def assemble(
     OSError
         The disk is full or fails.
     StoreError
-        A tile is damaged, or a text is longer than an HDF5 attribute.
+        A tile is damaged, a text is longer than an HDF5 attribute, or a file of this name appeared
+        meanwhile and may not be replaced.
     """
+    partial = output.beside(f".{record.run[:8]}.new")
     partial.unlink(missing_ok=True)
     disk = DiskFile(partial)
     try:
@@ -79,13 +78,12 @@ def assemble(
         disk.sync()
         disk.close()
         disk.check()
-        partial.replace(path)
     except BaseException:
         disk.close()
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    output.publish(partial)
 
 
 @contextlib.contextmanager

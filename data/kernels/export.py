@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,11 +10,10 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from refntk.data.kernels.journal import sync_folder
 from refntk.data.kernels.kernel_array import KernelArray
 from refntk.data.kernels.kernel_reader import KernelFile
-from refntk.data.limits import one_line
-from refntk.errors import RefntkError, StoreError, unknown
+from refntk.errors import StoreError, unknown
+from refntk.output import Output
 
 __all__ = ["FORMATS", "export_file"]
 
@@ -66,13 +62,11 @@ def export_file(
     if form not in FORMATS:
         raise StoreError(unknown("format", form, FORMATS))
     names = _choose(file, form, get)
-    path = Path(path)
     if not file.complete:
         raise StoreError(f"{file.path}: is not complete; finish the computation first")
-    if path.exists() and not overwrite:
-        raise StoreError(f"{path}: exists already; choose another name, or add --overwrite")
+    output = Output(path, overwrite=overwrite, inputs=[file.path])
     write = {"npy": _write_npy, "npz": _write_npz, "csv": _write_csv}[form]
-    with _whole_or_not(path) as stream:
+    with output.writing() as stream:
         write(stream, file, names)
     return names
 
@@ -88,27 +82,6 @@ def _choose(file: KernelFile, form: str, get: str | None) -> tuple[str, ...]:
             "with --get, or take npz"
         )
     return file.names
-
-
-@contextlib.contextmanager
-def _whole_or_not(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file under another name, and rename it when it is on the disk."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            with partial.open("wb") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(path)
-            sync_folder(path.parent)
-        finally:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-    except OSError as error:
-        if isinstance(error, RefntkError):
-            raise
-        raise StoreError(f"{path}: cannot be written ({one_line(error)})") from error
 
 
 def _write_array(stream: IO[bytes], array: KernelArray) -> None:

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from refntk.data.kernels.kernel_record import KernelRecord
 from refntk.data.limits import one_line
 from refntk.errors import RefntkError, StoreError
+from refntk.output import create_whole, remove_ours
 
-__all__ = ["Journal", "sync_folder"]
+__all__ = ["Journal", "is_journal"]
 
 _MAGIC = b"refntk-journal/1"
 _FAMILY = b"refntk-journal/"
@@ -87,7 +88,7 @@ class Journal:
         Parameters
         ----------
         path : pathlib.Path
-            The file; what has this name is replaced.
+            The file; a journal that has this name is replaced.
         record : KernelRecord
             What will be computed.
 
@@ -97,24 +98,14 @@ class Journal:
 
         Raises
         ------
+        StoreError
+            Something else has this name.
         OSError
             The disk is full or fails; nothing is left behind.
         """
-        body = record.to_bytes()
-        head = _HEADER.pack(_MAGIC, len(body), hashlib.sha256(body).digest()) + body
-        start = _aligned(len(head))
-        new = path.with_name(path.name + ".new")
-        fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        try:
-            _write(fd, head.ljust(start, b"\0"), 0)
-            os.fsync(fd)
-            new.replace(path)
-            sync_folder(path.parent)
-        except BaseException:
-            os.close(fd)
-            new.unlink(missing_ok=True)
-            raise
-        return cls(path, fd, record, start)
+        head = _head(record)
+        remove_ours(path, is_journal)
+        return cls(path, create_whole(path, head), record, len(head))
 
     @classmethod
     def open(cls, path: Path, *, write: bool = True) -> Journal:
@@ -137,7 +128,7 @@ class Journal:
             No such file, no journal, one of an unknown format, or its header is damaged.
         """
         try:
-            fd = os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC)
+            fd = os.open(path, (os.O_RDWR | os.O_NOFOLLOW if write else os.O_RDONLY) | os.O_CLOEXEC)
         except OSError as error:
             raise StoreError(f"{path}: cannot be opened ({one_line(error)})") from error
         try:
@@ -216,6 +207,7 @@ class Journal:
             digest.update(part)
         data = b"".join([head, digest.digest(), *parts]).ljust(self._slot_bytes, b"\0")
         try:
+            self._mend()
             _write(self._fd, data, self._offset(self._end))
         except BaseException:
             with contextlib.suppress(OSError):
@@ -226,6 +218,13 @@ class Journal:
         self._dirty = True
         if time.monotonic() - self._last_sync > _SECONDS_BETWEEN_SYNCS:
             self.sync()
+
+    def _mend(self) -> None:
+        """Write the header again where somebody cut the file short, and forget what is gone."""
+        if os.fstat(self._fd).st_size < self._offset(self._end):
+            _write(self._fd, _head(self.record), 0)
+            self._slots[:], self._end = -1, 0
+            self._scan()
 
     def sync(self) -> None:
         """Wait until every tile is on the disk.
@@ -280,6 +279,27 @@ class Journal:
         self.path.unlink(missing_ok=True)
 
 
+def is_journal(head: bytes) -> bool:
+    """Tell a journal by its first bytes; an empty file is one that was emptied.
+
+    Parameters
+    ----------
+    head : bytes
+
+    Returns
+    -------
+    bool
+    """
+    return not head or head.startswith(_FAMILY)
+
+
+def _head(record: KernelRecord) -> bytes:
+    """Header of a journal, up to its first slot."""
+    body = record.to_bytes()
+    head = _HEADER.pack(_MAGIC, len(body), hashlib.sha256(body).digest()) + body
+    return head.ljust(_aligned(len(head)), b"\0")
+
+
 def _write(fd: int, data: bytes, offset: int) -> None:
     """Write all of some bytes, however few the system takes at a time."""
     rest = memoryview(data)
@@ -313,23 +333,3 @@ def _read_header(fd: int, path: Path) -> tuple[KernelRecord, int]:
         return KernelRecord.from_bytes(body), _aligned(_HEADER.size + length)
     except (LookupError, TypeError, ValueError) as error:
         raise damaged from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-
-    Raises
-    ------
-    OSError
-        The disk fails.
-    """
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-

@@ -42,7 +42,7 @@ class KernelArray:
     ndim = 2
 
     def __init__(
-        self, path: Path, dataset: h5py.Dataset, digests: NDArray[np.uint8] | None, side: int
+        self, path: Path, dataset: h5py.Dataset, digests: NDArray[np.uint8], side: int
     ) -> None:
         self.path = path
         self.name: str = dataset.name.lstrip("/")
@@ -55,22 +55,17 @@ class KernelArray:
         self._digests = digests
         self._side = side
         down, across = (-(-count // side) for count in self.shape)
-        # Files of the first version have no digests: HDF5's own checksum is all there is.
-        self._trusted = np.full((down, across), digests is None)
-
-    @property
-    def digested(self) -> bool:
-        """Whether the file has a digest of each tile; HDF5 takes zeros for data, a digest not."""
-        return self._digests is not None
+        self._trusted = np.zeros((down, across), bool)
 
     @property
     def fits(self) -> bool:
-        """Whether there is a digest for each tile, where there are any."""
+        """Whether there is a digest for each tile, and the values are stored tile by tile.
+
+        A chunk of another size, or one that was packed, may unpack to far more than a tile.
+        """
         wanted = (*self._trusted.shape, hashlib.sha256().digest_size)
-        return self._digests is None or (self._digests.dtype, self._digests.shape) == (
-            np.dtype(np.uint8),
-            wanted,
-        )
+        stored = self._dataset.chunks == self.chunks and self._dataset.compression is None
+        return stored and (self._digests.dtype, self._digests.shape) == (np.dtype(np.uint8), wanted)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -218,13 +213,12 @@ class KernelArray:
         """Tiles `first` to `last` of a band, each compared with its digest."""
         top = band * self._side
         values = self._read(band, first, last, slice(top, min(top + self._side, self.shape[0])))
-        if self._digests is not None:
-            for col in range(first, last):
-                start = (col - first) * self._side
-                block = np.ascontiguousarray(values[:, start : start + self._side])
-                digest = hashlib.sha256(block.data).digest()
-                if digest != self._digests[band, col].tobytes():
-                    raise self._damaged(band, col, "it does not match its SHA-256")
+        for col in range(first, last):
+            start = (col - first) * self._side
+            block = np.ascontiguousarray(values[:, start : start + self._side])
+            digest = hashlib.sha256(block.data).digest()
+            if digest != self._digests[band, col].tobytes():
+                raise self._damaged(band, col, "it does not match its SHA-256")
         self._trusted[band, first:last] = True
         return values
 

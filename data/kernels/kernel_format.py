@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refntk.data.images.imageset import InputInfo
+from refntk.data.inside import plain_dataset
 from refntk.errors import StoreError
 
 __all__ = [
@@ -315,11 +316,15 @@ def read_values(group: h5py.Group, name: str) -> NDArray[Any]:
     ------
     LookupError, TypeError, ValueError
         It is missing; text of variable length or references; less is stored than announced.
+    InputError
+        Its values lie in another file.
     """
-    dataset = group[name]
+    dataset = plain_dataset(group, name)
     if dataset.dtype.hasobject:
         raise TypeError(f"{dataset.name} has a dtype of variable length")
-    if math.prod(dataset.shape) * dataset.dtype.itemsize > dataset.id.get_storage_size():
+    # HDF5 unpacks whole chunks, which may announce far more than the values.
+    values = max(math.prod(dataset.shape), math.prod(dataset.chunks or ()))
+    if values * dataset.dtype.itemsize > dataset.id.get_storage_size():
         raise ValueError(f"{dataset.name} announces more than it holds")
     return np.asarray(dataset[...])
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refntk.data.images.imageset import InputInfo
+from refntk.data.inside import find, plain_dataset
 from refntk.data.kernels.kernel_array import KernelArray
 from refntk.data.kernels.kernel_format import (
     KERNELS,
@@ -21,7 +22,7 @@ from refntk.data.kernels.kernel_format import (
 from refntk.data.kernels.kernel_record import KernelRecord
 from refntk.data.kernels.kernel_seal import check_seal
 from refntk.data.limits import one_line
-from refntk.errors import RefntkError, StoreError, unknown
+from refntk.errors import InputError, RefntkError, StoreError, unknown
 
 __all__ = ["KernelFile", "open_kernel"]
 
@@ -69,18 +70,19 @@ class KernelFile:
         self.path = path
         self.attributes = read_attributes(file, path)
         self.nngp, self.ntk = (self._array(name) for name in KERNELS)
-        self.x1: InputInfo = read_input(file["x1"])
-        self.x2: InputInfo = read_input(file["x2"])
+        self.x1: InputInfo = read_input(find(file, "x1"))
+        self.x2: InputInfo = read_input(find(file, "x2"))
         self.tiles: NDArray[np.uint8] = read_values(file, "tiles")
         self._check()
         check_seal(file, path)
 
     def _array(self, name: str) -> KernelArray | None:
         """One of the kernels; None where it was not computed."""
-        if name not in self._file:
+        if self._file.get(name, getlink=True) is None:
             return None
-        digests = read_values(self._file["digests"], name) if "digests" in self._file else None
-        return KernelArray(self.path, self._file[name], digests, self.attributes["tile"])
+        digests = read_values(find(self._file, "digests"), name)
+        dataset = plain_dataset(self._file, name)
+        return KernelArray(self.path, dataset, digests, self.attributes["tile"])
 
     def _check(self) -> None:
         """Compare what is there with what the attributes say."""
@@ -103,11 +105,6 @@ class KernelFile:
     def complete(self) -> bool:
         """Whether every tile was computed."""
         return bool(self.tiles.all())
-
-    @property
-    def sealed(self) -> bool:
-        """Whether the file has digests and a seal, which were compared when it was opened."""
-        return "seal" in self._file.attrs
 
     @property
     def record(self) -> KernelRecord:
@@ -219,7 +216,8 @@ def open_kernel(path: str | Path) -> KernelFile:
     ------
     StoreError
         No such file; not HDF5; truncated or damaged; no kernel file; a format that this version
-        does not know.
+        does not know; without its seal, or changed since it was sealed; a part of it lies in
+        another file.
 
     Examples
     --------
@@ -244,6 +242,8 @@ def open_kernel(path: str | Path) -> KernelFile:
         return KernelFile(file, path)
     except Exception as error:
         file.close()
+        if isinstance(error, InputError):  # what the file names lies elsewhere
+            raise StoreError(str(error)) from error
         if isinstance(error, RefntkError):
             raise
         raise StoreError(

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from refntk.data.inside import find
 from refntk.data.kernels.kernel_format import ATTRIBUTES, read_text, read_values, write_text
 from refntk.errors import StoreError
 
@@ -26,11 +27,12 @@ def _sealed(file: h5py.File) -> str:
     for key in sorted(ATTRIBUTES):
         add(f"@{key}", np.asarray(file.attrs[key]))
     add("tiles", read_values(file, "tiles"))
-    for group in ("digests", "x1", "x2"):
-        for key in sorted(file[group].attrs):
-            add(f"{group}@{key}", np.asarray(file[group].attrs[key]))
-        for key in sorted(file[group]):
-            add(f"{group}/{key}", read_values(file[group], key))
+    for name in ("digests", "x1", "x2"):
+        group = find(file, name)
+        for key in sorted(group.attrs):
+            add(f"{name}@{key}", np.asarray(group.attrs[key]))
+        for key in sorted(group):
+            add(f"{name}/{key}", read_values(group, key))
     return total.hexdigest()
 
 
@@ -46,7 +48,7 @@ def write_seal(file: h5py.File) -> None:
 
 
 def check_seal(file: h5py.File, path: object) -> None:
-    """Compare a file with its seal; files of the first version have none.
+    """Compare a file with its seal.
 
     Parameters
     ----------
@@ -58,13 +60,17 @@ def check_seal(file: h5py.File, path: object) -> None:
     Raises
     ------
     StoreError
-        It was changed or damaged after it was sealed.
+        It has no seal, or was changed or damaged after it was sealed.
     LookupError, TypeError, ValueError
         It is damaged.
     """
-    if "seal" not in file.attrs and "digests" not in file:
-        return
-    if read_text(file.attrs, "seal") != _sealed(file):
+    seal = read_text(file.attrs, "seal")
+    if seal is None:
+        raise StoreError(
+            f"{path}: has no seal, which a complete kernel file carries; it was changed after it "
+            "was written: compute the kernel again"
+        )
+    if seal != _sealed(file):
         raise StoreError(
             f"{path}: does not match its seal; it was changed or damaged after it was written: "
             "compute the kernel again"

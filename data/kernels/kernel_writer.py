@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from refntk.data.kernels.assembly import assemble
 from refntk.data.kernels.growth import Growth
-from refntk.data.kernels.journal import Journal
+from refntk.data.kernels.journal import Journal, is_journal
 from refntk.data.kernels.kernel_format import KernelDescription
 from refntk.data.kernels.kernel_reader import open_kernel
 from refntk.data.kernels.kernel_record import KernelRecord, differences, share_text
@@ -24,6 +24,7 @@ from refntk.data.limits import one_line, size_text
 from refntk.data.lock import Holder, Lock
 from refntk.errors import RefntkError, StoreError
 from refntk.evaluation.tiles import Tile, cut
+from refntk.output import Output, is_ours, remove_ours
 
 __all__ = ["KernelWriter"]
 
@@ -49,6 +50,8 @@ class KernelWriter:
     base : Growth, optional
         The existing file is part of the kernel: only what it lacks is missing, and it is replaced
         at the end. It stays open as long as the writer.
+    inputs : iterable of str or path
+        Files that are read besides the sources of the description: the file must not be one.
 
     Attributes
     ----------
@@ -88,6 +91,7 @@ class KernelWriter:
         resume: bool = False,
         overwrite: bool = False,
         base: Growth | None = None,
+        inputs: Iterable[str | Path] = (),
     ) -> None:
         self.path = Path(path)
         self.description = description
@@ -95,7 +99,11 @@ class KernelWriter:
         self._overwrite = overwrite
         self._base = base
         self._journal: Journal | None = None
-        self._check_target()
+        # Whether an existing file may be replaced is for `_begin` to say: it may be this kernel.
+        infos = (description.x1, description.x2)
+        sources = [info.source for info in infos if info is not None]
+        self._output = Output(self.path, overwrite=True, inputs=[*sources, *inputs])
+        self._output.overwrite = overwrite or base is not None
         self._lock = Lock(self._beside(".lock"), self.path)
         try:
             with self._worded():
@@ -123,24 +131,13 @@ class KernelWriter:
         return f"{tiles} kept in {self._beside('.part')}"
 
     def _beside(self, suffix: str) -> Path:
-        return self.path.with_name(self.path.name + suffix)
-
-    def _check_target(self) -> None:
-        """Find out before hours of computing what would prevent writing at their end."""
-        try:
-            folder = self.path.parent
-            if not folder.is_dir():
-                raise StoreError(f"{self.path}: the folder {folder} does not exist; create it")
-            if self.path.is_dir():
-                raise StoreError(f"{self.path}: is a folder; give the name of a file")
-        except RefntkError:
-            raise
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{self.path}: not usable as an output ({one_line(error)})") from error
+        return self._output.beside(suffix)
 
     def _begin(self, resume: bool) -> None:
         """Continue a journal, recognise a finished file, or begin anew."""
         place = self._beside(".part")
+        # An empty one was emptied by somebody: it holds nothing that could be continued.
+        begun = is_ours(place, is_journal) and place.stat().st_size > 0
         here = KernelRecord(
             self.description,
             version("refntk"),
@@ -152,14 +149,14 @@ class KernelWriter:
             self._refuse_version(self.path, self._base.file.record)
             self.complete = self._base.rows == self.description.shape[0]
         elif self.path.exists() and (resume or not self._overwrite):
-            self._meet_finished(resume, place.exists())
+            self._meet_finished(resume, begun)
         if self.complete:
-            place.unlink(missing_ok=True)
+            remove_ours(place, is_journal)
             return
-        if place.exists() and resume:
+        if begun and resume:
             self._journal = Journal.open(place)
             self._refuse_others(place, self._journal.record)
-        elif place.exists() and not self._overwrite:
+        elif begun and not self._overwrite:
             raise StoreError(
                 f"{self.path}: an unfinished computation of it is in {place}; continue it with "
                 "--resume, or begin anew with --overwrite"
@@ -177,7 +174,12 @@ class KernelWriter:
             )
         if self._overwrite and begun:
             return
-        self._refuse_others(self.path, self._finished())
+        try:
+            self._refuse_others(self.path, self._finished())
+        except StoreError:
+            if not self._overwrite:
+                raise
+            return  # something else, which is replaced at the end
         self.complete = True
 
     def _finished(self) -> KernelRecord:
@@ -211,7 +213,7 @@ class KernelWriter:
     def _check_room(self, place: Path) -> None:
         """Refuse a disk that has no room for the journal and the file."""
         needed = self._needed(place.stat().st_size if self._journal is not None else 0)
-        free = shutil.disk_usage(self.path.parent).free
+        free = shutil.disk_usage(self._output.target.parent).free
         if needed > free:
             raise StoreError(
                 f"{self.path}: the kernels need {size_text(needed)} while they are computed, the "
@@ -297,7 +299,7 @@ class KernelWriter:
                 f"{self.path}: {len(left)} of {len(left) + self.kept} tiles are missing; continue "
                 "with --resume"
             )
-        if self.path.exists() and not self._overwrite and self._base is None:
+        if self.path.exists() and not self._output.overwrite:
             raise StoreError(
                 f"{self.path}: appeared while the kernel was computed and was left alone; "
                 "--resume --overwrite replaces it by the kernel"
@@ -312,7 +314,7 @@ class KernelWriter:
 
     def _conclude(self, journal: Journal, progress: Callable[[], None]) -> None:
         source = journal if self._base is None else self._base.source(journal)
-        assemble(self.path, self._beside(".new"), journal.record, source, progress)
+        assemble(self._output, journal.record, source, progress)
 
     def close(self) -> None:
         """Put the tiles on the disk and let go; a journal without tiles is removed."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refntk.data.kernels.assembly import assemble
-from refntk.data.kernels.journal import Journal, sync_folder
+from refntk.data.kernels.journal import Journal
 from refntk.data.kernels.kernel_format import KernelDescription
 from refntk.data.kernels.kernel_record import KernelRecord, differences, share_text
 from refntk.data.kernels.kernel_writer import KernelWriter
@@ -35,7 +35,7 @@ class ShardWriter(KernelWriter):
 
     Parameters
     ----------
-    path, description, resume, overwrite
+    path, description, resume, overwrite, inputs
         As for `KernelWriter`, which also lists the errors.
     share : (int, int)
         I and N, with 1 <= I <= N.
@@ -49,9 +49,10 @@ class ShardWriter(KernelWriter):
         *,
         resume: bool = False,
         overwrite: bool = False,
+        inputs: Iterable[str | Path] = (),
     ) -> None:
         self.share = share
-        super().__init__(path, description, resume=resume, overwrite=overwrite)
+        super().__init__(path, description, resume=resume, overwrite=overwrite, inputs=inputs)
 
     def _tiles(self) -> list[Tile]:
         assert self.share is not None
@@ -72,8 +73,7 @@ class ShardWriter(KernelWriter):
             return journal.record
 
     def _conclude(self, journal: Journal, progress: Callable[[], None]) -> None:
-        journal.path.replace(self.path)
-        sync_folder(self.path.parent)
+        self._output.publish(journal.path)
 
 
 def _refuse_others(names: Sequence[Path], journals: Sequence[Journal]) -> None:
@@ -148,9 +148,11 @@ class _Merger(KernelWriter):
 
     _again = "merge again"
 
-    def __init__(self, path: str | Path, source: _Joined, *, overwrite: bool) -> None:
+    def __init__(
+        self, path: str | Path, source: _Joined, *, overwrite: bool, inputs: Iterable[Path]
+    ) -> None:
         self._source = source
-        super().__init__(path, source.record.description, overwrite=overwrite)
+        super().__init__(path, source.record.description, overwrite=overwrite, inputs=inputs)
 
     def _begin(self, resume: bool) -> None:
         if self.path.exists() and not self._overwrite:
@@ -163,9 +165,7 @@ class _Merger(KernelWriter):
     def finish(self, progress: Callable[[], None] = lambda: None) -> None:
         """Make the kernel file, see `KernelWriter.finish`."""
         with self._worded():
-            assemble(
-                self.path, self._beside(".new"), self._source.record, self._source, progress
-            )
+            assemble(self._output, self._source.record, self._source, progress)
         self.complete = True
 
 
@@ -205,6 +205,6 @@ def merge(
         _refuse_others(names, journals)
         source = _Joined(journals)
         source.check()
-        writer = stack.enter_context(_Merger(path, source, overwrite=overwrite))
+        writer = stack.enter_context(_Merger(path, source, overwrite=overwrite, inputs=names))
         writer.finish()
         return source.record.description

@@ -5,18 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from refntk.data.images.imageset import InputInfo
-from refntk.data.limits import one_line
 from refntk.errors import InputError
 from refntk.inference.classify import Classification
+from refntk.output import Output
 
 __all__ = ["ANSWERS", "check_path", "write_predictions", "write_table"]
 
@@ -24,7 +22,13 @@ ANSWERS = (".csv", ".json", ".h5")
 """Endings of files of predictions."""
 
 
-def check_path(path: str | Path, endings: Sequence[str]) -> Path:
+def check_path(
+    path: str | Path,
+    endings: Sequence[str],
+    *,
+    overwrite: bool = True,
+    inputs: Iterable[str | Path] = (),
+) -> Output:
     """Make sure that a file can be written; for before a long computation.
 
     Parameters
@@ -32,39 +36,44 @@ def check_path(path: str | Path, endings: Sequence[str]) -> Path:
     path : str or path
     endings : sequence of str
         Those that are known.
+    overwrite : bool
+        Whether an existing file may be replaced.
+    inputs : iterable of str or path
+        Files that are read, which it must not be.
 
     Returns
     -------
-    pathlib.Path
+    refntk.output.Output
 
     Raises
     ------
     InputError
-        Another ending; the folder does not exist; the path is a folder.
+        Another ending, or as `refntk.output.Output` says.
     """
     path = Path(path)
     if path.suffix.lower() not in endings:
         given = f"the ending {path.suffix!r}" if path.suffix else "no ending"
         raise InputError(f"{path}: has {given}; expected one of {', '.join(endings)}")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}; make it first")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; name a file")
-    return path
+    return Output(path, overwrite=overwrite, inputs=inputs, error=InputError)
 
 
 def write_table(
-    path: str | Path, header: Sequence[str], rows: Iterable[Sequence[str | int | float | None]]
+    path: str | Path,
+    header: Sequence[str],
+    rows: Iterable[Sequence[str | int | float | None]],
+    *,
+    overwrite: bool = True,
 ) -> None:
     """Write a table as CSV; numbers with all their digits.
 
     Parameters
     ----------
     path : str or path
-        Replaced if it exists.
     header : sequence of str
     rows : iterable of sequences
         None becomes an empty cell.
+    overwrite : bool
+        Whether an existing file is replaced.
 
     Raises
     ------
@@ -75,11 +84,17 @@ def write_table(
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    _write(check_path(path, (".csv",)), lambda part: part.write_text(text.getvalue(), "utf-8"))
+    with check_path(path, (".csv",), overwrite=overwrite).writing() as stream:
+        stream.write(text.getvalue().encode())
 
 
 def write_predictions(
-    path: str | Path, answers: Classification, images: InputInfo, about: Mapping[str, Any]
+    path: str | Path,
+    answers: Classification,
+    images: InputInfo,
+    about: Mapping[str, Any],
+    *,
+    overwrite: bool = True,
 ) -> None:
     """Write predictions as CSV, JSON or HDF5, by the ending of the path.
 
@@ -90,26 +105,31 @@ def write_predictions(
     Parameters
     ----------
     path : str or path
-        Ends in one of `ANSWERS`; replaced if it exists.
+        Ends in one of `ANSWERS`; not the file that the images are from.
     answers : Classification
     images : InputInfo
         The images that were classified.
     about : mapping
         How: network, kernel, regularisation and the like, of types that JSON has.
+    overwrite : bool
+        Whether an existing file is replaced.
 
     Raises
     ------
     InputError
         As `check_path`, or the file cannot be written.
     """
-    path = check_path(path, ANSWERS)
-    if path.suffix.lower() == ".csv":
-        write_table(path, *_rows(answers, images))
-    elif path.suffix.lower() == ".json":
-        text = json.dumps(_document(answers, images, about), indent=1) + "\n"
-        _write(path, lambda part: part.write_text(text, "utf-8"))
+    output = check_path(path, ANSWERS, overwrite=overwrite, inputs=[images.source])
+    ending = output.path.suffix.lower()
+    if ending == ".csv":
+        write_table(path, *_rows(answers, images), overwrite=overwrite)
+        return
+    if ending == ".json":
+        content = (json.dumps(_document(answers, images, about), indent=1) + "\n").encode()
     else:
-        _write(path, lambda part: _write_hdf5(part, answers, images, about))
+        content = _hdf5(answers, images, about)
+    with output.writing() as stream:
+        stream.write(content)
 
 
 def _rows(
@@ -156,12 +176,12 @@ def _document(
     }
 
 
-def _write_hdf5(
-    path: Path, answers: Classification, images: InputInfo, about: Mapping[str, Any]
-) -> None:
+def _hdf5(answers: Classification, images: InputInfo, about: Mapping[str, Any]) -> bytes:
+    """Write the file into memory: HDF5 does not survive a full disk."""
     import h5py
 
-    with h5py.File(path, "x") as file:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
         file.attrs["format"] = "refntk-predictions/1"
         file.attrs["about"] = json.dumps(dict(about))
         file["scores"] = answers.scores
@@ -175,15 +195,4 @@ def _write_hdf5(
             file.attrs["accuracy"] = answers.accuracy
             file["labels"] = answers.labels
             file["confusion"] = answers.confusion
-
-
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write under another name, then rename."""
-    partial = path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
-    try:
-        write(partial)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({one_line(error)})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    return buffer.getvalue()

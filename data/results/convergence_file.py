@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -41,6 +39,7 @@ from refntk.data.limits import one_line, refuse_memory
 from refntk.errors import RefntkError, StoreError
 from refntk.finite.convergence import Samples
 from refntk.finite.sampling import Draw
+from refntk.output import Output
 
 __all__ = ["FORMAT", "ConvergenceFile", "Experiment"]
 
@@ -142,10 +141,8 @@ class ConvergenceFile:
         self.samples: dict[int, Samples] = {}
         self._widths, self._draws = tuple(widths), draws
         self._created = datetime.now(UTC).isoformat(timespec="seconds")
-        if not self.path.parent.is_dir():
-            raise StoreError(f"{self.path}: there is no folder {self.path.parent}; make it first")
-        if self.path.is_dir():
-            raise StoreError(f"{self.path}: is a folder; give the name of a file")
+        self._output = Output(self.path, overwrite=True, inputs=[experiment.x.source])
+        self._output.overwrite = self.path.exists()
         if self.path.exists():
             if not resume and not overwrite:
                 raise StoreError(
@@ -224,20 +221,9 @@ class ConvergenceFile:
             It cannot be written; the older file is untouched.
         """
         content = self._content()
-        partial = self.path.with_name(f".{self.path.name}.partial-{secrets.token_hex(4)}")
-        try:
-            with partial.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self.path)
-        except OSError as error:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise StoreError(
-                f"{self.path}: cannot be written ({one_line(error)}); free some space or choose "
-                "another place"
-            ) from error
+        with self._output.writing() as stream:
+            stream.write(content)
+        self._output.overwrite = True  # from now on it is ours
         self._saved = time.monotonic()
 
     def _content(self) -> memoryview:

@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from refntk.data.inside import find, plain_dataset
 from refntk.data.limits import reading
 from refntk.errors import InputError, unknown
 from refntk.evaluation.evaluate import KERNELS
@@ -105,7 +106,11 @@ def open_matrices(path: str | Path, get: str | None = None) -> Iterator[MatrixFi
             file = h5py.File(path, "r")
         with file:
             with reading(path):
-                found = {name: file[name] for name in KERNELS if name in file}
+                found = {
+                    name: find(file, name)
+                    for name in KERNELS
+                    if file.get(name, getlink=True) is not None
+                }
                 preparation = _preparation(file)
             if get is not None and found and get not in found:
                 raise InputError(f"{path}: {unknown('kernel', get, found)}")
@@ -113,7 +118,9 @@ def open_matrices(path: str | Path, get: str | None = None) -> Iterator[MatrixFi
                 message = "holds no dataset /nngp or /ntk; expected a kernel matrix"
                 raise InputError(f"{path}: {message}")
             wanted = {
-                name: _Entries(path, item) for name, item in found.items() if get in (None, name)
+                name: _Entries(path, plain_dataset(file, name))
+                for name in found
+                if get in (None, name)
             }
             yield MatrixFile(wanted, preparation)
     else:

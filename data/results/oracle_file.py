@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,11 +20,12 @@ from numpy.typing import NDArray
 
 from refntk.data.kernels.kernel_format import read_values
 from refntk.data.limits import one_line, reading
-from refntk.errors import InputError, StoreError
+from refntk.errors import InputError
 from refntk.evaluation.evaluate import DTYPES, KERNELS
 from refntk.network.network import Network
 from refntk.oracle.cases import Case
 from refntk.oracle.truth import Solved, Truth
+from refntk.output import Output
 
 __all__ = ["FORMAT", "Suite", "check_suite_path", "read_answers", "read_suite", "write_suite"]
 
@@ -52,7 +51,7 @@ class Suite:
     damaged: Mapping[str, str]
 
 
-def check_suite_path(path: str | Path, *, overwrite: bool = False) -> Path:
+def check_suite_path(path: str | Path, *, overwrite: bool = False) -> Output:
     """Find out before the cases are solved what would prevent writing them.
 
     Parameters
@@ -64,23 +63,14 @@ def check_suite_path(path: str | Path, *, overwrite: bool = False) -> Path:
 
     Returns
     -------
-    pathlib.Path
+    refntk.output.Output
 
     Raises
     ------
     StoreError
         The folder is missing, the path is a folder, or the file exists and may not be replaced.
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise StoreError(f"{path}: the folder {path.parent} does not exist; create it")
-    if path.is_dir():
-        raise StoreError(f"{path}: is a folder; give the name of a file")
-    if path.exists() and not overwrite:
-        raise StoreError(
-            f"{path}: exists already; choose another name or allow it to be replaced (--overwrite)"
-        )
-    return path
+    return Output(path, overwrite=overwrite)
 
 
 def write_suite(path: str | Path, solved: Sequence[Solved], *, overwrite: bool = False) -> None:
@@ -100,7 +90,7 @@ def write_suite(path: str | Path, solved: Sequence[Solved], *, overwrite: bool =
     StoreError
         As `check_suite_path`, or the disk fails.
     """
-    path = check_suite_path(path, overwrite=overwrite)
+    output = check_suite_path(path, overwrite=overwrite)
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         _set_text(file, "format", FORMAT)
@@ -109,14 +99,8 @@ def write_suite(path: str | Path, solved: Sequence[Solved], *, overwrite: bool =
         file["names"] = np.array([one.case.name.encode() for one in solved])
         for one in solved:
             _write_case(file.create_group(f"cases/{one.case.name}"), one)
-    partial = path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
-    try:
-        partial.write_bytes(buffer.getvalue())
-        os.replace(partial, path)
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with output.writing() as stream:
+        stream.write(buffer.getvalue())
 
 
 def read_suite(path: str | Path) -> Suite:

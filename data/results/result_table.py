@@ -6,13 +6,14 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
 from refntk.data.lock import Lock
 from refntk.errors import StoreError
+from refntk.output import Output, create_new
 
 __all__ = ["Table", "read_table"]
 
@@ -36,6 +37,8 @@ class Table:
         Go on with the file if it is there: `rows` then holds what was finished.
     overwrite : bool
         Replace the file if it is there.
+    inputs : iterable of str or path
+        Files that are read, which it must not be.
 
     Attributes
     ----------
@@ -57,12 +60,14 @@ class Table:
         *,
         resume: bool = False,
         overwrite: bool = False,
+        inputs: Iterable[str | Path] = (),
     ) -> None:
         self.path = Path(path)
         self.rows: list[Row] = []
         self._settings = json.loads(json.dumps(dict(settings)))
         self._columns: list[str] | None = None
-        self._lock = Lock(self.path.with_name(self.path.name + ".lock"), self.path)
+        self._output = Output(self.path, overwrite=True, inputs=inputs)
+        self._lock = Lock(self._output.beside(".lock"), self.path)
         try:
             self._file = self._open(resume, overwrite)
         except BaseException:
@@ -81,7 +86,9 @@ class Table:
             stored, self._columns, self.rows, keep = _parse(self.path)
             _same(self.path, stored, self._settings)
         try:
-            file = open(self.path, "r+b" if keep else "wb")  # noqa: SIM115
+            target = self._output.target
+            fd = os.open(target, os.O_RDWR | os.O_NOFOLLOW) if exists else create_new(target)
+            file = os.fdopen(fd, "r+b")
             file.truncate(keep)  # a row that was torn in the middle is written again
             file.seek(keep)
             if not keep:

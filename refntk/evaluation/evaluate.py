@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refntk.backends import Engine, Setting, engine, methods_of
+from refntk.backends import Block, Engine, Setting, engine, methods_of
 from refntk.errors import InputError
 from refntk.evaluation.correlations import at_readout
 from refntk.evaluation.head import apply_head
@@ -24,8 +25,18 @@ from refntk.plan.reduction import Plan, make_plan
 
 __all__ = ["DTYPES", "KERNELS", "Job", "Kernel", "Options", "default_threads", "kernel"]
 
-_ENTRIES_A_TILE = 40_000_000_000
-"""Kernel entries of a tile, at most: well under a minute on one core."""
+_ENTRIES_A_TILE = {"numba": 1_000_000_000, "cupy": 40_000_000_000, "numpy": 50_000_000}
+"""By backend, kernel entries that take about two seconds, a processor's core or a whole device."""
+
+_IMAGES_AT_ONCE = 16
+"""Rotated images that a vector register holds: fewer in a tile cost as much."""
+
+_TILES = 1_000_000
+"""A file has no more tiles than some times this: each costs some bytes and milliseconds."""
+
+_VECTORS_A_TILE = 1000
+"""Side of a tile where a pair costs so little that what is done once for each image counts. Not a
+power of two, because of which the rows of a tile would compete for places in the caches."""
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -175,7 +186,7 @@ class Job:
         self.symmetric = x2 is None
         self.method = self._plan.method
         self.threads = options.threads or default_threads()
-        self.tile = options.tile or _tile(self._plan)
+        self.tile = options.tile or _tile(self._plan, self.backend, self.shape)
         self._variances = self._unknown()
         self._engine  # noqa: B018  (says now if there is none)
 
@@ -231,12 +242,6 @@ class Job:
             symmetric; one above it stands for its mirror image, too.
         """
         mirrored = self.symmetric and tile.rows == tile.cols
-        one, power1 = self._scaled(0, tile.rows)
-        two, power2 = (None, power1) if mirrored else self._scaled(-1, tile.cols)
-        first, second = (
-            None if images is None else self._engine.prepare(images)
-            for images in (one, two)
-        )
         area, share, told = tile.shape[0] * tile.shape[1], 0.0, 0
 
         def report(fraction: float) -> None:
@@ -246,6 +251,21 @@ class Job:
             told += pairs
             progress(pairs)
 
+        one = self._images[0][tile.rows]
+        two = None if mirrored else self._images[-1][tile.cols]
+        whole = self._engine.whole(one, two, report)
+        if whole is None:
+            whole = self._layered(tile, mirrored, report)
+        kernels = dict(zip(KERNELS, whole, strict=True))
+        return {name: self._finish(kernels[name], mirrored) for name in self.get}
+
+    def _layered(self, tile: Tile, mirrored: bool, report: Callable[[float], None]) -> Block:
+        """Compute the kernels of a tile up to the readout, and then those after the head."""
+        one, power1 = self._scaled(0, tile.rows)
+        two, power2 = (None, power1) if mirrored else self._scaled(-1, tile.cols)
+        first, second = (
+            None if images is None else self._engine.prepare(images) for images in (one, two)
+        )
         nngp, ntk = self._engine.block(first, second, report)
         powers = power1[:, None] + power2 + self._plan.exponent
         with np.errstate(over="ignore", invalid="ignore"):  # `_finish` finds what is too large
@@ -259,9 +279,7 @@ class Job:
                 noise = float(np.finfo(self.dtype).eps)
                 given = readout[0], var1, var2
                 correlation = at_readout(self._plan, self._engine, one, two, given, noise)
-            head = apply_head(self._plan.head, *readout, var1, var2, correlation)
-        kernels = dict(zip(KERNELS, head, strict=True))
-        return {name: self._finish(kernels[name], mirrored) for name in self.get}
+            return apply_head(self._plan.head, *readout, var1, var2, correlation)
 
     def _scaled(
         self, which: int, part: slice
@@ -296,8 +314,8 @@ class Job:
     def _finish(self, block: FloatArray | None, mirrored: bool) -> FloatArray:
         assert block is not None  # the backend gives what it is asked for
         with np.errstate(over="ignore"):
-            block = block.astype(self.dtype)
-        if np.isinf(block).any():
+            block = block.astype(self.dtype, copy=False)
+        if not np.isfinite(block).all():
             remedy = "" if self.dtype == "float64" else "the dtype float64, or "
             raise InputError(
                 f"the kernels of these images are too large for {self.dtype}: use {remedy}"
@@ -317,9 +335,12 @@ def _same_shape(first: FloatArray, second: FloatArray) -> None:
         )
 
 
-def _tile(plan: Plan) -> int:
-    """Choose the side of a tile so that progress is kept often, from the plan alone."""
-    side = 64
-    while side > 4 and side * side * plan.entries > _ENTRIES_A_TILE:
+def _tile(plan: Plan, backend: str, shape: tuple[int, int]) -> int:
+    """Choose the side of a tile so that what is done is kept often, and tiles are not too many."""
+    if not plan.steps and not plan.pooled and plan.method == "slices":
+        return _VECTORS_A_TILE
+    pairs = shape[0] * shape[1]
+    side, least = 64, max(4, _IMAGES_AT_ONCE // plan.order, math.isqrt(pairs // _TILES))
+    while side > least and side * side * plan.entries > _ENTRIES_A_TILE[backend]:
         side //= 2
     return side

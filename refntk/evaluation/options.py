@@ -60,10 +60,15 @@ class Options:
 
 
 def default_threads() -> int:
-    """Count the processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Count the processors that this process may use, or fewer where the environment says so.
+
+    Batch scripts and the workers of joblib and dask set ``NUMBA_NUM_THREADS`` or
+    ``OMP_NUM_THREADS``; the smaller one holds. What is not a positive number counts as not set.
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    limits = [os.environ.get(name, "") for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")]
+    asked = [int(limit) for limit in limits if limit.isdecimal() and int(limit) > 0]
+    return min([count or 1, *asked])
 
 
 def _words(what: str, given: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:

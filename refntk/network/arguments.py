@@ -8,23 +8,98 @@ name.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import operator
 import reprlib
 import sys
 from collections.abc import Callable, Sequence
-from numbers import Real
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, TypeVar
 
 from refntk.errors import NetworkError, unknown
 from refntk.ops.groups import point_group
 
-__all__ = ["PADDINGS", "canonical", "finite_number", "require_odd", "times"]
+__all__ = [
+    "MOST_WEIGHTS",
+    "PADDINGS",
+    "by_name",
+    "canonical",
+    "finite_number",
+    "require_odd",
+    "times",
+]
 
 PADDINGS: tuple[str, ...] = ("SAME", "VALID", "CIRCULAR")
 """Zeros around the image; whole windows only; an image that wraps around."""
 
+MOST_WEIGHTS = 1 << 20
+"""Positions of a filter, at most: it is far larger than any image, and each is listed."""
+
 _LARGEST = math.sqrt(sys.float_info.max)
+
+# What other libraries call the number of features that a layer gives or takes.
+_WIDTHS = frozenset({
+    "channels", "dim", "features", "filters", "hidden_dim", "in_channels", "in_features", "n_out",
+    "out_chan", "out_channels", "out_dim", "out_features", "output_dim", "units", "width",
+})  # fmt: skip
+_INFINITE = (
+    "networks are infinitely wide here, so that layers have no width; leave it out, and give "
+    "scales by name, such as W_std=1.5"
+)
+
+_Layer = TypeVar("_Layer")
+
+
+def by_name(layer: type[_Layer]) -> type[_Layer]:
+    """Make the constructor of a layer say what is wrong with the way in which it is called.
+
+    Only the shape of a filter comes without its name, which the fields after ``KW_ONLY`` see to.
+
+    Parameters
+    ----------
+    layer : type
+        A frozen dataclass.
+
+    Returns
+    -------
+    type
+        The same class. It raises `NetworkError` for a width, for an argument without its name, and
+        for one that it does not know or that is missing.
+    """
+    build = layer.__init__
+    names = {field.name: field for field in dataclasses.fields(layer)}  # type: ignore[arg-type]
+    free = sum(not field.kw_only for field in names.values())
+    needed = [name for name, field in names.items() if field.default is dataclasses.MISSING]
+
+    @functools.wraps(build)
+    def checked(self: _Layer, *values: Any, **named: Any) -> None:
+        _no_width(values[:1] if len(values) > free else (), named)
+        if len(values) > free:
+            pairs = zip(list(names)[free:], values[free:], strict=False)
+            written = ", ".join(f"{name}={reprlib.repr(value)}" for name, value in pairs)
+            remedy = f"write {written}" if written else "there is none to give"
+            raise NetworkError(f"an argument has no name: {remedy}")
+        for name in named:
+            if name not in names:
+                raise NetworkError(unknown("argument", name, names or ["none"]), key=name)
+        for name in needed[len(values) :]:
+            if name not in named:
+                raise NetworkError(f"the argument {name} is missing")
+        build(self, *values, **named)
+
+    layer.__init__ = checked  # type: ignore[method-assign, assignment]
+    return layer
+
+
+def _no_width(first: tuple[Any, ...], named: dict[str, Any]) -> None:
+    """Refuse a number of features, which comes first or by name in other libraries."""
+    for value in first:
+        if isinstance(value, Integral) and not isinstance(value, bool):
+            raise NetworkError(f"{reprlib.repr(int(value))} is a width: {_INFINITE}")
+    for name in named:
+        if name in _WIDTHS:
+            raise NetworkError(f"{name}: {_INFINITE}", key=name)
 
 
 def canonical(layer: Any, **rules: Callable[[str, object], object]) -> None:
@@ -91,6 +166,10 @@ def _two_sizes(name: str, value: object) -> tuple[int, int]:
         given = reprlib.repr(value)
         message = f"{name}: expected two positive integers such as (3, 3), not {given}"
         raise NetworkError(message, key=name) from None
+    if y * x > MOST_WEIGHTS:
+        given = times((y, x)) if max(y, x) < 10**12 else "so many"
+        message = f"{name}: {given} positions are more than {MOST_WEIGHTS}, beyond any image"
+        raise NetworkError(message, key=name)
     return y, x
 
 

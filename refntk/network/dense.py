@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
-from refntk.network.arguments import canonical
+from refntk.network.arguments import by_name, canonical
 from refntk.network.signal import Signal, require
 from refntk.ops.program import Builder
 from refntk.ops.support import Support
 
 __all__ = ["Dense"]
 
+
+@by_name
 @dataclass(frozen=True)
 class Dense:
     """Fully connected layer on a vector.
@@ -26,6 +28,7 @@ class Dense:
         An argument is wrong; the message begins with its name.
     """
 
+    _: KW_ONLY
     W_std: float = 1.0
     b_std: float = 0.0
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 from refntk.errors import ShapeError
-from refntk.network.arguments import canonical, require_odd, times
+from refntk.network.arguments import by_name, canonical, require_odd, times
 from refntk.network.signal import Signal, require
 from refntk.ops.groups import PointGroup, point_group
 from refntk.ops.program import Builder
@@ -14,6 +14,8 @@ from refntk.ops.support import Support, Window
 
 __all__ = ["Conv", "GroupConv", "Lift", "offsets", "windows"]
 
+
+@by_name
 @dataclass(frozen=True)
 class Conv:
     """Ordinary convolution, grid to grid; with SAME, even sides and strides follow XLA.
@@ -35,6 +37,7 @@ class Conv:
     """
 
     filter_shape: tuple[int, int]
+    _: KW_ONLY
     strides: tuple[int, int] = (1, 1)
     padding: str = "SAME"
     W_std: float = 1.0
@@ -54,6 +57,7 @@ class Conv:
         return _filter(self, build, below, None)
 
 
+@by_name
 @dataclass(frozen=True)
 class Lift:
     """Lifting convolution, from functions on the grid to functions on the group.
@@ -75,6 +79,7 @@ class Lift:
     """
 
     filter_shape: tuple[int, int]
+    _: KW_ONLY
     group: str
     padding: str = "SAME"
     W_std: float = 1.0
@@ -95,6 +100,7 @@ class Lift:
         return _filter(self, build, below, point_group(self.group))
 
 
+@by_name
 @dataclass(frozen=True)
 class GroupConv:
     """Group convolution over the group of the Lift before it; filters cover all its rotations.
@@ -114,6 +120,7 @@ class GroupConv:
     """
 
     filter_shape: tuple[int, int]
+    _: KW_ONLY
     padding: str = "SAME"
     W_std: float = 1.0
     b_std: float = 0.0

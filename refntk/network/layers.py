@@ -1,16 +1,17 @@
 """The layers of a network: which inputs each takes, which shape it gives, what it is made of.
 
 No kernel arithmetic: a layer says which operations of `refntk.ops` it stands for. Names, arguments
-and words are those of neural-tangents. Weights and biases are standard normal (NTK
-parametrisation): a linear layer of fan-in F computes (W_std / sqrt(F)) sum w (...) + b_std b. No
-gain is added for Relu.
+and words are those of neural-tangents, without the widths, which are infinite here: only the shape
+of a filter comes without its name. Weights and biases are standard normal (NTK parametrisation): a
+linear layer of fan-in F computes (W_std / sqrt(F)) sum w (...) + b_std b. No gain is added for
+Relu.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from refntk.network.activations import Activation, Relu
+from refntk.network.activations import Abs, Activation, LeakyRelu, Relu
 from refntk.network.dense import Dense
 from refntk.network.filters import Conv, GroupConv, Lift
 from refntk.network.pooling import Flatten, GlobalAvgPool, GroupPool
@@ -18,6 +19,7 @@ from refntk.network.signal import Kind, Layer, Signal
 
 __all__ = [
     "LAYERS",
+    "Abs",
     "Activation",
     "Conv",
     "Dense",
@@ -27,6 +29,7 @@ __all__ = [
     "GroupPool",
     "Kind",
     "Layer",
+    "LeakyRelu",
     "Lift",
     "Relu",
     "Signal",
@@ -34,6 +37,10 @@ __all__ = [
 
 LAYERS: dict[str, type[Any]] = {
     layer.__name__: layer
-    for layer in (Conv, Lift, GroupConv, Relu, GroupPool, GlobalAvgPool, Flatten, Dense)
+    for layer in (
+        *(Conv, Lift, GroupConv, Dense),
+        *(Relu, LeakyRelu, Abs),
+        *(GroupPool, GlobalAvgPool, Flatten),
+    )
 }
 """Every layer by its name."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from refntk.errors import NetworkError, ShapeError, unknown
 from refntk.network.layers import LAYERS, Layer, Signal
+from refntk.network.network_text import read_network_text
 from refntk.network.table import html_table, text_table
 from refntk.ops.program import Builder, Program
 from refntk.ops.space import Space
@@ -199,7 +200,9 @@ class Network:
             one is to blame, the line.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = read_network_text(Path(path))
+        except NetworkError:
+            raise
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise NetworkError(f"{path}: cannot be read as a network file: {reason}") from error
@@ -307,13 +310,6 @@ def _layer(index: int, table: object) -> Layer:
             raise NetworkError(f"the key type is missing; known: {', '.join(LAYERS)}")
         if not isinstance(name, str) or name not in LAYERS:
             raise NetworkError(unknown("layer", name, LAYERS), key="type")
-        fields = {f.name: f for f in dataclasses.fields(LAYERS[name])}
-        for key in arguments:
-            if key not in fields:
-                raise NetworkError(unknown("key", key, ("type", *fields)), key=key)
-        for key, argument in fields.items():
-            if argument.default is dataclasses.MISSING and key not in arguments:
-                raise NetworkError(f"the key {key} is missing")
         layer: Layer = LAYERS[name](**arguments)
         return layer
     except NetworkError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from refntk.network.arguments import by_name
 from refntk.network.signal import Signal, require
 from refntk.ops.operations import Average, Stack
 from refntk.ops.program import Builder
@@ -12,6 +13,8 @@ from refntk.ops.support import Support
 
 __all__ = ["Flatten", "GlobalAvgPool", "GroupPool"]
 
+
+@by_name
 @dataclass(frozen=True)
 class GroupPool:
     """Mean over all positions and group elements; an invariant readout."""
@@ -26,6 +29,7 @@ class GroupPool:
         return build.add(Average(below, Support(build.space(below), Space())))
 
 
+@by_name
 @dataclass(frozen=True)
 class GlobalAvgPool:
     """Mean over all positions of the grid."""
@@ -40,6 +44,7 @@ class GlobalAvgPool:
         return build.add(Average(below, Support(build.space(below), Space())))
 
 
+@by_name
 @dataclass(frozen=True)
 class Flatten:
     """All positions (and group elements) become channels."""

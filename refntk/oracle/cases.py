@@ -247,7 +247,7 @@ def _gcnns() -> Iterator[Case]:
         yield _case(
             f"gcnn-{group.lower()}-bias",
             f"biases and weights of other scale, {group}",
-            [*_gcnn(group, W_std=1.3, b_std=0.4), pool, Dense(1.2, 0.3)],
+            [*_gcnn(group, W_std=1.3, b_std=0.4), pool, Dense(W_std=1.2, b_std=0.3)],
             3,
             3,
             1,

@@ -127,7 +127,7 @@ def plot_poses(rows: Rows) -> Figure:
     matplotlib.figure.Figure
         Solid with markers: exact; dotted: predicted from the spectrum of the average of two orbits;
         crosses: from the spectra of all orbits; dashed, where known (``coset``): exact, where a
-        pose is left out together with its images under the turns or shifts that permute pixels.
+        pose of one seed is left out with its images under the turns or shifts that permute pixels.
 
     Raises
     ------
@@ -158,7 +158,8 @@ def plot_poses(rows: Rows) -> Figure:
         right.plot(poses, [r["by_orbit_accuracy"] for r in some], **crosses, label="by orbit")
         if "coset" in some[0]:
             left.plot(poses, _logs(some, "coset"), **dashed)
-            right.plot(poses, [r["coset_accuracy"] for r in some], **dashed, label="between turns")
+            label = "one seed, between turns"
+            right.plot(poses, [r["coset_accuracy"] for r in some], **dashed, label=label)
     for axes in (left, right):
         axes.set_xscale("log", base=2)
         axes.set_xlabel("poses on each orbit, N")

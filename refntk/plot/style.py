@@ -7,13 +7,12 @@ in grey print.
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refntk.errors import InputError, missing_package
+from refntk.output import Output
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,23 +104,28 @@ def new_figure(
     return figure, axes
 
 
-def check_figure_path(path: str | Path) -> Path:
+def check_figure_path(
+    path: str | Path, *, overwrite: bool = True, inputs: Iterable[str | Path] = ()
+) -> Output:
     """Make sure that a picture can be drawn and saved; for before a long computation.
 
     Parameters
     ----------
     path : str or path
         Where the picture is to go.
+    overwrite : bool
+        Whether an existing file may be replaced.
+    inputs : iterable of str or path
+        Files that are read, which it must not be.
 
     Returns
     -------
-    pathlib.Path
-        The same path.
+    refntk.output.Output
 
     Raises
     ------
     InputError
-        The ending is not one of `SUFFIXES`, the folder does not exist, or the path is a folder.
+        The ending is not one of `SUFFIXES`, or as `refntk.output.Output` says.
     MissingPackageError
         matplotlib is not installed.
     """
@@ -129,12 +133,9 @@ def check_figure_path(path: str | Path) -> Path:
     if path.suffix.lower() not in SUFFIXES:
         given = f"the ending {path.suffix!r}" if path.suffix else "no ending"
         raise InputError(f"{path}: a picture has {given}; expected one of {', '.join(SUFFIXES)}")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}; make it first")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; name a file")
+    output = Output(path, overwrite=overwrite, inputs=inputs, error=InputError)
     _need_matplotlib()
-    return path
+    return output
 
 
 def require_rows(rows: Sequence[Any]) -> None:
@@ -154,11 +155,11 @@ def require_rows(rows: Sequence[Any]) -> None:
         raise InputError("rows: there is nothing to draw")
 
 
-def save_figure(figure: Figure, path: str | Path) -> None:
+def save_figure(figure: Figure, path: str | Path, *, overwrite: bool = True) -> None:
     """Write a figure as PNG, SVG or PDF, by the ending of the path.
 
     The same figure gives the same bytes each time: no date, and fixed names inside SVG. The file
-    appears when it is complete, and takes the place of an older one.
+    appears when it is complete.
 
     Parameters
     ----------
@@ -166,26 +167,21 @@ def save_figure(figure: Figure, path: str | Path) -> None:
         From any function of `refntk.plot`.
     path : str or path
         A name that ends in one of `SUFFIXES`.
+    overwrite : bool
+        Whether an existing file is replaced.
 
     Raises
     ------
     InputError
         As `check_figure_path`, or the file cannot be written.
     """
-    path = check_figure_path(path)
+    output = check_figure_path(path, overwrite=overwrite)
     from matplotlib import rc_context
 
-    kind = path.suffix.lower()[1:]
+    kind = output.path.suffix.lower()[1:]
     metadata: dict[str, Any] = {_DATES[kind]: None}
-    partial = path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
-    try:
-        with rc_context({"svg.hashsalt": "refntk"}):
-            figure.savefig(partial, format=kind, dpi=_PIXELS_AN_INCH, metadata=metadata)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with rc_context({"svg.hashsalt": "refntk"}), output.writing() as stream:
+        figure.savefig(stream, format=kind, dpi=_PIXELS_AN_INCH, metadata=metadata)
 
 
 def _need_matplotlib() -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from refntk.spectral.harmonic import (
     FiniteGroup,
     Irrep,
+    class_pose_errors,
     cyclic,
     dihedral,
     group_average,
@@ -44,6 +45,7 @@ __all__ = [
     "causes",
     "circulant_spectrum",
     "circularize",
+    "class_pose_errors",
     "cyclic",
     "deinterleave",
     "dihedral",

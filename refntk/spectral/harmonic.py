@@ -22,10 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.errors import InputError
+from refntk.spectral.leave_out import rounding
 
 __all__ = [
     "FiniteGroup",
     "Irrep",
+    "class_pose_errors",
     "cyclic",
     "dihedral",
     "group_average",
@@ -308,6 +310,66 @@ def pose_causes(
         if k == 0:
             numerator = (inverse @ y).real / y
     return numerator, np.where(determined, np.inf, diagonal)
+
+
+def class_pose_errors(
+    kappa: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    group: FiniteGroup,
+    members: npt.ArrayLike,
+    nugget: float = 0.0,
+) -> FloatArray:
+    r"""Error where one pose is left out of several orbits together, from the spectra alone.
+
+    Parameters
+    ----------
+    kappa, group, nugget
+        As for `pose_errors`.
+    targets : array of float, shape (S,)
+        Target of all poses of each orbit.
+    members : array of int, shape (m,)
+        The orbits that lose the pose, those of one class in the experiment of Perin and Deny.
+
+    Returns
+    -------
+    array of float64, shape (m,)
+        y - ŷ at the pose left out, the same for each pose:
+
+        .. math::
+            B^{-1} r, \quad B = \Big(\frac1n \sum_ρ d_ρ \operatorname{tr}
+            (\hat κ(ρ)^{-1})_{ab}\Big)_{ab}, \quad r = (\hat κ(1)^{-1} y)_a
+
+        with a and b among the members and the trace over the representation.
+
+    Raises
+    ------
+    InputError
+        The shapes do not fit, or the kernel is singular and there is no nugget.
+    """
+    kappa = np.asarray(kappa, np.float64)
+    y = np.asarray(targets, np.float64)
+    out = np.asarray(members, np.int64)
+    seeds, order = len(kappa), group.order
+    if kappa.shape != (seeds, seeds, order) or y.shape != (seeds,):
+        raise InputError(
+            f"expected kappa of shape (S, S, {order}) and S targets, "
+            f"not {kappa.shape} and {y.shape}"
+        )
+    if out.ndim != 1 or not len(out) or not np.isin(out, np.arange(seeds)).all():
+        raise InputError(f"members: expected indices below {seeds}, not {members!r}")
+    block = np.zeros((len(out), len(out)))
+    residual = np.zeros(len(out))
+    for k, irrep in enumerate(group.irreps):
+        d = irrep.dimension
+        values, vectors = np.linalg.eigh(_transform(kappa, irrep))
+        if nugget == 0 and values[0] <= rounding(len(values)) * values[-1]:
+            raise InputError("the kernel is singular: several missing points need a nugget above 0")
+        inverse = (vectors / (values + nugget)) @ vectors.conj().T
+        traces = np.einsum("aibi->ab", inverse.reshape(seeds, d, seeds, d)).real
+        block += d * traces[np.ix_(out, out)] / order
+        if k == 0:
+            residual = (inverse @ y).real[out]
+    return np.asarray(np.linalg.solve(block, residual), np.float64)
 
 
 def _transform(kappa: npt.NDArray[Any], irrep: Irrep) -> npt.NDArray[np.complex128]:

@@ -12,7 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.errors import InputError
-from refntk.spectral.harmonic import cyclic, group_average, pose_causes, pose_errors
+from refntk.spectral.harmonic import (
+    class_pose_errors,
+    cyclic,
+    group_average,
+    pose_causes,
+    pose_errors,
+)
 from refntk.spectral.leave_out import (
     accuracy_one_against_rest,
     leave_out_errors,
@@ -113,32 +119,47 @@ def seeds_measures(
     Returns
     -------
     dict
-        ``exact``, mean of ε over leaving out one pose of one seed, with all other poses of all
-        seeds known; ``accuracy``, the share with ε < 1; ``spectral``, the mean of the spectral
-        errors of all pairs; ``spectral_accuracy``, the share of seeds whose mean over the other
-        class is below 1; ``by_orbit`` and ``by_orbit_accuracy``, the same from
-        `refntk.spectral.pose_errors` of all orbits at once; ``coset`` and ``coset_accuracy``,
-        exact, where a pose is left out together with its images under the subgroup, NaN without
-        nugget.
+        ``exact``, mean of ε over leaving out one pose of all seeds of one class, for each pose and
+        with either class in turn (section 3.4 of the paper); ``accuracy``, the share with ε < 1;
+        ``spectral``, the mean of the spectral errors of all pairs; ``spectral_accuracy``, the share
+        of seeds whose mean over the other class is below 1; ``by_orbit`` and ``by_orbit_accuracy``,
+        the exact ones from `refntk.spectral.class_pose_errors` of all orbits at once.
+        ``one_pose``, ``one_pose_accuracy``, ``one_pose_by_orbit`` and
+        ``one_pose_by_orbit_accuracy``: the same where one pose of one seed is left out, with all
+        other poses of all seeds known (`refntk.spectral.pose_errors`); ``coset`` and
+        ``coset_accuracy``, exact, where that pose is left out together with its images under the
+        subgroup, NaN without nugget.
     """
     poses = kernel.shape[1]
     size = 2 * per_class * poses
     flat = kernel.reshape(size, size)
     targets = np.where(np.arange(size) < size // 2, 1.0, -1.0)
     nugget = diag_reg * float(np.trace(flat)) / size
-    errors = leave_out_errors(flat, targets, nugget) * targets
+    one_pose = leave_out_errors(flat, targets, nugget) * targets
+    # Row p of the first half: pose p of every seed of the first class.
+    sets = np.arange(size).reshape(2, per_class, poses).swapaxes(1, 2).reshape(-1, per_class)
+    errors = missing_sets_errors(flat, targets, sets, nugget) * targets[sets]
     kappa, _ = group_average(kernel, cyclic(poses))
     both = np.arange(2 * per_class)
     pairs = _pairwise_errors(kappa, both[:per_class], both[per_class:], nugget)
     means = np.concatenate([pairs.mean(axis=1), pairs.mean(axis=0)])
-    by_orbit = pose_errors(kappa, targets[::poses], cyclic(poses), nugget)
+    signs = targets[::poses]
+    by_class = [
+        class_pose_errors(kappa, signs, cyclic(poses), members, nugget) * signs[members]
+        for members in both.reshape(2, per_class)
+    ]
+    by_orbit = pose_errors(kappa, signs, cyclic(poses), nugget)
     return {
         "exact": float(errors.mean()),
         "accuracy": float(np.mean(errors < 1)),
         "spectral": float(pairs.mean()),
         "spectral_accuracy": float(np.mean(means < 1)),
-        "by_orbit": float(by_orbit.mean()),
-        "by_orbit_accuracy": float(np.mean(by_orbit < 1)),
+        "by_orbit": float(np.mean(by_class)),
+        "by_orbit_accuracy": float(np.mean(np.array(by_class) < 1)),
+        "one_pose": float(one_pose.mean()),
+        "one_pose_accuracy": float(np.mean(one_pose < 1)),
+        "one_pose_by_orbit": float(by_orbit.mean()),
+        "one_pose_by_orbit_accuracy": float(np.mean(by_orbit < 1)),
     } | _coset_seeds(flat, targets, poses, nugget, exact or poses)
 
 

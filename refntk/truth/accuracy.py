@@ -186,7 +186,11 @@ def _stack(group: str, padding: str, depth: int, w: float = 1.0, b: float = 0.0)
     layers: list[Layer] = []
     for k in range(depth):
         shape = (1, 1) if padding == "VALID" and k else (3, 3)
-        layer = GroupConv(shape, padding, w, b) if k else Lift(shape, group, padding, w, b)
+        layer = (
+            GroupConv(shape, padding=padding, W_std=w, b_std=b)
+            if k
+            else Lift(shape, group=group, padding=padding, W_std=w, b_std=b)
+        )
         layers += [layer, Relu()]
     return layers
 
@@ -194,7 +198,13 @@ def _stack(group: str, padding: str, depth: int, w: float = 1.0, b: float = 0.0)
 def _special() -> list[tuple[str, Network, bool]]:
     """Networks by name, and whether some pairs have a kernel that vanishes."""
     pool: list[Layer] = [GroupPool(), Dense()]
-    dense: list[Layer] = [Dense(1.4, 0.1), Relu(), Dense(1.4, 0.1), Relu(), Dense()]
+    dense: list[Layer] = [
+        Dense(W_std=1.4, b_std=0.1),
+        Relu(),
+        Dense(W_std=1.4, b_std=0.1),
+        Relu(),
+        Dense(),
+    ]
     return [
         ("depth 5, biases", Network([*_stack("C1", "SAME", 5, 1.4, 0.1), *pool]), False),
         ("depth 50, W_std 1.4", Network([*_stack("C1", "SAME", 50, 1.4), *pool]), False),

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from refntk.backends import require
 from refntk.evaluation.evaluate import DTYPES, KERNELS, Job, default_threads, kernel
 from refntk.evaluation.options import Options
-from refntk.network.layers import Conv, GlobalAvgPool, Layer, Relu
+from refntk.network.layers import Conv, Dense, Flatten, GlobalAvgPool, Layer, Relu
 from refntk.network.network import Network
 from refntk.network.presets import preset
 
@@ -35,6 +35,7 @@ _DEVICE_ROWS = 64  # images x, and x', in a measurement of a graphics processor
 _DEVICE_SIZE = 32  # of these images
 _SEED = 0
 _Name = TypeVar("_Name")
+_Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def measurements(threads: int | None = None, full: bool = True) -> Iterator[Meas
     threads : int, optional
         For the measurements with several threads. Default: all processors.
     full : bool, default True
-        Also the slow ones, in processes of their own: compilation, start-up, peak memory.
+        Also the slow ones: many images, and in processes of their own compilation, start-up and
+        peak memory.
 
     Yields
     ------
@@ -75,7 +77,9 @@ def measurements(threads: int | None = None, full: bool = True) -> Iterator[Meas
     yield Measurement("vector registers", f"{peak.vector_bits()} bits")
     yield from _entries(peak.inner_loop_time)
     yield from _networks(count)
+    yield from _small()
     if full:
+        yield from _perceptrons()
         yield from _processes()
 
 
@@ -173,6 +177,79 @@ def _networks(threads: int) -> Iterator[Measurement]:
         )
 
 
+def _small() -> Iterator[Measurement]:
+    """Problems that fill no lanes, each beside what its pairs cost among many, on one thread."""
+    head: list[Layer] = [Dense(), Relu(), Dense()]
+    flat = Network([*_network().layers[:-1], Flatten()])
+    nets = {"pooled": _network(), "head": Network([*_network().layers, *head]), "flat": flat}
+    for dtype in reversed(DTYPES):
+        run = partial(partial, kernel, dtype=dtype, threads=1)
+        small, large, lanes = _images(64, 8), _images(32, 28), _lanes(dtype)
+        times = _race(
+            {
+                "pair": _timed(run(nets["pooled"], small[:1], small[1:2])),
+                "full": _timed(run(nets["pooled"], small[:lanes], small[-lanes:])),
+                "gram": _timed(run(nets["pooled"], small[:50])),
+                "cross": _timed(run(nets["pooled"], small[:8], small[32:])),
+                "head": _timed(run(nets["head"], small[:8], small[32:])),
+                "flat": _timed(run(nets["flat"], large, large[::-1])),
+                "nngp": _timed(run(nets["flat"], large, large[::-1], get="nngp")),
+            },
+            5,
+        )
+        pair = times["full"] / lanes**2
+        yield Measurement(
+            f"{dtype}, one pair, 8x8, 1 thread", f"{times['pair'] * 1e3:.2f} ms",
+            f"{times['pair'] / pair:.1f} x a pair among {lanes}x{lanes}",
+        )  # fmt: skip
+        yield Measurement(
+            f"{dtype}, Gram matrix of 50, 8x8, 1 thread", f"{times['gram'] * 1e3:.1f} ms",
+            f"{times['gram'] / (50 * 51 / 2 * pair):.2f} x its pairs among {lanes}x{lanes}",
+        )  # fmt: skip
+        yield Measurement(
+            f"{dtype}, 8 x 32 images, a head, 8x8, 1 thread", f"{times['head'] * 1e3:.1f} ms",
+            f"{times['head'] / times['cross']:.2f} x without the head",
+        )  # fmt: skip
+        yield Measurement(
+            f"{dtype}, Flatten, 28x28, 1 thread", f"{times['flat'] / 32**2 * 1e6:.1f} us a pair",
+            f"NNGP alone {times['nngp'] / times['flat']:.2f} x both",
+        )  # fmt: skip
+
+
+def _perceptrons() -> Iterator[Measurement]:
+    """Time a Gram matrix of a perceptron on one thread, beside plain NumPy."""
+    net, images = preset("mlp-5"), _images(3000, 28)[..., :1]
+    flat = images.reshape(len(images), -1)
+    for dtype in reversed(DTYPES):
+        times = _race(
+            {
+                "refntk": _timed(partial(kernel, net, images, dtype=dtype, threads=1)),
+                "numpy": _timed(partial(_plain_perceptron, flat.astype(dtype), 5)),
+            },
+            2,
+        )
+        yield Measurement(
+            f"mlp-5, {len(images)} images of 28x28, {dtype}, 1 thread",
+            f"{times['refntk']:.2f} s", f"{times['numpy'] / times['refntk']:.1f} x plain NumPy",
+        )  # fmt: skip
+
+
+def _plain_perceptron(flat: _Array, depth: int) -> tuple[_Array, _Array]:
+    """Kernels of `mlp-5` as the formulas say, which lose digits near duplicates."""
+    nngp = flat @ flat.T / flat.dtype.type(flat.shape[1])
+    ntk, variance = np.zeros_like(nngp), np.diagonal(nngp).copy()
+    for _ in range(depth):
+        nngp, variance = nngp + 1, variance + 1  # the biases
+        scale = np.sqrt(np.outer(variance, variance))
+        cosine = np.clip(nngp / scale, -1, 1)
+        angle = np.arccos(cosine)
+        slope = (np.pi - angle) / (2 * np.pi)
+        ntk = (ntk + nngp) * slope
+        nngp = scale * (np.sin(angle) / (2 * np.pi) + slope * cosine)
+        variance = variance / 2
+    return nngp, nngp + ntk
+
+
 def _race(runners: dict[_Name, Callable[[], float]], rounds: int) -> dict[_Name, float]:
     """Let functions that return seconds run in turns, and keep the best of each.
 
@@ -198,7 +275,7 @@ def _lanes(dtype: str) -> int:
     return 64 // np.dtype(dtype).itemsize
 
 
-def _images(count: int, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _images(count: int, size: int) -> _Array:
     return np.random.default_rng(_SEED).random((count, size, size, 3))
 
 

@@ -120,7 +120,7 @@ def _group_network(group: str, padding: str, head: Sequence[Layer] = ()) -> Netw
 
 def _networks() -> Iterator[Network]:
     """Every group and padding, with a head; ordinary networks with strides and Flatten."""
-    head: list[Layer] = [Dense(1.5, 0.5), Relu(), Dense(0.75, 0.25)]
+    head: list[Layer] = [Dense(W_std=1.5, b_std=0.5), Relu(), Dense(W_std=0.75, b_std=0.25)]
     for group in GROUPS:
         for padding in ("SAME", "VALID", "CIRCULAR"):
             yield _group_network(group, padding, head)
@@ -162,7 +162,7 @@ def _invariance() -> Iterator[float]:
     for name in GROUPS[1:]:
         group = point_group(name)
         for net in (
-            _group_network(name, "SAME", [Dense(1.5, 0.5)]),
+            _group_network(name, "SAME", [Dense(W_std=1.5, b_std=0.5)]),
             _group_network(name, "CIRCULAR", [Dense(), Relu(), Dense()]),
         ):
             still = kernel(net, images)

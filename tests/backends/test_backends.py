@@ -16,7 +16,13 @@ import refntk
 from refntk import backends
 from refntk.backends import Setting, available_backends, engine, methods_of, require
 from refntk.backends.literal import LiteralEngine
-from refntk.errors import MethodError, MissingBackendError, UnknownBackendError, unknown
+from refntk.errors import (
+    InputError,
+    MethodError,
+    MissingBackendError,
+    UnknownBackendError,
+    unknown,
+)
 from refntk.evaluation.evaluate import Job
 from refntk.evaluation.options import Options
 from refntk.network import Network
@@ -29,7 +35,9 @@ Close = Callable[..., None]
 LOCAL = {"numba": ("slices", "literal"), "numpy": ("literal",)}
 """Methods of the backends that every machine has."""
 
-NETWORK = Network([Lift((3, 3), "C2", b_std=0.1), Relu(), GroupPool(), Dense(), Relu(), Dense()])
+NETWORK = Network(
+    [Lift((3, 3), group="C2", b_std=0.1), Relu(), GroupPool(), Dense(), Relu(), Dense()]
+)
 
 PLAN = make_plan(NETWORK, (3, 3, 1))
 
@@ -157,7 +165,7 @@ def test_any_array_namespace(monkeypatch: pytest.MonkeyPatch, rng: np.random.Gen
 
 @pytest.mark.parametrize(("group", "side", "size"), [("C1", 182, 8), ("D4", 80, 20)])
 def test_images_too_large_for_the_literal_recursion(group: str, side: int, size: int) -> None:
-    layers = [Lift((3, 3), group), GroupPool()]
+    layers = [Lift((3, 3), group=group), GroupPool()]
     images = np.zeros((2, side, side, 1))
     message = (
         f"^the literal recursion would need {size} GiB for one pair of {side}x{side} images: "
@@ -178,3 +186,12 @@ def test_the_limit_of_the_literal_recursion() -> None:
     assert fits.prepare(np.zeros((1, 181, 181, 1))).dtype == np.float32
     with pytest.raises(MethodError, match="the literal recursion would need 8 GiB"):
         fails.prepare(np.zeros((1, 182, 182, 1)))
+
+
+def test_numba_without_compiling_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    message = r"^NUMBA_DISABLE_JIT is set.*unset it.*--backend numpy"
+    for ask in (require, lambda name: engine(name, Setting(PLAN))):
+        with pytest.raises(InputError, match=message):
+            ask("numba")
+    require("numpy")

@@ -135,18 +135,25 @@ def test_the_inner_loop_is_vectorised() -> None:
 # ---------------------------------------------------------------------------------------------
 # Networks. A Relu after the readout has a derivative that is wrong by half of what 1 - rho is.
 
-HEAD = [Dense(1.2, 0.1), Relu(), Dense()]
+HEAD = [Dense(W_std=1.2, b_std=0.1), Relu(), Dense()]
 
 
 def bodies() -> list[list[Any]]:
     pool = GlobalAvgPool()
-    lifted = [Lift((3, 3), "C2", "CIRCULAR", 1.3, 0.2), Relu(), GroupConv((1, 3), "CIRCULAR")]
+    lifted = [
+        Lift((3, 3), group="C2", padding="CIRCULAR", W_std=1.3, b_std=0.2),
+        Relu(),
+        GroupConv((1, 3), padding="CIRCULAR"),
+    ]
     return [
         [*lifted, Relu(), GroupPool()],
-        [Lift((3, 3), "C4", "VALID"), Relu(), GroupPool()],
-        [Conv((3, 2), (2, 1), b_std=0.3), Relu(), Conv((5, 4)), Relu(), pool],
-        [Conv((3, 3), (2, 2), "CIRCULAR"), Relu(), Conv((1, 2), (1, 2), "CIRCULAR"), pool],
-        [Conv((2, 2), (1, 2), "VALID"), Relu(), Flatten()],
+        [Lift((3, 3), group="C4", padding="VALID"), Relu(), GroupPool()],
+        [Conv((3, 2), strides=(2, 1), b_std=0.3), Relu(), Conv((5, 4)), Relu(), pool],
+        [
+            Conv((3, 3), strides=(2, 2), padding="CIRCULAR"), Relu(),
+            Conv((1, 2), strides=(1, 2), padding="CIRCULAR"), pool,
+        ],
+        [Conv((2, 2), strides=(1, 2), padding="VALID"), Relu(), Flatten()],
         [pool],
     ]  # fmt: skip
 
@@ -201,7 +208,7 @@ def test_rotated_copies(dtype: str, rng: np.random.Generator, assert_close: Clos
 def test_any_threads_and_tiles(rng: np.random.Generator) -> None:
     x, noise = rng.normal(size=(2, 5, 6, 6, 1))
     x = np.concatenate([x, x + 1e-7 * noise])
-    net = Network([Lift((3, 3), "C4"), Relu(), GroupPool(), *HEAD])
+    net = Network([Lift((3, 3), group="C4"), Relu(), GroupPool(), *HEAD])
     once = refntk.kernel(net, x, threads=1)
     for threads, tile in ((2, None), (3, 3), (1, 1)):
         again = refntk.kernel(net, x, threads=threads, tile=tile)

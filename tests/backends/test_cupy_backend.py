@@ -26,7 +26,9 @@ from refntk.network import Network, preset
 from refntk.network.layers import Conv, Dense, Flatten, GlobalAvgPool, GroupPool, Lift, Relu
 from refntk.plan.reduction import make_plan
 
-NETWORK = Network([Lift((3, 3), "C2", b_std=0.1), Relu(), GroupPool(), Dense(), Relu(), Dense()])
+NETWORK = Network(
+    [Lift((3, 3), group="C2", b_std=0.1), Relu(), GroupPool(), Dense(), Relu(), Dense()]
+)
 UNUSABLE = "^the backend cupy cannot be used here: "
 
 
@@ -186,7 +188,7 @@ SMALL = Limits(block=48 * 1024, multiprocessor=64 * 1024, multiprocessors=20)
         ([Conv((3, 3)), Relu(), Conv((1, 1)), GlobalAvgPool()], 0, ""),
         ([Conv((3, 3)), Relu(), Conv((3, 3), padding="VALID"), GlobalAvgPool()], 0, ""),
         ([Conv((3, 3), padding="VALID"), Relu(), Conv((3, 3)), GlobalAvgPool()], 0, ""),
-        ([Conv((3, 3), (2, 2)), Relu(), GlobalAvgPool()], 0, ""),
+        ([Conv((3, 3), strides=(2, 2)), Relu(), GlobalAvgPool()], 0, ""),
         ([Conv((3, 5)), Relu(), GlobalAvgPool()], 0, ""),
         ([Conv((7, 7)), Relu(), GlobalAvgPool()], 0, ""),
         ([Conv((3, 3)), Conv((3, 3)), Relu(), GlobalAvgPool()], 0, ""),  # no place for the sum

@@ -51,9 +51,9 @@ def literal(net: Network, *images: Any) -> Kernel:
 STATISTICS = {"W_std": st.sampled_from([1.0, 0.7, 1.4]), "b_std": st.sampled_from([0.0, 0.0, 0.3])}
 HEADS: tuple[tuple[Layer, ...], ...] = (
     (),
-    (Dense(1.2, 0.1),),
-    (Dense(1.2), Relu(), Dense(b_std=0.1)),
-    (Dense(b_std=0.2), Relu(), Dense(), Relu(), Dense(0.9)),
+    (Dense(W_std=1.2, b_std=0.1),),
+    (Dense(W_std=1.2), Relu(), Dense(b_std=0.1)),
+    (Dense(b_std=0.2), Relu(), Dense(), Relu(), Dense(W_std=0.9)),
 )
 
 
@@ -208,7 +208,9 @@ def test_windows_of_one_number(
     group: str | None, b_std: float, rng: np.random.Generator, assert_close: Close
 ) -> None:
     x1, x2 = rng.normal(size=(3, 4, 4, 1)), rng.normal(size=(5, 4, 4, 1))
-    first: Layer = Conv((1, 1), b_std=b_std) if group is None else Lift((1, 1), group, b_std=b_std)
+    first: Layer = (
+        Conv((1, 1), b_std=b_std) if group is None else Lift((1, 1), group=group, b_std=b_std)
+    )
     above = stack(group, "SAME", 2).layers[-3:]
     net = Network([first, Relu(), *above])
     right, single = extended(net, x1, x2), fast(net, x1, x2, dtype="float32")
@@ -223,8 +225,8 @@ def test_networks_that_begin_with_flatten(rng: np.random.Generator, assert_close
     x1, x2 = rng.normal(size=(3, 4, 5, 2)), rng.normal(size=(19, 4, 5, 2))
     for layers in (
         [Flatten()],
-        [Flatten(), Dense(1.3, 0.4)],
-        [Flatten(), *[Dense(1.0, 0.5), Relu()] * 3, Dense(1.2)],
+        [Flatten(), Dense(W_std=1.3, b_std=0.4)],
+        [Flatten(), *[Dense(W_std=1.0, b_std=0.5), Relu()] * 3, Dense(W_std=1.2)],
     ):
         net = Network(layers)
         for images in ((x1, x2), (x2,)):
@@ -262,9 +264,9 @@ def stack(group: str | None, padding: str, depth: int, head: Sequence[Layer] = (
     if group is None:
         layers: list[Layer] = [Conv((3, 3), padding=padding), Relu()] * depth
         return Network([*layers, GlobalAvgPool(), *head])
-    layers = [Lift((3, 3), group, padding), Relu()]
+    layers = [Lift((3, 3), group=group, padding=padding), Relu()]
     return Network(
-        [*layers, *[GroupConv((3, 3), padding), Relu()] * (depth - 1), GroupPool(), *head]
+        [*layers, *[GroupConv((3, 3), padding=padding), Relu()] * (depth - 1), GroupPool(), *head]
     )
 
 
@@ -301,7 +303,7 @@ def test_golden_numbers_of_one_image(
 # ---------------------------------------------------------------------------------------------
 # Symmetries.
 
-HEAD = (Dense(1.2, 0.1), Relu(), Dense(b_std=0.2))
+HEAD = (Dense(W_std=1.2, b_std=0.1), Relu(), Dense(b_std=0.2))
 
 
 def group_images(rng: np.random.Generator, name: str, count: int) -> Any:
@@ -349,7 +351,7 @@ def test_an_image_and_its_rotations_are_alike(
         stack("D4", "SAME", 2).layers,
         stack("C4", "CIRCULAR", 3, HEAD).layers,
         stack(None, "VALID", 2, HEAD).layers,
-        (Conv((3, 3)), Relu(), Conv((2, 2), (2, 2), b_std=0.3), Relu(), Flatten(), Dense()),
+        (Conv((3, 3)), Relu(), Conv((2, 2), strides=(2, 2), b_std=0.3), Relu(), Flatten(), Dense()),
         (Flatten(), Dense(b_std=1.0), Relu(), Dense()),
     ],
 )
@@ -385,7 +387,7 @@ def extended(net: Network, *images: Any) -> Any:
 SPECIAL = [
     *[stack(group, padding, 3) for group in (None, "C4", "D4") for padding in PADDINGS],
     stack("C4", "SAME", 2, HEAD),
-    Network([Conv((3, 3)), Conv((2, 4), (2, 1)), Relu(), Conv((1, 1)), Flatten(), Dense()]),
+    Network([Conv((3, 3)), Conv((2, 4), strides=(2, 1)), Relu(), Conv((1, 1)), Flatten(), Dense()]),
     Network([Flatten(), Dense(), Relu(), Dense()]),
 ]
 

@@ -81,23 +81,20 @@ def test_big_matrices_are_estimated(folder, monkeypatch, available):
     assert f" to {largest:.6g}, estimated in 9 steps, the smallest within" in result.stdout
 
 
-def test_a_file_without_digests(folder, tmp_path):
-    """As files were before."""
-    old = tmp_path / "old.h5"
-    old.write_bytes((folder / "one.h5").read_bytes())
-    with h5py.File(old, "r+") as file:
-        del file["digests"], file.attrs["seal"]
-    result = run("check", old)
-    assert result.exit_code == 0
-    assert "seal        none: written before there were seals" in result.stdout
-    assert "81 entries float64, every tile right by the checksum of HDF5" in result.stdout
-    with h5py.File(old, "r+") as file:
+@pytest.mark.parametrize("taken", [("digests", "seal"), ("digests",), ("seal",)])
+def test_a_file_without_its_seal_is_refused(folder, tmp_path, taken):
+    bare = tmp_path / "bare.h5"
+    bare.write_bytes((folder / "one.h5").read_bytes())
+    with h5py.File(bare, "r+") as file:
         file["nngp"][1, 8] += 1
-        file["tiles"][0, 0] = 0
-    result = run("check", old)
+        for name in taken:
+            del (file.attrs if name == "seal" else file)[name]
+    result = run("check", bare)
     assert result.exit_code == 2
-    assert "8 of 9 tiles" in result.stderr
-    assert "nngp: 1 entries are not symmetric" in result.stderr
+    assert "bare.h5: " in result.stderr
+    if "seal" in taken and "digests" not in taken:
+        assert "has no seal, which a complete kernel file carries" in result.stderr
+    assert "compute the kernel again" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -299,11 +296,14 @@ def test_damage_is_not_exported(folder, tmp_path):
 
 
 def test_an_unfinished_file_is_not_exported(folder, tmp_path):
+    from refntk.data.kernels.kernel_seal import write_seal
+
     path = tmp_path / "k.h5"
     path.write_bytes((folder / "ntk.h5").read_bytes())
     with h5py.File(path, "r+") as file:
         file["tiles"][0, 0] = 0
-        del file["digests"], file.attrs["seal"]
+        del file.attrs["seal"]
+        write_seal(file)
     result = run("export", path, "--format", "npy")
     assert result.exit_code == 2
     assert "is not complete; finish the computation first" in result.stderr

@@ -170,7 +170,7 @@ def test_an_interrupt_is_130_and_says_how_to_go_on(arguments, tmp_path, monkeypa
         computed.append(tile)
         return block(job, tile, *rest)
 
-    monkeypatch.setattr("refntk.evaluation.evaluate._tile", lambda plan: 40)
+    monkeypatch.setattr("refntk.evaluation.evaluate._tile", lambda *known: 40)
     monkeypatch.setattr(Job, "block", stop)
     given = [*arguments[:-1], tmp_path / "cache"]
     result = run(*given)

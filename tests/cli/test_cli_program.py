@@ -112,3 +112,11 @@ def test_no_command_shows_the_help():
 
     result = CliRunner().invoke(program, [])
     assert "A program." in result.output
+
+
+def test_messages_quote_no_escape_sequence():
+    from refntk.cli.program import BadUse, Fault, Interrupted
+
+    for kind in (BadUse, Fault, Interrupted):
+        message = kind("tiles\x1b[2J\r\u202e\udcff: bad\nmore").format_message()
+        assert message == r"tiles\x1b[2J\r\u202e\udcff: bad" + "\nmore"

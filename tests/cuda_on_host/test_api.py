@@ -18,11 +18,11 @@ import refntk.backends.cupy.peak
 import refntk.backends.cupy.source
 import refntk.backends.cupy.work
 import refntk.backends.literal
+import refntk.evaluation.residence
 import refntk.ops.exact
 import refntk.ops.groups
 import refntk.ops.rectifiers
 import refntk.recursion.formulas
-import refntk.recursion.linear
 import refntk.recursion.literal
 
 pytestmark = pytest.mark.cuda_on_host

@@ -14,6 +14,7 @@ import pytest
 
 import refntk
 from refntk import (
+    Abs,
     Conv,
     Dense,
     DeviceError,
@@ -22,6 +23,7 @@ from refntk import (
     GroupConv,
     GroupPool,
     Kernel,
+    LeakyRelu,
     Lift,
     Network,
     Relu,
@@ -43,14 +45,19 @@ NETWORKS = {
     "wide": [Conv((5, 5), b_std=0.1), Relu(), Conv((5, 5)), GlobalAvgPool()],
     "wide circle": [*[Conv((5, 5), padding="CIRCULAR"), Relu()] * 2, GlobalAvgPool(), Dense()],
     "flatten": [*[Conv((3, 3)), Relu()] * 2, Flatten(), Dense(), Relu(), Dense()],
-    "group": [Lift((3, 3), "C4", b_std=0.1), Relu(), GroupConv((3, 3)), Relu(), GroupPool()],
-    "mirror": [Lift((3, 3), "D4"), Relu(), GroupConv((1, 1)), GroupPool(), Dense(), Relu()],
-    "strides": [Conv((4, 3), (2, 1)), Relu(), Conv((2, 3), padding="VALID"), Relu()]
+    "group": [Lift((3, 3), group="C4", b_std=0.1), Relu(), GroupConv((3, 3)), Relu(), GroupPool()],
+    "mirror": [Lift((3, 3), group="D4"), Relu(), GroupConv((1, 1)), GroupPool(), Dense(), Relu()],
+    "strides": [Conv((4, 3), strides=(2, 1)), Relu(), Conv((2, 3), padding="VALID"), Relu()]
     + [GlobalAvgPool()],
-    "strides in a circle": [Conv((3, 3), (2, 3), padding="CIRCULAR", b_std=0.1), Relu()]
+    "strides in a circle": [Conv((3, 3), strides=(2, 3), padding="CIRCULAR", b_std=0.1), Relu()]
     + [Conv((1, 2), padding="CIRCULAR"), Relu(), GlobalAvgPool()],
     "linear": [Conv((3, 3), b_std=0.4), Conv((3, 3), b_std=0.2), GlobalAvgPool()],
     "late": [Conv((3, 3), b_std=0.4), Conv((3, 1)), Relu(), Conv((3, 3)), Relu(), GlobalAvgPool()],
+    "leaky": [*[Conv((3, 3), b_std=0.2), LeakyRelu(alpha=0.2)] * 3, Conv((3, 3)), GlobalAvgPool()],
+    "absolute": [Lift((3, 3), group="D4"), Abs(), GroupConv((1, 1)), Abs(), GroupPool(), Dense()],
+    "leaky strides": [Conv((4, 3), strides=(2, 1)), Conv((2, 2)), LeakyRelu(alpha=-0.5)]
+    + [Conv((2, 3)), LeakyRelu(alpha=0.5), Conv((1, 1), b_std=0.1), Relu(), GlobalAvgPool()]
+    + [Dense(), Abs()],
     "pooled images": [GlobalAvgPool(), Dense(b_std=1.0), Relu(), Dense()],
     "perceptron": [Flatten(), Dense(b_std=0.5), Relu(), Dense()],
 }
@@ -102,7 +109,12 @@ def some_network(rng: np.random.Generator, shape: tuple[int, int]) -> list[Any]:
             sides = [min(sides[0], height), min(sides[1], width)]
         if padding == "CIRCULAR":
             strides = [1 if n % s else s for n, s in zip((height, width), strides, strict=True)]
-        layer = Conv(tuple(sides), tuple(strides), padding, b_std=float(rng.choice([0.0, 0.3])))
+        layer = Conv(
+            tuple(sides),
+            strides=tuple(strides),
+            padding=padding,
+            b_std=float(rng.choice([0.0, 0.3])),
+        )
         height, width = (window.n_out for window in windows(layer, (height, width)))
         layers += [layer, Relu()] if rng.random() < 0.7 else [layer]
     return [*layers, GlobalAvgPool() if rng.random() < 0.8 else Flatten()]

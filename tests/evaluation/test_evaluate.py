@@ -40,8 +40,14 @@ from refntk.network.layers import (
 
 Close = Callable[..., None]
 
-BODY: list[Layer] = [Lift((3, 3), "C4", b_std=0.1), Relu(), GroupConv((3, 3)), Relu(), GroupPool()]
-NETWORK = Network([*BODY, Dense(1.2, 0.3)])
+BODY: list[Layer] = [
+    Lift((3, 3), group="C4", b_std=0.1),
+    Relu(),
+    GroupConv((3, 3)),
+    Relu(),
+    GroupPool(),
+]
+NETWORK = Network([*BODY, Dense(W_std=1.2, b_std=0.3)])
 DEEP_HEAD = Network([*BODY, Dense(), Relu(), Dense(b_std=0.1), Relu()])
 
 
@@ -114,7 +120,7 @@ def test_no_warnings_for_zeros(rng: np.random.Generator) -> None:
     images = rng.normal(size=(4, 4, 4, 2))
     images[1] = 0
     net = Network([*BODY, Dense(), Relu(), Dense()])
-    no_bias = Network([Lift((3, 3), "C4"), *net.layers[1:]])
+    no_bias = Network([Lift((3, 3), group="C4"), *net.layers[1:]])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for tile in (2, 4):
@@ -129,7 +135,7 @@ def test_no_warnings_for_zeros(rng: np.random.Generator) -> None:
 def test_without_biases_the_size_of_an_image_is_of_no_account(
     dtype: str, method: str, rng: np.random.Generator
 ) -> None:
-    net = Network([Lift((3, 3), "C4"), Relu(), *BODY[2:], Dense()])
+    net = Network([Lift((3, 3), group="C4"), Relu(), *BODY[2:], Dense()])
     images = rng.normal(size=(4, 4, 4, 2))
     right = kernel(net, images, dtype=dtype, method=method)
     powers = np.array([0, 40, -40, 3])
@@ -197,8 +203,8 @@ def test_numpy_types_name_the_precision(rng: np.random.Generator) -> None:
     [
         (),
         (Dense(),),
-        (Dense(0.7, 0.3), Dense(1.5)),
-        (Dense(1.3, 0.2), Relu()),
+        (Dense(W_std=0.7, b_std=0.3), Dense(W_std=1.5)),
+        (Dense(W_std=1.3, b_std=0.2), Relu()),
         (Dense(), Relu(), Dense(b_std=0.5), Relu(), Dense()),
     ],
 )
@@ -244,15 +250,15 @@ def test_the_cheapest_method_is_taken() -> None:
     images = np.ones((1, 6, 6, 1))
     assert Job(NETWORK, images).method == "slices"
     assert Job(NETWORK, images, options=Options(backend="numpy")).method == "literal"
-    turned = Network([Lift((1, 3), "C4"), Relu(), GroupPool()])
+    turned = Network([Lift((1, 3), group="C4"), Relu(), GroupPool()])
     assert Job(turned, images).method == "literal"
 
 
 @pytest.mark.parametrize(
     "layers",
     [
-        [Conv((3, 3)), Relu(), Lift((3, 3), "C4"), Relu(), GroupPool()],
-        [Lift((1, 3), "C4"), Relu(), GroupConv((3, 3)), Relu(), GroupPool(), Dense(), Relu()],
+        [Conv((3, 3)), Relu(), Lift((3, 3), group="C4"), Relu(), GroupPool()],
+        [Lift((1, 3), group="C4"), Relu(), GroupConv((3, 3)), Relu(), GroupPool(), Dense(), Relu()],
         [Conv((3, 3), padding="CIRCULAR"), Relu(), Conv((3, 3)), Relu(), GlobalAvgPool()],
     ],
 )
@@ -284,6 +290,8 @@ def test_a_job_says_what_it_will_do() -> None:
 
 
 def test_all_processors_of_the_process_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 2, 5}, raising=False)
     assert default_threads() == 3
     monkeypatch.delattr(os, "sched_getaffinity")
@@ -326,11 +334,15 @@ def test_blocks_make_up_the_kernel(rng: np.random.Generator) -> None:
 def test_expensive_networks_have_small_tiles() -> None:
     sides = [
         Job(preset(name), np.ones((1, size, size, 3))).tile
-        for name, size in (("mlp-1", 32), ("cnn-paper", 32), ("gcnn-paper", 32), ("gcnn-paper", 96))
+        for name, size in (("mlp-1", 32), ("cnn-paper", 8), ("gcnn-paper", 32), ("gcnn-paper", 96))
     ]
     assert sides == sorted(sides, reverse=True)
-    assert sides[0] == 64
-    assert 4 <= sides[-1] < 64
+    assert sides == [1000, 64, 4, 4]
+
+
+def test_many_images_have_larger_tiles_that_are_not_too_many() -> None:
+    images = np.broadcast_to(np.ones((1, 32, 32, 3), np.float32), (40_000, 32, 32, 3))
+    assert Job(preset("gcnn-paper"), images, dtype="float32").tile == 64
 
 
 # ---------------------------------------------------------------------------------------------
@@ -449,7 +461,11 @@ def test_arguments_that_are_refused(
     ("layers", "error", "message"),
     [
         ([Conv((3, 3)), Relu()], NetworkError, r"^layer 1 \(Relu\): the network ends on a grid"),
-        ([Lift((3, 3), "C4")], NetworkError, r"^layer 0 \(Lift\): the network ends on a group"),
+        (
+            [Lift((3, 3), group="C4")],
+            NetworkError,
+            r"^layer 0 \(Lift\): the network ends on a group",
+        ),
         (
             [Conv((7, 3), padding="VALID"), GlobalAvgPool()],
             ShapeError,
@@ -504,3 +520,15 @@ def test_a_pickled_job_has_no_backend_and_no_variances(rng: np.random.Generator)
         job.block(tile)
     assert len(pickle.dumps(job)) == small
     assert np.isnan(pickle.loads(pickle.dumps(job))._variances[0]).all()
+
+
+@pytest.mark.parametrize("name", ["NUMBA_NUM_THREADS", "OMP_NUM_THREADS"])
+def test_the_environment_limits_the_default_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for other in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(other, raising=False)
+    everything = default_threads()
+    for word, count in [("1", 1), ("", everything), ("0", everything), ("100000", everything)]:
+        monkeypatch.setenv(name, word)
+        assert default_threads() == count

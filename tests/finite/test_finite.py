@@ -32,7 +32,7 @@ def draw(net, images, width, rng, **options):
 def group_network(group, padding, *end):
     stds = {"padding": padding, "W_std": 1.2, "b_std": 0.4}
     return Network([
-        Lift((3, 3), group, **stds), Relu(), GroupConv((3, 3), **stds), Relu(),
+        Lift((3, 3), group=group, **stds), Relu(), GroupConv((3, 3), **stds), Relu(),
         GroupConv((1, 1), **stds), *end,
     ])  # fmt: skip
 
@@ -81,8 +81,8 @@ NETWORKS = {
     "ends in Relu": group_network("D1", "CIRCULAR", GroupPool(), Relu()),
     "ends in Flatten": group_network("C2", "SAME", Flatten()),
     "grid": Network([
-        Conv((3, 2), (2, 1), b_std=0.5), Relu(), Conv((2, 2), padding="CIRCULAR"), Relu(),
-        Flatten(), Dense(), Relu(), Dense(1.5, 0.2),
+        Conv((3, 2), strides=(2, 1), b_std=0.5), Relu(), Conv((2, 2), padding="CIRCULAR"), Relu(),
+        Flatten(), Dense(), Relu(), Dense(W_std=1.5, b_std=0.2),
     ]),
     "mean": Network([Conv((3, 3), padding="VALID"), Relu(), GlobalAvgPool(), Dense()]),
 }  # fmt: skip
@@ -145,16 +145,16 @@ def test_the_ntk_contracts_the_full_jacobian(rng, assert_close, net):
 ONE_LAYER = {
     **{
         f"Lift {group} {padding}": Network(
-            [Lift((3, 3), group, padding, W_std=1.1, b_std=0.5), GroupPool()]
+            [Lift((3, 3), group=group, padding=padding, W_std=1.1, b_std=0.5), GroupPool()]
         )
         for group in GROUPS
         for padding in PADDINGS
     },
-    "Lift 1x3": Network([Lift((1, 3), "C4"), GroupPool()]),
-    "Lift, Flatten": Network([Lift((3, 3), "C4", b_std=0.5), Flatten()]),
-    "Conv": Network([Conv((3, 2), (2, 1), W_std=1.1, b_std=0.5), GlobalAvgPool()]),
+    "Lift 1x3": Network([Lift((1, 3), group="C4"), GroupPool()]),
+    "Lift, Flatten": Network([Lift((3, 3), group="C4", b_std=0.5), Flatten()]),
+    "Conv": Network([Conv((3, 2), strides=(2, 1), W_std=1.1, b_std=0.5), GlobalAvgPool()]),
     "Conv, Flatten": Network([Conv((3, 3), padding="CIRCULAR"), Flatten()]),
-    "Dense": Network([Flatten(), Dense(1.1, 0.5)]),
+    "Dense": Network([Flatten(), Dense(W_std=1.1, b_std=0.5)]),
 }
 
 

@@ -50,10 +50,10 @@ LINEAR = [
     (Conv((2, 2), strides=(2, 1), padding="CIRCULAR", **STDS), GRID),
     (Conv((4, 1), padding="CIRCULAR", **STDS), GRID),
     (Conv((5, 3)), Signal(shape=(3, 4))),
-    *((Lift((3, 3), name, **STDS), GRID) for name in GROUPS),
-    *((Lift((3, 3), "C4", padding=padding, **STDS), GRID) for padding in PADDINGS),
-    (Lift((1, 3), "D4", **STDS), GRID),
-    (Lift((3, 1), "C2", padding="CIRCULAR"), Signal(shape=(4, 5))),
+    *((Lift((3, 3), group=name, **STDS), GRID) for name in GROUPS),
+    *((Lift((3, 3), group="C4", padding=padding, **STDS), GRID) for padding in PADDINGS),
+    (Lift((1, 3), group="D4", **STDS), GRID),
+    (Lift((3, 1), group="C2", padding="CIRCULAR"), Signal(shape=(4, 5))),
     *((GroupConv((3, 3), **STDS), on_group(name)) for name in GROUPS),
     *((GroupConv((3, 3), padding=padding, **STDS), on_group("C4")) for padding in PADDINGS),
     (GroupConv((3, 1), padding="CIRCULAR", **STDS), on_group("D4")),
@@ -153,7 +153,7 @@ def test_a_convolution_is_what_plain_loops_give(rng, assert_close, case):
 
 
 def test_dense_is_an_affine_map(rng, assert_close):
-    op = operator(Dense(2.0, 0.5), VECTOR, 4)
+    op = operator(Dense(W_std=2.0, b_std=0.5), VECTOR, 4)
     weight, bias = op.draw(rng, 3, "float64")
     x = rng.normal(size=(5, 4))
     assert_close(op.forward(Weights(weight, bias), x), x @ weight + bias / 2, floor=1.0)

@@ -11,7 +11,7 @@ from refntk.finite.sampling import RunningMean, Sampler, estimate, sample
 from refntk.network import Network
 from refntk.network.layers import Conv, Dense, Flatten, GlobalAvgPool, GroupPool, Lift, Relu
 
-SMALL = Network([Lift((3, 3), "C4"), Relu(), GroupPool(), Dense(1.2, 0.3)])
+SMALL = Network([Lift((3, 3), group="C4"), Relu(), GroupPool(), Dense(W_std=1.2, b_std=0.3)])
 
 
 def images(count=2, side=4):
@@ -134,13 +134,18 @@ def test_a_network_without_a_readout():
 ONE_HIDDEN = {
     "group": SMALL,
     "dihedral, circular": Network(
-        [Lift((3, 3), "D4", "CIRCULAR", b_std=0.5), Relu(), GroupPool(), Dense()]
+        [Lift((3, 3), group="D4", padding="CIRCULAR", b_std=0.5), Relu(), GroupPool(), Dense()]
     ),
     "positions as channels": Network(
-        [Conv((3, 2), (2, 1), padding="VALID", W_std=1.5), Relu(), Flatten(), Dense(b_std=0.5)]
+        [
+            Conv((3, 2), strides=(2, 1), padding="VALID", W_std=1.5),
+            Relu(),
+            Flatten(),
+            Dense(b_std=0.5),
+        ]
     ),
     "mean of positions": Network([Conv((3, 3), b_std=0.5), Relu(), GlobalAvgPool(), Dense()]),
-    "perceptron": Network([Flatten(), Dense(1.4, 0.1), Relu(), Dense()]),
+    "perceptron": Network([Flatten(), Dense(W_std=1.4, b_std=0.1), Relu(), Dense()]),
 }
 
 

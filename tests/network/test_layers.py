@@ -32,18 +32,79 @@ VECTOR = Signal("vector", gaussian=True)
 
 def test_every_layer_is_listed_and_frozen() -> None:
     assert list(LAYERS) == [
-        "Conv", "Lift", "GroupConv", "Relu", "GroupPool", "GlobalAvgPool", "Flatten", "Dense",
+        "Conv", "Lift", "GroupConv", "Dense", "Relu", "LeakyRelu", "Abs",
+        "GroupPool", "GlobalAvgPool", "Flatten",
     ]  # fmt: skip
     with pytest.raises(dataclasses.FrozenInstanceError):
         Dense().W_std = 2.0  # type: ignore[misc]
 
 
 def test_arguments_become_canonical() -> None:
-    layer = Conv([np.int64(3), 5], [1, 2], "VALID", W_std=1, b_std=np.float32(0.5))  # type: ignore[arg-type]
-    assert layer == Conv((3, 5), (1, 2), "VALID", 1.0, 0.5)
-    assert hash(layer) == hash(Conv((3, 5), (1, 2), "VALID", 1.0, 0.5))
+    layer = Conv([np.int64(3), 5], strides=[1, 2], padding="VALID", W_std=1, b_std=np.float32(0.5))  # type: ignore[arg-type]
+    assert layer == Conv((3, 5), strides=(1, 2), padding="VALID", W_std=1.0, b_std=0.5)
+    assert hash(layer) == hash(Conv((3, 5), strides=(1, 2), padding="VALID", W_std=1.0, b_std=0.5))
     assert [type(value) for value in (*layer.filter_shape, layer.W_std)] == [int, int, float]
     assert str(Dense(b_std=-0.0).b_std) == "0.0"
+
+
+@pytest.mark.parametrize("width", [1, 64, np.int32(512), 10**30])
+@pytest.mark.parametrize(
+    ("layer", "values", "named"),
+    [
+        (Dense, (), {}),
+        (Dense, (1.5,), {}),
+        (Dense, (1.5, 0.1), {"b_std": 0.1}),
+        (Conv, ((3, 3),), {}),
+        (Conv, ((3, 3), (1, 1), "SAME"), {}),
+        (Conv, (3,), {"W_std": 2.0}),
+        (Lift, ((3, 3),), {"group": "C4"}),
+        (GroupConv, ((3, 3),), {}),
+    ],
+)
+def test_a_width_is_refused_with_the_reason(
+    layer: Any, values: tuple[Any, ...], named: dict[str, Any], width: int
+) -> None:
+    message = r"^\d[\d.]* is a width: networks are infinitely wide here.*leave it out.*W_std=1.5$"
+    with pytest.raises(NetworkError, match=message):
+        layer(width, *values, **named)
+
+
+@pytest.mark.parametrize("name", ["out_dim", "out_chan", "units", "filters", "out_features"])
+@pytest.mark.parametrize("layer", [Dense, Conv, GroupConv, Lift])
+def test_a_width_by_name_is_refused_with_the_reason(layer: Any, name: str) -> None:
+    with pytest.raises(NetworkError, match=rf"^{name}: networks are infinitely wide here"):
+        layer(**{name: 512})
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Dense(1.5, 0.1), r"^an argument has no name: write W_std=1\.5, b_std=0\.1$"),
+        (lambda: Conv((3, 3), (2, 1)), r"^an argument has no name: write strides=\(2, 1\)$"),
+        (lambda: Lift((3, 3), "C4"), r"^an argument has no name: write group='C4'$"),
+        (lambda: GroupConv((3, 3), "SAME", 1.0), "write padding='SAME', W_std=1.0$"),
+        (lambda: Relu("backprop"), r"^an argument has no name: there is none to give$"),
+        (lambda: Relu(do_backprop=True), r'^unknown argument "do_backprop"; known: none$'),
+        (lambda: Conv((3, 3), stride=(2, 2)), r'"stride" \(did you mean "strides"\?\)'),
+        (lambda: Lift((3, 3)), r"^the argument group is missing$"),
+        (lambda: Conv(), r"^the argument filter_shape is missing$"),
+    ],
+)
+def test_calls_that_do_not_fit(build: Any, message: str) -> None:
+    with pytest.raises(NetworkError, match=message):
+        build()
+
+
+@pytest.mark.parametrize("name", ["filter_shape", "strides"])
+@pytest.mark.parametrize(
+    ("value", "given"),
+    [((100_001, 100_001), "100001x100001"), ((1_000_000_001, 1), "1000000001x1"),
+     ((10**5000, 3), "so many")],
+)  # fmt: skip
+def test_sizes_beyond_any_image_are_refused(name: str, value: Any, given: str) -> None:
+    arguments = {"filter_shape": (3, 3), name: value}
+    with pytest.raises(NetworkError, match=f"^{name}: {given} positions are more than 1048576"):
+        Conv(**arguments)
 
 
 @pytest.mark.parametrize(
@@ -68,35 +129,35 @@ def test_deviations_are_finite_and_not_negative(layer: Any, name: str, value: An
 @pytest.mark.parametrize("value", ["same", "FULL", None, ["SAME"]])
 def test_padding_words_are_exact(value: Any) -> None:
     with pytest.raises(NetworkError, match=r"^padding: unknown padding .*SAME, VALID, CIRCULAR"):
-        Lift((3, 3), "C4", value)
+        Lift((3, 3), group="C4", padding=value)
 
 
 def test_a_misspelt_padding_gets_a_hint() -> None:
     with pytest.raises(NetworkError, match=r'\(did you mean "SAME"\?\)'):
-        GroupConv((3, 3), "same")
+        GroupConv((3, 3), padding="same")
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (3, 4), (2, 2)])
 def test_group_layers_refuse_even_sides(shape: tuple[int, int]) -> None:
     message = f"^filter_shape: .* needs odd sides, not {shape[0]}x{shape[1]}"
     with pytest.raises(NetworkError, match=message):
-        Lift(shape, "C1")
+        Lift(shape, group="C1")
     with pytest.raises(NetworkError, match=message):
         GroupConv(shape)
 
 
 def test_lift_needs_a_known_group() -> None:
     with pytest.raises(NetworkError, match=r'unknown group "c4" \(did you mean "C4"\?\)'):
-        Lift((3, 3), "c4")
+        Lift((3, 3), group="c4")
 
 
 @pytest.mark.parametrize(
     ("layer", "below", "above"),
     [
         (Conv((3, 3)), Signal("grid", (6, 5)), Signal("grid", (6, 5), gaussian=True)),
-        (Lift((3, 3), "D2"), Signal("grid", (6, 5)), Signal("group", (6, 5), "D2", True)),
-        (Lift((3, 3), "C4", "VALID"), GRID, Signal("group", (4, 4), "C4", True)),
-        (GroupConv((5, 5), "VALID"), GROUP, Signal("group", (2, 2), "C4", True)),
+        (Lift((3, 3), group="D2"), Signal("grid", (6, 5)), Signal("group", (6, 5), "D2", True)),
+        (Lift((3, 3), group="C4", padding="VALID"), GRID, Signal("group", (4, 4), "C4", True)),
+        (GroupConv((5, 5), padding="VALID"), GROUP, Signal("group", (2, 2), "C4", True)),
         (Relu(), GRID, Signal("grid", (6, 6), gaussian=False)),
         (Relu(), VECTOR, Signal("vector", gaussian=False)),
         (GroupPool(), GROUP, Signal("vector", gaussian=True)),
@@ -105,7 +166,7 @@ def test_lift_needs_a_known_group() -> None:
         (Flatten(), GROUP, Signal("vector", gaussian=False)),
         (Dense(), Signal("vector"), Signal("vector", gaussian=True)),
         (Conv((3, 3)), Signal(), Signal("grid", None, gaussian=True)),
-        (Lift((3, 1), "C4", "VALID"), Signal(), Signal("group", None, "C4", True)),
+        (Lift((3, 1), group="C4", padding="VALID"), Signal(), Signal("group", None, "C4", True)),
     ],
 )
 def test_what_comes_out(layer: Layer, below: Signal, above: Signal) -> None:
@@ -117,8 +178,8 @@ def test_what_comes_out(layer: Layer, below: Signal, above: Signal) -> None:
     [
         (Conv((3, 3)), GROUP, "needs a grid, but gets functions on a group: use GroupConv"),
         (Conv((3, 3)), VECTOR, "needs a grid, but gets a vector: put it before the readout"),
-        (Lift((3, 3), "C2"), GROUP, "needs a grid, but gets functions on a group"),
-        (Lift((3, 3), "C2"), VECTOR, "needs a grid, but gets a vector"),
+        (Lift((3, 3), group="C2"), GROUP, "needs a grid, but gets functions on a group"),
+        (Lift((3, 3), group="C2"), VECTOR, "needs a grid, but gets a vector"),
         (GroupConv((3, 3)), GRID, "needs functions on a group, but gets a grid: put a Lift before"),
         (GroupConv((3, 3)), VECTOR, "needs functions on a group, but gets a vector"),
         (GroupPool(), GRID, "needs functions on a group, but gets a grid: put a Lift before it"),
@@ -137,13 +198,29 @@ def test_what_does_not_fit(layer: Layer, below: Signal, message: str) -> None:
 @pytest.mark.parametrize(
     ("layer", "shape", "message"),
     [
-        (Lift((3, 3), "C4"), (6, 5), "the group C4 turns images .* square ones, not 6x5: crop"),
-        (Lift((3, 3), "D4"), (5, 6), "the group D4 turns images by 90 degrees"),
+        (
+            Lift((3, 3), group="C4"),
+            (6, 5),
+            "the group C4 turns images .* square ones, not 6x5: crop",
+        ),
+        (Lift((3, 3), group="D4"), (5, 6), "the group D4 turns images by 90 degrees"),
         (Conv((3, 7), padding="VALID"), (6, 6), "VALID the 3x7 filter eats the 6x6 image: use"),
-        (Lift((7, 7), "C2", "VALID"), (8, 6), "VALID the 7x7 filter eats the 8x6 image"),
-        (Lift((3, 1), "C4", "VALID"), (6, 6), "VALID the group C4 must map the 3x1 filter to its"),
+        (
+            Lift((7, 7), group="C2", padding="VALID"),
+            (8, 6),
+            "VALID the 7x7 filter eats the 8x6 image",
+        ),
+        (
+            Lift((3, 1), group="C4", padding="VALID"),
+            (6, 6),
+            "VALID the group C4 must map the 3x1 filter to its",
+        ),
         (Conv((7, 1), padding="CIRCULAR"), (6, 6), "7x1 filter would count pixels of the 6x6 im"),
-        (Conv((1, 1), (2, 1), "CIRCULAR"), (5, 6), "the strides 2x1 must divide the 5x6 image"),
+        (
+            Conv((1, 1), strides=(2, 1), padding="CIRCULAR"),
+            (5, 6),
+            "the strides 2x1 must divide the 5x6 image",
+        ),
     ],
 )
 def test_what_does_not_fit_an_image(layer: Layer, shape: tuple[int, int], message: str) -> None:
@@ -152,11 +229,11 @@ def test_what_does_not_fit_an_image(layer: Layer, shape: tuple[int, int], messag
 
 
 def test_a_rectangular_filter_may_be_valid_where_the_group_keeps_it() -> None:
-    assert Lift((3, 1), "D2", "VALID").after(Signal(shape=(6, 5))).shape == (4, 5)
+    assert Lift((3, 1), group="D2", padding="VALID").after(Signal(shape=(6, 5))).shape == (4, 5)
 
 
 def test_offsets_are_centred() -> None:
-    assert offsets(Lift((3, 1), "C1")) == ((-1, 0), (0, 0), (1, 0))
+    assert offsets(Lift((3, 1), group="C1")) == ((-1, 0), (0, 0), (1, 0))
     assert sum(y for y, _ in offsets(GroupConv((5, 3)))) == 0
 
 
@@ -179,7 +256,7 @@ def test_offsets_are_centred() -> None:
 def test_windows_follow_xla(
     padding: str, size: int, stride: int, n_in: int, n_out: int, low: int
 ) -> None:
-    y, x = windows(Conv((size, 1), (stride, 1), padding), (n_in, 4))
+    y, x = windows(Conv((size, 1), strides=(stride, 1), padding=padding), (n_in, 4))
     assert y == Window(n_in, n_out, size, stride, low, wrap=padding == "CIRCULAR")
     assert x == Window(4, 4, 1, 1, 0, wrap=padding == "CIRCULAR")
 

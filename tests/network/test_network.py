@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 from pathlib import Path
@@ -32,7 +33,8 @@ LIFT = '[[layer]]\ntype = "Lift"\nfilter_shape = [3, 3]\ngroup = "C4"\n'
 
 def small(**kwargs: Any) -> Network:
     return Network(
-        [Lift((3, 3), "C4"), Relu(), GroupConv((3, 3)), Relu(), GroupPool(), Dense()], **kwargs
+        [Lift((3, 3), group="C4"), Relu(), GroupConv((3, 3)), Relu(), GroupPool(), Dense()],
+        **kwargs,
     )
 
 
@@ -50,14 +52,14 @@ def test_the_name_does_not_count() -> None:
 def test_the_hash_is_stable_and_sees_every_argument() -> None:
     assert small().hash == "984b3c6f68e516da37b69ec0f31ced6edcf045da145e50e22c833de6deffe551"
     variants: list[Layer] = [
-        Lift((3, 3), "C4"),
-        Lift((3, 5), "C4"),
-        Lift((3, 3), "D4"),
-        Lift((3, 3), "C4", "VALID"),
-        Lift((3, 3), "C4", W_std=2),
-        Lift((3, 3), "C4", b_std=1e-9),
+        Lift((3, 3), group="C4"),
+        Lift((3, 5), group="C4"),
+        Lift((3, 3), group="D4"),
+        Lift((3, 3), group="C4", padding="VALID"),
+        Lift((3, 3), group="C4", W_std=2),
+        Lift((3, 3), group="C4", b_std=1e-9),
         Conv((3, 3)),
-        Conv((3, 3), (1, 2)),
+        Conv((3, 3), strides=(1, 2)),
     ]
     assert len({Network([layer]).hash for layer in variants}) == len(variants)
     assert Network([Flatten()]).hash != Network([Flatten(), Dense()]).hash
@@ -65,7 +67,7 @@ def test_the_hash_is_stable_and_sees_every_argument() -> None:
 
 
 def test_signals_after_each_layer() -> None:
-    net = Network([Lift((3, 3), "C4", "VALID"), Relu(), GroupPool()])
+    net = Network([Lift((3, 3), group="C4", padding="VALID"), Relu(), GroupPool()])
     expected = (
         Signal("group", (4, 4), "C4", True),
         Signal("group", (4, 4), "C4", False),
@@ -133,10 +135,11 @@ def sides(step: int) -> st.SearchStrategy[tuple[int, int]]:
 
 deviations = st.floats(0, 1e154)
 paddings = st.sampled_from(["SAME", "VALID", "CIRCULAR"])
-lifts = st.builds(Lift, sides(2), st.sampled_from(GROUPS), paddings, deviations, deviations)
-convs = st.builds(Conv, sides(1), sides(1), paddings, deviations, deviations)
-group_convs = st.builds(GroupConv, sides(2), paddings, deviations, deviations)
-denses = st.builds(Dense, deviations, deviations)
+scales = {"W_std": deviations, "b_std": deviations}
+lifts = st.builds(Lift, sides(2), group=st.sampled_from(GROUPS), padding=paddings, **scales)
+convs = st.builds(Conv, sides(1), strides=sides(1), padding=paddings, **scales)
+group_convs = st.builds(GroupConv, sides(2), padding=paddings, **scales)
+denses = st.builds(Dense, **scales)
 names = st.none() | st.text(min_size=1).filter(str.isprintable)
 
 
@@ -160,7 +163,7 @@ def test_toml_reads_like_the_contract() -> None:
 
 def test_inline_tables_are_toml_too() -> None:
     text = 'layer = [{type = "Flatten"}, {type = "Dense", W_std = 2}]'
-    assert Network.from_toml_string(text) == Network([Flatten(), Dense(2.0)])
+    assert Network.from_toml_string(text) == Network([Flatten(), Dense(W_std=2.0)])
 
 
 TOML_ERRORS = [
@@ -185,11 +188,11 @@ TOML_ERRORS = [
     ),
     (
         LIFT + 'paddin = "SAME"',
-        'line 5: layer 0 (Lift): unknown key "paddin" (did you mean "padding"?); known: type,',
+        'line 5: layer 0 (Lift): unknown argument "paddin" (did you mean "padding"?)',
     ),
-    (LIFT + '[[layer]]\ntype = "Relu"\nx = 1', 'line 7: layer 1 (Relu): unknown key "x"; known'),
-    (LIFT + "[layer.x]\ny = 1", 'line 1: layer 0 (Lift): unknown key "x"'),
-    ('# c\n[[layer]]\ntype = "Lift"\ngroup = "C4"', "line 2: layer 0 (Lift): the key filter_shape"),
+    (LIFT + '[[layer]]\ntype = "Relu"\nx = 1', 'line 7: layer 1 (Relu): unknown argument "x"'),
+    (LIFT + "[layer.x]\ny = 1", 'line 1: layer 0 (Lift): unknown argument "x"'),
+    ('# c\n[[layer]]\ntype = "Lift"\ngroup = "C4"', "line 2: layer 0 (Lift): the argument fi"),
     (LIFT + '  "padding"= "same"', 'line 5: layer 0 (Lift): padding: unknown padding "same" (did'),
     (LIFT.replace("C4", "c4"), 'line 4: layer 0 (Lift): unknown group "c4" (did you mean "C4"?)'),
     (LIFT.replace("[3, 3]", "[2, 3]"), "line 3: layer 0 (Lift): filter_shape: a filter that the"),
@@ -250,3 +253,15 @@ def test_neither_preset_nor_file(spec: str) -> None:
 def test_a_misspelt_preset_gets_a_hint() -> None:
     with pytest.raises(NetworkError, match=r'called \'gcnn-papr\' \(did you mean "gcnn-paper"\?'):
         load_network("gcnn-papr")
+
+
+def test_what_never_ends_is_no_network_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (str(tmp_path / "pipe"), "/dev/zero"):
+        with pytest.raises(NetworkError, match=f"^{path}: is no regular file; a network file is"):
+            load_network(path)
+    huge = tmp_path / "huge.toml"
+    with huge.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(NetworkError, match=r"huge\.toml: is larger than 16777216 bytes"):
+        load_network(str(huge))

@@ -19,19 +19,29 @@ from refntk.network.layers import (
 )
 
 HEAD: list[Layer] = [Dense(), Relu(), Dense()]
-HIDDEN: list[Layer] = [Dense(1.0, 1.0), Relu()]
-GCONV, CIRCULAR = GroupConv((3, 3), "SAME"), Conv((3, 3), padding="CIRCULAR")
+HIDDEN: list[Layer] = [Dense(W_std=1.0, b_std=1.0), Relu()]
+GCONV, CIRCULAR = GroupConv((3, 3), padding="SAME"), Conv((3, 3), padding="CIRCULAR")
 
 EXPECTED: dict[str, list[Layer]] = {
-    "gcnn-paper": [Lift((3, 3), "C4", "SAME"), Relu(), *[GCONV, Relu()] * 4, GroupPool(), *HEAD],
+    "gcnn-paper": [
+        Lift((3, 3), group="C4", padding="SAME"),
+        Relu(),
+        *[GCONV, Relu()] * 4,
+        GroupPool(),
+        *HEAD,
+    ],
     "cnn-paper": [*[Conv((3, 3)), Relu()] * 5, GlobalAvgPool(), *HEAD],
-    "gcnn-convergence": [Lift((3, 3), "C4", "SAME"), *[Relu(), GCONV] * 4, GroupPool()],
+    "gcnn-convergence": [
+        Lift((3, 3), group="C4", padding="SAME"),
+        *[Relu(), GCONV] * 4,
+        GroupPool(),
+    ],
     "mlp-1": [Flatten(), *HIDDEN, Dense()],
     "mlp-5": [Flatten(), *HIDDEN * 5, Dense()],
     "cnn-fc": [CIRCULAR, Relu(), Flatten(), Dense()],
     "cnn-gap": [CIRCULAR, Relu(), GlobalAvgPool(), Dense()],
-    "gcnn-c4": [Lift((3, 3), "C4", "CIRCULAR"), Relu(), GroupPool(), Dense()],
-    "gcnn-d4": [Lift((3, 3), "D4", "CIRCULAR"), Relu(), GroupPool(), Dense()],
+    "gcnn-c4": [Lift((3, 3), group="C4", padding="CIRCULAR"), Relu(), GroupPool(), Dense()],
+    "gcnn-d4": [Lift((3, 3), group="D4", padding="CIRCULAR"), Relu(), GroupPool(), Dense()],
 }
 
 

@@ -33,9 +33,9 @@ CNN = Network([Conv((3, 3)), Relu(), GlobalAvgPool()])
 
 def test_a_group_network_becomes_an_ordinary_one() -> None:
     layers = [
-        Lift((3, 3), "D4", W_std=1.5, b_std=0.5),
+        Lift((3, 3), group="D4", W_std=1.5, b_std=0.5),
         Relu(),
-        GroupConv((5, 5), "VALID"),
+        GroupConv((5, 5), padding="VALID"),
         GroupConv((1, 1)),
         Relu(),
         GroupPool(),
@@ -59,7 +59,7 @@ def test_a_group_network_becomes_an_ordinary_one() -> None:
 
 
 def test_an_ordinary_network() -> None:
-    first, second = Conv((4, 3), (2, 3)), Conv((2, 1), padding="VALID", b_std=0.2)
+    first, second = Conv((4, 3), strides=(2, 3)), Conv((2, 1), padding="VALID", b_std=0.2)
     plan = make_plan(Network([first, Relu(), second, GlobalAvgPool()]), (7, 10, 1))
     y, x = windows(first, (7, 10))
     assert (y.n_out, x.n_out) == (4, 4)
@@ -70,7 +70,7 @@ def test_an_ordinary_network() -> None:
 
 
 def test_flatten_needs_no_rotations_and_no_displacements() -> None:
-    layers = [Lift((3, 3), "C4"), Relu(), GroupConv((3, 3)), Flatten(), Dense()]
+    layers = [Lift((3, 3), group="C4"), Relu(), GroupConv((3, 3)), Flatten(), Dense()]
     plan = make_plan(Network(layers), (6, 6, 1))
     assert (plan.group, plan.order, plan.pooled) == ("C1", 1, False)
     assert len(plan.steps) == 2
@@ -87,7 +87,7 @@ def test_a_network_that_begins_with_flatten() -> None:
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_the_literal_method_takes_the_network_as_it_is(group: str) -> None:
-    layers = [Lift((3, 3), group), Relu(), GroupPool()]
+    layers = [Lift((3, 3), group=group), Relu(), GroupPool()]
     plan = make_plan(Network([*layers, Dense()]), (4, 4, 1), "literal")
     assert plan.method == "literal"
     assert plan.steps == ()
@@ -105,7 +105,7 @@ def test_both_reductions_apply_to_every_preset(name: str) -> None:
 @pytest.mark.parametrize("method", ["slices", "literal"])
 def test_biases_before_the_readout_prevent_homogeneity(method: str) -> None:
     for b_std, head in ((0.0, 0.0), (0.0, 0.5), (0.5, 0.0)):
-        layers = [Lift((3, 3), "C2"), Relu(), GroupConv((3, 3), b_std=b_std), GroupPool()]
+        layers = [Lift((3, 3), group="C2"), Relu(), GroupConv((3, 3), b_std=b_std), GroupPool()]
         plan = make_plan(Network([*layers, Dense(b_std=head)]), (4, 5, 1), method)
         assert plan.homogeneous == (b_std == 0)
 
@@ -115,15 +115,15 @@ def test_biases_before_the_readout_prevent_homogeneity(method: str) -> None:
 
 OBSTACLES: list[tuple[list[Layer], str]] = [
     (
-        [Conv((3, 3)), Lift((3, 3), "C4"), GroupPool()],
+        [Conv((3, 3)), Lift((3, 3), group="C4"), GroupPool()],
         r"layer 1 \(Lift\) comes after a Conv, and must be the first convolution",
     ),
     (
-        [Lift((1, 3), "C4"), Relu(), GroupPool()],
+        [Lift((1, 3), group="C4"), Relu(), GroupPool()],
         r"layer 0 \(Lift\) has a 1x3 filter, which the group C4 does not map to itself",
     ),
     (
-        [Lift((3, 3), "D4"), Relu(), GroupConv((5, 3)), GroupPool()],
+        [Lift((3, 3), group="D4"), Relu(), GroupConv((5, 3)), GroupPool()],
         r"layer 2 \(GroupConv\) has a 5x3 filter, which the group D4 does not map to itself",
     ),
     (
@@ -131,7 +131,11 @@ OBSTACLES: list[tuple[list[Layer], str]] = [
         r"layer 2 \(Conv\) has another padding, and CIRCULAR does not mix with others",
     ),
     (
-        [Lift((3, 3), "C2", "VALID"), GroupConv((3, 3), "CIRCULAR"), GroupPool()],
+        [
+            Lift((3, 3), group="C2", padding="VALID"),
+            GroupConv((3, 3), padding="CIRCULAR"),
+            GroupPool(),
+        ],
         r"layer 1 \(GroupConv\) has padding CIRCULAR, and CIRCULAR does not mix with others",
     ),
 ]
@@ -150,10 +154,14 @@ def test_where_the_reductions_do_not_apply(layers: list[Layer], reason: str) -> 
 @pytest.mark.parametrize(
     "layers",
     [
-        [Lift((1, 3), "D2"), GroupConv((5, 1)), GroupPool()],
-        [Conv((3, 3)), Conv((2, 2), (2, 2), "VALID"), GlobalAvgPool()],
-        [Lift((3, 3), "C4", "VALID"), Relu(), GroupConv((3, 3)), GroupPool()],
-        [Conv((2, 4), (2, 3), "CIRCULAR"), Conv((3, 1), padding="CIRCULAR"), GlobalAvgPool()],
+        [Lift((1, 3), group="D2"), GroupConv((5, 1)), GroupPool()],
+        [Conv((3, 3)), Conv((2, 2), strides=(2, 2), padding="VALID"), GlobalAvgPool()],
+        [Lift((3, 3), group="C4", padding="VALID"), Relu(), GroupConv((3, 3)), GroupPool()],
+        [
+            Conv((2, 4), strides=(2, 3), padding="CIRCULAR"),
+            Conv((3, 1), padding="CIRCULAR"),
+            GlobalAvgPool(),
+        ],
     ],
 )
 def test_where_they_do(layers: list[Layer]) -> None:
@@ -205,7 +213,10 @@ def test_a_method_that_the_backend_does_not_have(
     ("layers", "message"),
     [
         ([Conv((3, 3)), Relu()], r"^layer 1 \(Relu\): the network ends on a grid, and has no ker"),
-        ([Lift((3, 3), "C4")], r"^layer 0 \(Lift\): the network ends on a group, and has no ke"),
+        (
+            [Lift((3, 3), group="C4")],
+            r"^layer 0 \(Lift\): the network ends on a group, and has no ke",
+        ),
     ],
 )
 def test_a_network_without_readout(layers: list[Layer], message: str) -> None:
@@ -218,7 +229,7 @@ def test_a_network_without_readout(layers: list[Layer], message: str) -> None:
 @pytest.mark.parametrize(
     ("layers", "shape", "message"),
     [
-        ([Lift((3, 3), "C4"), GroupPool()], (4, 5, 1), r"^layer 0 \(Lift\): .* square"),
+        ([Lift((3, 3), group="C4"), GroupPool()], (4, 5, 1), r"^layer 0 \(Lift\): .* square"),
         (
             [Conv((3, 3), padding="VALID"), Conv((3, 3), padding="VALID"), GlobalAvgPool()],
             (4, 9, 3),

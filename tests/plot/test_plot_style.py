@@ -89,8 +89,8 @@ def test_an_older_picture_is_replaced(tmp_path):
     [
         ("a.jpg", "a picture has the ending '.jpg'; expected one of .png, .svg, .pdf"),
         ("a", "a picture has no ending; expected one of"),
-        ("gone/a.svg", "there is no folder .*gone; make it first"),
-        ("folder.svg", "is a folder; name a file"),
+        ("gone/a.svg", "the folder .*gone does not exist; create it"),
+        ("folder.svg", "is a folder; give the name of a file"),
     ],
 )
 def test_paths_that_cannot_be_pictures(tmp_path, name, words):
@@ -105,8 +105,8 @@ def test_a_file_that_cannot_be_written(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("refntk.plot.style.os.replace", full)
-    with pytest.raises(InputError, match=r"a.svg: cannot be written: No space left on device"):
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(InputError, match=r"a.svg: cannot be written \(No space left on device"):
         save_figure(curves(), tmp_path / "a.svg")
     assert not list(tmp_path.iterdir())
 

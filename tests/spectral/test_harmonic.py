@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from refntk.errors import InputError
 from refntk.ops.groups import point_group
 from refntk.spectral.harmonic import (
+    class_pose_errors,
     cyclic,
     dihedral,
     group_average,
@@ -85,6 +86,26 @@ def test_the_error_is_that_of_regression_without_the_pose(assert_close, group, s
         assert_close(predicted[a], 1 - value / y[out], tol=1e-8, floor=1)
 
 
+@given(group=groups, seed=st.integers(0, 99), nugget=st.sampled_from([0.0, 0.3]))
+def test_a_pose_left_out_of_a_whole_class_is_a_system_of_the_size_of_the_class(
+    assert_close, group, seed, nugget
+):
+    rng = np.random.default_rng(seed)
+    kernel, order = invariant_kernel(group, 4, rng), group.order
+    kappa, _ = group_average(kernel, group)
+    targets, members, pose = rng.normal(size=4), [2, 0], int(rng.integers(order))
+    flat = kernel.reshape(4 * order, 4 * order) + nugget * np.eye(4 * order)
+    y = np.repeat(targets, order)
+    out = np.array(members) * order + pose
+    known = np.delete(np.arange(4 * order), out)
+    predicted = flat[np.ix_(out, known)] @ np.linalg.solve(flat[np.ix_(known, known)], y[known])
+    errors = class_pose_errors(kappa, targets, group, members, nugget)
+    # The condition of the kernels, up to 1e4, is what the digits are lost to.
+    assert_close(errors, y[out] - predicted, tol=1e-10)
+    one = class_pose_errors(kappa, targets, group, [1], nugget)
+    assert_close(one, (pose_errors(kappa, targets, group, nugget) * targets)[[1]], tol=1e-10)
+
+
 def test_a_singular_kernel_is_the_limit_of_a_nugget_that_vanishes():
     group = cyclic(4)
     kappa = np.ones((2, 2, 4)) + np.eye(2)[:, :, None]  # constant on each orbit
@@ -147,6 +168,18 @@ def test_the_average_tells_how_far_from_invariant_the_kernel_was(rng):
         (
             lambda: pose_errors(np.ones((2, 2, 3)), [1.0, -1.0], cyclic(3)),
             "cannot tell orbits of different targets apart, .* give a nugget above 0",
+        ),
+        (
+            lambda: class_pose_errors(np.ones((2, 2, 3)), [1.0], cyclic(3), [0]),
+            r"expected kappa of shape \(S, S, 3\) and S targets, not \(2, 2, 3\) and \(1,\)",
+        ),
+        (
+            lambda: class_pose_errors(np.ones((2, 2, 3)), [1.0, -1.0], cyclic(3), [2]),
+            r"members: expected indices below 2, not \[2\]",
+        ),
+        (
+            lambda: class_pose_errors(np.ones((2, 2, 3)), [1.0, -1.0], cyclic(3), [0]),
+            "the kernel is singular: several missing points need a nugget above 0",
         ),
         (
             lambda: pose_errors(np.ones((1, 1, 3)), [0.0], cyclic(3)),

@@ -84,6 +84,7 @@ def test_pooling_makes_it_constant_on_orbits_of_shifts(digits, assert_close, orb
 
 @pytest.mark.parametrize("get", ["nngp", "ntk"])
 def test_pooling_does_not_help_on_quarter_turns_but_an_equivariant_network_does(digits, get):
+    digits = digits[:, ::2, ::2]  # a sixteenth of the time; the statement is of any images
     _, kappa, _, group = kernels("cnn-gap", digits, "quarter turns", get)
     assert pose_errors(kappa, [1, -1], group).min() > 1e-4
     for name, orbits in (

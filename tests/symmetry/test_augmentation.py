@@ -41,7 +41,7 @@ def network(group: str = "C4", padding: str = "SAME", filter_shape: Any = (3, 3)
         GroupConv(filter_shape, padding=padding, W_std=1.5),
         Relu(),
         GroupPool(),
-        Dense(1.25, 0.25),
+        Dense(W_std=1.25, b_std=0.25),
     ]
     return Network(layers, name="mine")
 
@@ -60,7 +60,7 @@ def test_the_ordinary_network_has_the_same_filters() -> None:
             Conv((3, 3), W_std=1.5),
             Relu(),
             GlobalAvgPool(),
-            Dense(1.25, 0.25),
+            Dense(W_std=1.25, b_std=0.25),
         ]
     )
 

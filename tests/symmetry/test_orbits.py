@@ -44,12 +44,15 @@ NETWORKS = {
     "zero padding": [refntk.Conv((3, 3)), refntk.Relu(), refntk.GlobalAvgPool()],
     "lopsided": [refntk.Conv((1, 3), padding="CIRCULAR"), refntk.Relu(), refntk.GlobalAvgPool()],
     "strided": [
-        refntk.Conv((3, 3), (2, 2), padding="CIRCULAR"), refntk.Relu(), refntk.GlobalAvgPool(),
+        refntk.Conv((3, 3), strides=(2, 2), padding="CIRCULAR"), refntk.Relu(),
+        refntk.GlobalAvgPool(),
     ],
-    "C4": [refntk.Lift((3, 3), "C4", padding="CIRCULAR"), refntk.Relu(), refntk.GroupPool()],
-    "D1": [refntk.Lift((3, 3), "D1", padding="CIRCULAR"), refntk.Relu(), refntk.GroupPool()],
-    "D2": [refntk.Lift((3, 3), "D2", padding="CIRCULAR"), refntk.Relu(), refntk.GroupPool()],
-    "no pool": [refntk.Lift((3, 3), "C4", padding="CIRCULAR"), refntk.Relu(), refntk.Flatten()],
+    "C4": [refntk.Lift((3, 3), group="C4", padding="CIRCULAR"), refntk.Relu(), refntk.GroupPool()],
+    "D1": [refntk.Lift((3, 3), group="D1", padding="CIRCULAR"), refntk.Relu(), refntk.GroupPool()],
+    "D2": [refntk.Lift((3, 3), group="D2", padding="CIRCULAR"), refntk.Relu(), refntk.GroupPool()],
+    "no pool": [
+        refntk.Lift((3, 3), group="C4", padding="CIRCULAR"), refntk.Relu(), refntk.Flatten(),
+    ],
 }  # fmt: skip
 STEPS = {  # of 8 rotations, and of 8 shifts
     "mlp": (2, 1), "cnn-fc": (2, 1), "cnn-gap": (2, 1), "zero padding": (2, 8), "lopsided": (4, 1),

@@ -32,7 +32,7 @@ from refntk import (
     presets,
 )
 
-RELU, DENSE = Relu(), Dense(1.3, 0.2)
+RELU, DENSE = Relu(), Dense(W_std=1.3, b_std=0.2)
 
 
 def networks() -> Iterator[tuple[str, Network, tuple[int, int, int]]]:
@@ -44,14 +44,17 @@ def networks() -> Iterator[tuple[str, Network, tuple[int, int, int]]]:
     for name, layers, shape in (
         ("valid", [Conv((3, 3), padding="VALID"), RELU, Conv((2, 3), padding="VALID"), RELU,
                    GlobalAvgPool(), *head], (7, 8, 2)),
-        ("strides", [Conv((3, 3), (2, 1)), RELU, Conv((3, 2), (1, 2), b_std=0.1), RELU,
+        ("strides", [Conv((3, 3), strides=(2, 1)), RELU,
+                     Conv((3, 2), strides=(1, 2), b_std=0.1), RELU,
                      GlobalAvgPool(), *head], (7, 6, 1)),
-        ("valid-strides", [Conv((3, 3), (2, 2), "VALID"), RELU, Conv((2, 2), (2, 1), "VALID"),
+        ("valid-strides", [Conv((3, 3), strides=(2, 2), padding="VALID"), RELU,
+                           Conv((2, 2), strides=(2, 1), padding="VALID"),
                            RELU, GlobalAvgPool()], (11, 9, 2)),
         ("circular", [Conv((3, 3), padding="CIRCULAR", b_std=0.2), RELU,
                       Conv((5, 5), padding="CIRCULAR"), RELU, GlobalAvgPool(), *head], (6, 5, 2)),
-        ("circular-strides", [Conv((3, 3), (2, 2), "CIRCULAR"), RELU,
-                              Conv((2, 3), (1, 2), "CIRCULAR"), RELU, GlobalAvgPool()], (8, 8, 1)),
+        ("circular-strides", [Conv((3, 3), strides=(2, 2), padding="CIRCULAR"), RELU,
+                              Conv((2, 3), strides=(1, 2), padding="CIRCULAR"), RELU,
+                              GlobalAvgPool()], (8, 8, 1)),
         ("biases", [same, RELU, same, RELU, same, RELU, GlobalAvgPool(), *head], (5, 6, 3)),
         ("linear-first", [wide, same, RELU, same, same, RELU, wide, GlobalAvgPool()], (6, 6, 2)),
         ("linear-last", [same, RELU, wide, GlobalAvgPool(), *head], (5, 5, 2)),

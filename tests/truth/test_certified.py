@@ -36,21 +36,32 @@ ROUNDING = 2.0**-52
 
 
 def lifted(group: str, padding: str = "SAME", bias: float = 0.0, depth: int = 1) -> list[Any]:
-    layers: list[Any] = [Lift((3, 3), group, padding, b_std=bias), Relu()]
+    layers: list[Any] = [Lift((3, 3), group=group, padding=padding, b_std=bias), Relu()]
     for _ in range(depth):
-        layers += [GroupConv((1, 1) if padding == "VALID" else (3, 3), padding, 1.3, bias), Relu()]
+        layers += [
+            GroupConv(
+                (1, 1) if padding == "VALID" else (3, 3), padding=padding, W_std=1.3, b_std=bias
+            ),
+            Relu(),
+        ]
     return layers
 
 
 NETWORKS = {
-    "C2": [*lifted("C2"), GroupPool(), Dense(1.5, 0.2), Relu(), Dense()],
+    "C2": [*lifted("C2"), GroupPool(), Dense(W_std=1.5, b_std=0.2), Relu(), Dense()],
     "D1 wrapped": [*lifted("D1", "CIRCULAR", 0.3), GroupPool()],
     "C4 valid": [*lifted("C4", "VALID", 0.1), GroupPool(), Dense()],
     "D2 flat": [*lifted("D2", bias=0.1, depth=0), Flatten(), Dense()],
-    "long filter": [Lift((1, 3), "C4"), Relu(), GroupPool()],
-    "strides": [Conv((2, 3), (2, 1), b_std=0.1), Relu(), Conv((1, 2)), GlobalAvgPool(), Relu()],
-    "wrapped strides": [Conv((2, 2), (1, 3), "CIRCULAR"), Relu(), GlobalAvgPool()],
-    "dense": [Flatten(), Dense(b_std=0.1), Relu(), Dense(2.0), Relu(), Dense()],
+    "long filter": [Lift((1, 3), group="C4"), Relu(), GroupPool()],
+    "strides": [
+        Conv((2, 3), strides=(2, 1), b_std=0.1),
+        Relu(),
+        Conv((1, 2)),
+        GlobalAvgPool(),
+        Relu(),
+    ],
+    "wrapped strides": [Conv((2, 2), strides=(1, 3), padding="CIRCULAR"), Relu(), GlobalAvgPool()],
+    "dense": [Flatten(), Dense(b_std=0.1), Relu(), Dense(W_std=2.0), Relu(), Dense()],
 }
 
 HARD = {
@@ -130,7 +141,7 @@ def test_certified_kernels_are_those_of_refntk(
 def test_a_kernel_in_closed_form() -> None:
     # Orthogonal pixels of equal variance v = 1/2: K = v / (2 pi), Theta = 0; then Dense.
     x1, x2 = np.array([[[[1.0, 0.0]]]]), np.array([[[[0.0, 1.0]]]])
-    net = Network([Conv((1, 1)), Relu(), GlobalAvgPool(), Dense(3.0)])
+    net = Network([Conv((1, 1)), Relu(), GlobalAvgPool(), Dense(W_std=3.0)])
     with mp.workdps(60):
         value = np.array([[9 / (4 * mp.pi)]], object)
         certified = certify(net, x1, x2)
@@ -195,7 +206,7 @@ def test_one_kernel_and_symmetry(rng: np.random.Generator) -> None:
 def test_entries_before_a_readout(
     name: str, cross: bool, rng: np.random.Generator, assert_close: Close
 ) -> None:
-    grid = [Conv((2, 3), b_std=0.2), Relu(), Conv((3, 3), (2, 1))]
+    grid = [Conv((2, 3), b_std=0.2), Relu(), Conv((3, 3), strides=(2, 1))]
     net = Network(grid if name == "grid" else NETWORKS[name][:3])
     x1 = rng.normal(size=(2, 3, 3, 2))
     x2 = rng.normal(size=(3, 3, 3, 2)) if cross else None

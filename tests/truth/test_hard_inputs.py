@@ -37,8 +37,8 @@ def stack(group: str, padding: str, depth: int, w: float = 1.0, b: float = 0.0) 
     layers: list[Any] = []
     for k in range(depth):
         shape = (1, 1) if padding == "VALID" and k else (3, 3)
-        first = Lift(shape, group, padding, w, b)
-        layers += [GroupConv(shape, padding, w, b) if k else first, Relu()]
+        first = Lift(shape, group=group, padding=padding, W_std=w, b_std=b)
+        layers += [GroupConv(shape, padding=padding, W_std=w, b_std=b) if k else first, Relu()]
     return layers
 
 
@@ -83,7 +83,13 @@ def test_hard_images_and_groups(group: str, assert_close: Close) -> None:
 @pytest.mark.slow
 def test_filters_of_any_shape(assert_close: Close) -> None:
     for shape, strides in (((5, 5), (1, 1)), ((2, 4), (1, 1)), ((3, 2), (2, 1)), ((4, 1), (1, 2))):
-        layers = [Conv(shape, strides, b_std=0.1), Relu(), Conv((3, 3)), Conv((5, 4)), Relu()]
+        layers = [
+            Conv(shape, strides=strides, b_std=0.1),
+            Relu(),
+            Conv((3, 3)),
+            Conv((5, 4)),
+            Relu(),
+        ]
         # The NTK of opposite images is a difference of larger terms in some of these networks.
         check(Network([*layers, GlobalAvgPool()]), 5, assert_close, single=2e-5)
 
@@ -108,7 +114,7 @@ def test_kernels_that_float32_cannot_hold() -> None:
     assert np.isfinite(refntk.kernel(net, np.full((1, 4, 4, 1), 1e6)).ntk).all()
 
 
-@pytest.mark.parametrize("after", [[], [Dense(1e100), Relu(), Dense()]])
+@pytest.mark.parametrize("after", [[], [Dense(W_std=1e100), Relu(), Dense()]])
 def test_kernels_that_float64_cannot_hold(after: list[Any]) -> None:
     message = "^the kernels of these images are too large for float64: use smaller W_std or"
     net = Network([Conv((3, 3), W_std=1e100), Relu(), GlobalAvgPool(), *after])
@@ -133,7 +139,7 @@ def test_digits_less_their_mean(assert_close: Close) -> None:
 
 def test_flattened_networks(assert_close: Close) -> None:
     conv = [*stack("C1", "SAME", 2, 1.4), Flatten(), Dense()]
-    dense = [Flatten(), *[Dense(1.4, 0.1), Relu()] * 2, Dense()]
+    dense = [Flatten(), *[Dense(W_std=1.4, b_std=0.1), Relu()] * 2, Dense()]
     for layers in (conv, dense, [Flatten(), Dense(), Relu(), Dense()]):
         net = Network(layers)
         for name, (x1, x2) in hard_pairs(4).items():
@@ -163,7 +169,14 @@ def test_identical_images_give_exactly_the_diagonal(dtype: str, rng: np.random.G
 
 @pytest.mark.parametrize("b", [0.0, 0.2])
 def test_a_relu_after_pooling(b: float, assert_close: Close) -> None:
-    head = [GroupPool(), Dense(1.2, b), Relu(), Dense(0.9, b), Relu(), Dense()]
+    head = [
+        GroupPool(),
+        Dense(W_std=1.2, b_std=b),
+        Relu(),
+        Dense(W_std=0.9, b_std=b),
+        Relu(),
+        Dense(),
+    ]
     check(Network([*stack("C1", "SAME", 2, 1.3, b), *head]), 3, assert_close)
 
 
@@ -203,7 +216,9 @@ def test_head_against_the_plain_formulas(rng: np.random.Generator, assert_close:
     nngp, ntk = features @ features.T, rng.random((4, 4))
     var = np.diagonal(nngp) + 0.1
     correlation = of_kernels(nngp, var, var, 2.2e-16)
-    result = apply_head((Dense(1.2, 0.3), Relu(), Dense(0.7)), nngp, ntk, var, var, correlation)
+    result = apply_head(
+        (Dense(W_std=1.2, b_std=0.3), Relu(), Dense(W_std=0.7)), nngp, ntk, var, var, correlation
+    )
     k, v = 1.44 * nngp + 0.09, 1.44 * var + 0.09
     theta = k + 1.44 * ntk
     scale = np.sqrt(np.outer(v, v))

@@ -479,3 +479,11 @@ def test_an_interrupt_says_how_to_continue(server, offer, tmp_path, monkeypatch)
     assert (tmp_path / "toy" / "set.npz.part").read_bytes() == content[:50]
     assert run("toy", "--folder", tmp_path).exit_code == 0
     assert server.requests[-1] == ("/set.npz", "bytes=50-")
+
+
+def test_an_answer_that_is_longer_than_the_file_is_stopped(offer, server, tmp_path):
+    content = offer()
+    server.files["/set.npz"] = content + bytes(50_000_000)
+    with pytest.raises(DownloadError, match=r"sends more than the .* of this file, and what came"):
+        fetch("toy", tmp_path)
+    assert all(path.stat().st_size == 0 for path in tmp_path.rglob("*") if path.is_file())

@@ -142,7 +142,7 @@ def test_an_interrupted_computation_goes_on(tmp_path, images, net, monkeypatch):
     """What was written is not computed again, and the kernel is the same."""
     values, path = images
     inputs = load_inputs(f"{path}::images")
-    monkeypatch.setattr("refntk.evaluation.evaluate._tile", lambda plan: 4)
+    monkeypatch.setattr("refntk.evaluation.evaluate._tile", lambda *known: 4)
     kernel = CachedKernel(net, inputs, "ntk", folder=tmp_path / "cache")
     with kernel.open() as writer:
         first = writer.missing()

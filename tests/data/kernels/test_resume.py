@@ -435,8 +435,6 @@ def test_damage_while_the_file_is_made_is_refused_and_then_recomputed(begun):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "is no journal of refntk"),
-        (b"something else", "is no journal of refntk"),
         (b"refntk-journal/9" + bytes(100), "a format that this refntk does not know, expected"),
         (b"refntk-journal/1", "its header is damaged; begin anew with --overwrite"),
         (b"refntk-journal/1" + b"\xff" * 40, "its header is damaged"),
@@ -450,6 +448,37 @@ def test_files_that_are_no_journal(out, data, message):
     assert path.read_bytes() == data
     with KernelWriter(out, describe(), overwrite=True) as writer:
         assert len(writer.missing()) == 6
+
+
+@pytest.mark.parametrize("options", [{}, {"resume": True}, {"overwrite": True}])
+def test_a_file_of_somebody_else_has_the_name_of_the_journal(out, options):
+    path = out.with_name("k.h5.part")
+    path.write_bytes(b"something else")
+    with pytest.raises(StoreError, match=r"k\.h5\.part: is in the way, refntk did not write it"):
+        KernelWriter(out, describe(), **options)
+    assert path.read_bytes() == b"something else"
+    assert names(out) == ["k.h5.part"]
+
+
+def test_a_journal_that_was_emptied_is_begun_anew(out):
+    out.with_name("k.h5.part").touch()
+    with KernelWriter(out, describe(), resume=True) as writer:
+        assert len(writer.missing()) == 6
+
+
+def test_a_journal_that_was_cut_short_while_it_was_written_is_continued(out):
+    description = describe()
+    kernels = kernels_of(description)
+    with KernelWriter(out, description) as writer:
+        write(writer, kernels, writer.missing()[:2])
+        os.truncate(out.with_name("k.h5.part"), 0)
+        write(writer, kernels, writer.missing()[:2])
+        assert len(writer.missing()) == 4
+    with KernelWriter(out, description, resume=True) as writer:
+        assert len(writer.missing()) == 4
+        write(writer, kernels, writer.missing())
+        writer.finish()
+    assert_holds(out, kernels)
 
 
 def test_a_journal_that_cannot_be_opened(tmp_path):

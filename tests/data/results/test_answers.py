@@ -98,16 +98,16 @@ def test_what_cannot_be_written(tmp_path, monkeypatch, answers, info):
         write_predictions(tmp_path / "a.txt", answers, info, {})
     with pytest.raises(InputError, match="has no ending; expected one of .x"):
         check_path(tmp_path / "a", (".x",))
-    with pytest.raises(InputError, match="there is no folder .*no; make it first"):
+    with pytest.raises(InputError, match="the folder .*no does not exist; create it"):
         check_path(tmp_path / "no" / "a.csv", (".csv",))
     (tmp_path / "d.csv").mkdir()
-    with pytest.raises(InputError, match="is a folder; name a file"):
+    with pytest.raises(InputError, match="is a folder; give the name of a file"):
         check_path(tmp_path / "d.csv", (".csv",))
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("refntk.data.results.answers.os.replace", full)
+    monkeypatch.setattr("os.replace", full)
     for ending in ("csv", "json", "h5"):
         path = tmp_path / f"b.{ending}"
         with pytest.raises(InputError, match=r"b\..*: cannot be written .No space left on device"):
