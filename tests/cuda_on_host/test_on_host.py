@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 import refntk
 from refntk import Conv, DeviceError, GlobalAvgPool, MissingBackendError, Network, Relu
 from refntk.backends.cupy import geometry, peak, source
+from refntk.errors import InputError
 from refntk.truth import bench
 
 pytestmark = pytest.mark.cuda_on_host
@@ -58,7 +60,10 @@ def test_a_missing_barrier_is_noticed(
     images = rng.normal(size=(2, 9, 9, 1))
     right = result_of(name, images, "numba")
     host.settings.order, host.settings.defines = order, ("-DFAULT_BARRIER",)
-    assert not np.allclose(result_of(name, images), right, rtol=1e-6)
+    wrong = None
+    with suppress(InputError):  # memory that nobody wrote may be no number
+        wrong = result_of(name, images)
+    assert wrong is None or not np.allclose(wrong, right, rtol=1e-6)
 
 
 def test_a_halo_that_is_off_by_one_is_noticed(host: Any, rng: np.random.Generator) -> None:
