@@ -65,8 +65,22 @@ def _scale_row(hi, lo, weight, bias, size):
 
 
 @njit(**EXACT)
+def _relu_row(hi, lo, root1, low1, over1, rest1, root2, low2, over2, rest2, size):
+    """Take a row of K through Relu, given roots of the variances and their reciprocals."""
+    wide()
+    for k in range(size):
+        a, b = multiply(get(hi, k), get(lo, k), get(over1, k), get(rest1, k))
+        a, b = multiply(a, b, get(over2, k), get(rest2, k))
+        a, b = rectified(a, b)
+        a, b = multiply(a, b, get(root1, k), get(low1, k))
+        a, b = multiply(a, b, get(root2, k), get(low2, k))
+        put(hi, k, a)
+        put(lo, k, b)
+
+
+@njit(**EXACT)
 def _activated_row(hi, lo, root1, low1, over1, rest1, root2, low2, over2, rest2, gain, skip, size):
-    """Take a row of K through an activation, given roots of the variances and their reciprocals."""
+    """Take a row of K through an activation that is no Relu, likewise."""
     wide()
     for k in range(size):
         c, d = multiply(get(hi, k), get(lo, k), get(over1, k), get(rest1, k))
@@ -218,11 +232,15 @@ def _activate(slice_, maps1, maps2, place, step, dual, above, dy, dx, wrap):
     for i in range(top, top + rows):
         p = place + (i * line + left) * lanes
         q = place + ((i + dy) % step[_S.out_y] * line + left + dx) * lanes
-        _activated_row(
+        rows = (
             at(start(slice_[0, i]), left * lanes), at(start(slice_[1, i]), left * lanes),
             at(one0, p), at(one1, p), at(one2, p), at(one3, p),
-            at(two0, q), at(two1, q), at(two2, q), at(two3, q), dual[0], dual[1], columns * lanes,
+            at(two0, q), at(two1, q), at(two2, q), at(two3, q),
         )  # fmt: skip
+        if dual == (1.0, 0.0):
+            _relu_row(*rows, columns * lanes)
+        else:
+            _activated_row(*rows, dual[0], dual[1], columns * lanes)
 
 
 @compiled
