@@ -1,13 +1,13 @@
-"""How kernels are computed: one backend for each way, found by name and imported when asked for.
+"""How kernels are computed: one engine for each backend and method, imported when asked for.
 
-A backend knows one thing, how to compute a block of kernels at the readout. Validation, planning,
-tiling, the layers after the readout and storage are written once, above it.
+An engine knows one thing, how to compute blocks of kernels at the readout for one plan. Validation,
+planning, tiling, the layers after the readout and storage are written once, above it.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -17,70 +17,69 @@ import numpy.typing as npt
 from refntk.errors import InputError, MissingBackendError, UnknownBackendError, unknown
 from refntk.plan.reduction import Plan
 
-__all__ = ["Backend", "Block", "available_backends", "get_backend"]
+__all__ = [
+    "ENGINES",
+    "Block",
+    "Engine",
+    "Setting",
+    "available_backends",
+    "engine",
+    "methods_of",
+    "require",
+]
 
-Block = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]
+Images = npt.NDArray[np.floating[Any]]
+Matrix = npt.NDArray[np.float64]
+Block = tuple[Matrix, Matrix | None]
 """NNGP and NTK at the readout, each of shape (rows, columns); None if the NTK is not asked for."""
 
 
-class Backend(Protocol):
-    """What a backend offers.
+@dataclass(frozen=True)
+class Setting:
+    """What an engine is to compute, and with what.
 
     Attributes
     ----------
-    name : str
-    methods : tuple of str
-        Those of `refntk.plan.reduction.METHODS` that it has.
+    plan : Plan
+    dtype : {"float64", "float32"}
+        Precision of the recursion.
+    ntk : bool
+        Whether the NTK is wanted.
+    threads : int
+        Number of threads to use; no result depends on it.
+    device_memory : int, optional
+        Bytes of a graphics processor's memory to take at most.
     """
 
-    name: str
-    methods: tuple[str, ...]
+    plan: Plan
+    dtype: str = "float64"
+    ntk: bool = True
+    threads: int = 1
+    device_memory: int | None = None
 
-    def prepare(self, plan: Plan, images: npt.NDArray[Any], dtype: str) -> Any:
-        """Bring images into the backend's own layout.
 
-        Parameters
-        ----------
-        plan : Plan
-        images : float64 array, shape (N, H, W, C)
-        dtype : {"float64", "float32"}
-            Precision of the recursion.
+class Engine(Protocol):
+    """What computes with one setting."""
 
-        Returns
-        -------
-        Prepared images, for the other two methods only.
-        """
+    def prepare(self, images: Matrix) -> Any:
+        """Bring images (N, H, W, C) into the engine's own layout, for `diagonal` and `block`."""
         ...
 
-    def diagonal(self, plan: Plan, prepared: Any, threads: int) -> npt.NDArray[np.float64]:
+    def diagonal(self, prepared: Any) -> Matrix:
         """NNGP between each image and itself at the readout, shape (N,).
 
         The same arithmetic as in `block`, so that duplicates can be told by equality.
         """
         ...
 
-    def block(
-        self,
-        plan: Plan,
-        one: Any,
-        two: Any | None,
-        *,
-        ntk: bool,
-        threads: int,
-        progress: Callable[[float], None],
-    ) -> Block:
+    def block(self, one: Any, two: Any | None, progress: Callable[[float], None]) -> Block:
         """Kernels at the readout between prepared images x and x'.
 
         Parameters
         ----------
-        plan : Plan
         one, two : prepared images
             N and M of them; None means the same images, and then only entries with row <= column
             need to be right.
-        ntk : bool
-            Whether the NTK is wanted.
-        threads : int
-            Number of threads to use; the result does not depend on it.
         progress : callable
             Called now and then, from this thread, with the fraction of the block that has been
             computed since the last call.
@@ -92,22 +91,16 @@ class Backend(Protocol):
         ...
 
     def whole(
-        self,
-        plan: Plan,
-        one: npt.NDArray[Any],
-        two: npt.NDArray[Any] | None,
-        threads: int,
-        progress: Callable[[float], None],
+        self, one: Images, two: Images | None, progress: Callable[[float], None]
     ) -> Block | None:
         """Kernels of the whole network, the layers after the readout included.
 
         Parameters
         ----------
-        plan : Plan
         one, two : float array, shape (N, H, W, C), (M, H, W, C)
             Images, not prepared. None means the same images, and then only entries with
             row <= column need to be right.
-        threads, progress
+        progress : callable
             As for `block`.
 
         Returns
@@ -117,34 +110,78 @@ class Backend(Protocol):
         """
         ...
 
+    def refine(
+        self, images: Matrix, pairs: Sequence[tuple[int, int]]
+    ) -> tuple[Matrix, Matrix] | None:
+        """Find how far features at the readout are from parallel, and from opposite.
 
-_MODULES = {
-    "numba": ("refntk.backends.numba", "pip install refntk"),
-    "numpy": ("refntk.backends.array_api", "pip install refntk"),
-    "cupy": ("refntk.backends.cupy", 'pip install "refntk[gpu]"'),
+        Parameters
+        ----------
+        images : float64 array, shape (N, H, W, C)
+        pairs : sequence of (int, int)
+            P pairs of their numbers, which kernels are not precise enough for.
+
+        Returns
+        -------
+        deficit, excess : float64 array, shape (P,)
+            1 - rho and 1 + rho, each to some 15 digits of its own; 1 where a variance is zero. None
+            where the engine can do no better than its kernels.
+        """
+        ...
+
+
+ENGINES: dict[tuple[str, str], str] = {
+    ("numba", "slices"): "refntk.backends.numba.engine",
+    ("numba", "literal"): "refntk.backends.literal",
+    ("numpy", "literal"): "refntk.backends.literal",
+    ("cupy", "slices"): "refntk.backends.cupy.engine",
+    ("cupy", "literal"): "refntk.backends.cupy.literal",
 }
-"""Where each backend is, and how to get what it needs."""
+"""By backend and method, the module with a function ``engine``, which builds one of a `Setting`."""
+
+_INSTALL = {
+    "numba": "pip install refntk",
+    "numpy": "pip install refntk",
+    "cupy": 'pip install "refntk[gpu]"',
+}
+"""How to get what a backend needs."""
 
 
 def available_backends() -> tuple[str, ...]:
     """List the names of the backends, installed or not."""
-    return tuple(_MODULES)
+    return tuple(dict.fromkeys(backend for backend, _ in ENGINES))
 
 
-def get_backend(name: str, device_memory: int | None = None) -> Backend:
-    """Return the backend of this name.
+def methods_of(backend: str) -> tuple[str, ...]:
+    """List the methods that a backend has, the cheapest first.
 
     Parameters
     ----------
-    name : str
+    backend : str
         ``numba`` (fast, on the processor), ``cupy`` (fast, on a graphics processor), or ``numpy``
         (the literal recursion).
-    device_memory : int, optional
-        Bytes of a graphics processor's memory to take at most; for ``cupy`` alone.
 
     Returns
     -------
-    Backend
+    tuple of str
+
+    Raises
+    ------
+    UnknownBackendError
+        No backend has this name.
+    """
+    if backend not in available_backends():
+        raise UnknownBackendError(unknown("backend", backend, available_backends()))
+    return tuple(method for name, method in ENGINES if name == backend)
+
+
+def require(backend: str) -> None:
+    """Raise an error where a backend cannot be used.
+
+    Parameters
+    ----------
+    backend : str
+        As for `methods_of`.
 
     Raises
     ------
@@ -152,26 +189,49 @@ def get_backend(name: str, device_memory: int | None = None) -> Backend:
         No backend has this name.
     MissingBackendError
         A package that the backend needs cannot be imported, or it finds no device.
+    """
+    for method in methods_of(backend):
+        _module(backend, method)
+
+
+def engine(backend: str, setting: Setting) -> Engine:
+    """Build the engine of a backend for the method of a plan.
+
+    Parameters
+    ----------
+    backend : str
+        As for `methods_of`.
+    setting : Setting
+
+    Returns
+    -------
+    Engine
+
+    Raises
+    ------
+    UnknownBackendError, MissingBackendError
+        As `require`.
     InputError
         A bound on device memory for a backend that uses none; NUMBA_DISABLE_JIT is set.
     """
-    if name not in _MODULES:
-        raise UnknownBackendError(unknown("backend", name, available_backends()))
-    if device_memory is not None and name != "cupy":
-        raise InputError(f"device_memory: the backend {name} takes none; it is for cupy")
-    if name == "numba" and os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
-        raise InputError(
-            "NUMBA_DISABLE_JIT is set, and the backend numba is nothing without compiling: unset "
-            "it, or use the backend numpy (--backend numpy)"
-        )
-    module, install = _MODULES[name]
-    options = {} if device_memory is None else {"device_memory": device_memory}
+    methods_of(backend)  # says where there is no such backend
+    if setting.device_memory is not None and backend != "cupy":
+        raise InputError(f"device_memory: the backend {backend} takes none; it is for cupy")
+    built: Engine = _module(backend, setting.plan.method).engine(setting)
+    return built
+
+
+def _module(backend: str, method: str) -> Any:
+    """Import the module of an engine."""
     try:
-        backend: Backend = import_module(module).load(**options)
+        module = import_module(ENGINES[backend, method])
+        if hasattr(module, "require"):
+            module.require()
     except MissingBackendError:
         raise
     except ImportError as error:
         raise MissingBackendError(
-            f"the backend {name} cannot be used here ({error}); to install what it needs: {install}"
+            f"the backend {backend} cannot be used here ({error}); to install what it needs: "
+            f"{_INSTALL[backend]}"
         ) from error
-    return backend
+    return module

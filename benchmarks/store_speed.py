@@ -23,6 +23,7 @@ from refntk.data.images.inputs import load_inputs
 from refntk.data.kernels.kernel_cache import describe_job
 from refntk.data.kernels.store import KernelWriter
 from refntk.evaluation.evaluate import Job
+from refntk.evaluation.options import Options
 
 
 def measure(network: str, count: int, size: int, folder: Path, get: tuple[str, ...]) -> None:
@@ -30,7 +31,7 @@ def measure(network: str, count: int, size: int, folder: Path, get: tuple[str, .
     pixels = np.random.default_rng(0).integers(0, 256, (count, size, size, 1), dtype=np.uint8)
     np.save(folder / "speed.npy", pixels)
     inputs = load_inputs(str(folder / "speed.npy"))
-    job = Job(refntk.preset(network), inputs.x1, get=get, dtype="float32")
+    job = Job(refntk.preset(network), inputs.x1, options=Options(get=get, dtype="float32"))
     job.block(job.tiles[0])  # compilation is not what is measured
     path, kept = folder / "speed.h5", 0.0
     start = mark = time.perf_counter()

@@ -36,12 +36,14 @@ if TYPE_CHECKING:
     )
     from refntk.evaluation.evaluate import Kernel, kernel
     from refntk.network.layers import (
+        Abs,
         Conv,
         Dense,
         Flatten,
         GlobalAvgPool,
         GroupConv,
         GroupPool,
+        LeakyRelu,
         Lift,
         Relu,
     )
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Abs",
     "Certified",
     "ClusterError",
     "Conv",
@@ -65,6 +68,7 @@ __all__ = [
     "GroupPool",
     "InputError",
     "Kernel",
+    "LeakyRelu",
     "Lift",
     "MethodError",
     "MissingBackendError",

@@ -6,16 +6,14 @@
 // counts four times, its recursion.
 //
 // Every rounding is written down (fused or not), and the compiler is told to fuse nothing: a device and a host do
-// the same arithmetic. The generated lines above this file define the polynomials angle and segment, and the columns of
-// the tables `sizes` and `table`.
+// the same arithmetic. The generated lines above this file define the polynomials angle and segment, what may
+// follow a convolution, and the columns of the tables `sizes` and `table`.
 
 #ifndef DYNAMIC_SHARED
 #define DYNAMIC_SHARED(T, name)                                                                                        \
     extern __shared__ __align__(16) unsigned char name##_bytes[];                                                      \
     T* name = reinterpret_cast<T*>(name##_bytes)
 #endif
-
-enum Activation { LINEAR, SIGNED, NONNEGATIVE };
 
 __device__ __forceinline__ float fused(float a, float b, float c) { return fmaf(a, b, c); }
 __device__ __forceinline__ double fused(double a, double b, double c) { return fma(a, b, c); }
@@ -45,23 +43,48 @@ template <class T> struct Entry {
     T distance, kernel, tangent;
 };
 
-// Takes the weighted box sums of D, S and Theta through what follows the convolution. S counts only where SIGNED.
-template <class T, bool NTK>
-__device__ __forceinline__ Entry<T> activate(T distance, T sum, T tangent, Root<T> one, Root<T> two, int activation)
+// How a step differs from a convolution and Relu in the NTK parametrisation: the columns of step_constants in
+// backends/table.py.
+template <class T> struct More {
+    T half, gain, skip, odd, alpha, beta;
+    __device__ static const More& of(const T* constants, int step)
+    {
+        return reinterpret_cast<const More*>(constants)[step];
+    }
+};
+
+// Takes the weighted box sums of D, S and Theta through what follows the convolution. S counts only where SIGNED. Where
+// USUAL, nothing differs, and `more` is not read.
+template <class T, bool NTK, bool USUAL>
+__device__ __forceinline__ Entry<T> activate(
+    T distance, T sum, T tangent, Root<T> one, Root<T> two, int activation, const More<T>& more)
 {
     const T delta = one.root - two.root, scale = one.root * two.root;
     const T inverse = T(0.5) * (one.reciprocal * two.reciprocal);
     const T u = fused(-delta, delta, distance) * inverse;
     if (activation == LINEAR) {
         const T kernel = fused(-scale, u, scale);
-        return {distance, kernel, NTK ? tangent + kernel : T(0)};
+        return {distance, kernel, NTK ? tangent + (USUAL ? kernel : fused(more.alpha, kernel, more.beta)) : T(0)};
     }
     const bool near = activation == NONNEGATIVE || u <= T(1);
-    T w = near ? u : fused(-delta, delta, sum) * inverse;
+    T w = near ? u : !USUAL && activation == LATE ? T(2) - u : fused(-delta, delta, sum) * inverse;
     w = w > T(0) ? w : T(0);
     const T tau = angle_root(w);
     const T cap = (w * tau) * segment(w);
     Entry<T> entry;
+    if (!USUAL) {
+        const T even = more.gain * cap, cosine = near ? T(1) - w : w - T(1);
+        const T rise = near ? T(2) * more.half * w : fused(T(-2) * more.skip, w, more.odd);
+        entry.distance = fused(scale, rise - even, more.half * (delta * delta));
+        entry.kernel = scale * fused(near ? more.half : more.skip, cosine, T(0.5) * even);
+        entry.tangent = T(0);
+        if (NTK) {
+            const T turn = tau * angle(w);
+            const T slope = near ? fused(-more.gain, turn, more.half) : fused(more.gain, turn, more.skip);
+            entry.tangent = (tangent + fused(more.alpha, scale * cosine, more.beta)) * slope;
+        }
+        return entry;
+    }
     entry.distance = fused(scale, (near ? w : T(1)) - cap, T(0.5) * (delta * delta));
     entry.kernel = T(0.5) * (scale * ((near ? T(1) - w : T(0)) + cap));
     entry.tangent = T(0);

@@ -12,14 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from refntk.backends.table import is_usual, step_constants, step_table
 from refntk.plan.reduction import Plan, Step
 
 __all__ = [
     "HELD_THREADS",
-    "LINEAR",
     "MARCH_THREADS",
-    "NONNEGATIVE",
-    "SIGNED",
     "SWEEP_THREADS",
     "Columns",
     "Geometry",
@@ -27,9 +25,6 @@ __all__ = [
     "Sizes",
     "geometry",
 ]
-
-LINEAR, SIGNED, NONNEGATIVE = 0, 1, 2
-"""What follows a convolution: nothing; a Relu; a Relu where K >= 0 is known (after another one)."""
 
 MARCH_THREADS = 512
 SWEEP_THREADS = 256
@@ -113,6 +108,10 @@ class Geometry:
         See `Columns`.
     weights, biases : float array, shape (steps,)
         W_std² / |S| and b_std².
+    constants : float array, shape (steps, 6)
+        See `refntk.backends.table.step_constants`.
+    usual : bool
+        Whether the compiled code may know them.
     side : int
         Of all filters, for the mapping `march`; 0 for the mapping `sweep`.
     padding : str
@@ -129,6 +128,8 @@ class Geometry:
     table: npt.NDArray[np.int32]
     weights: npt.NDArray[Any]
     biases: npt.NDArray[Any]
+    constants: npt.NDArray[Any]
+    usual: bool
     side: int
     padding: str
     threads: int
@@ -180,38 +181,30 @@ def geometry(plan: Plan, dtype: np.dtype[Any], limits: Limits) -> Geometry:
     weights, biases = (
         np.array([getattr(step, name) for step in steps], dtype) for name in ("weight", "bias")
     )
+    rates = weights, biases, step_constants(plan, dtype.name), is_usual(plan)
     count = float(plan.order * (last[0] * last[1]) ** (2 if plan.pooled else 1))
     side = _side(steps, summed)
     if side:
         padding = "VALID" if _crops(steps) else "CIRCULAR" if wrap else "SAME"
         marched = _march(sizes, side, padding, dtype.itemsize, plan.pooled, limits)
         if marched is not None:
-            return Geometry(marched[0], table, weights, biases, side, padding, *marched[1:], count)
+            return Geometry(marched[0], table, *rates, side, padding, *marched[1:], count)
     shared = 2 * sizes.fields * sizes.field * dtype.itemsize
     if shared + 16 * SWEEP_THREADS + _RESERVED > limits.block:
         sizes, shared = sizes._replace(scratch=1), 0
     threads = min(SWEEP_THREADS, -(-sizes.field // 32) * 32)
-    return Geometry(sizes, table, weights, biases, 0, "", threads, shared, count)
+    return Geometry(sizes, table, *rates, 0, "", threads, shared, count)
 
 
 def _table(plan: Plan) -> tuple[npt.NDArray[np.int32], int]:
     """Table of the steps, and number of elements of an image's maps."""
     height, width, _ = plan.shape
-    table = np.zeros((len(plan.steps), len(Columns._fields)), np.int32)
-    column, relu = Columns(), False
+    column = Columns()
+    table = step_table(plan, column, len(column)).astype(np.int32)
     place, end = 0, _even(height * width)
     for k, step in enumerate(plan.steps):
-        for a, window in enumerate((step.y, step.x)):
-            table[k, column.in_y + a] = window.n_in
-            table[k, column.out_y + a] = window.n_out
-            table[k, column.size_y + a] = window.size
-            table[k, column.stride_y + a] = window.stride
-            table[k, column.low_y + a] = window.low
-            table[k, column.scale_above_y + a] = _scale(plan.steps[k + 1 :])[a]
-        # Kernels are not negative from the first Relu on.
-        signed = NONNEGATIVE if relu else SIGNED
-        table[k, column.activation] = signed if step.activation else LINEAR
-        relu = relu or step.activation is not None
+        scale = _scale(plan.steps[k + 1 :])
+        table[k, column.scale_above_y], table[k, column.scale_above_x] = scale
         area = step.y.n_out * step.x.n_out
         table[k, column.variance] = place
         table[k, column.root] = end

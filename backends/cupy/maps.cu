@@ -4,7 +4,7 @@
 template <class T>
 __global__ void __launch_bounds__(256) variance_maps(
     const T* __restrict__ pixels, const int* __restrict__ sizes, const int* __restrict__ table,
-    const T* __restrict__ weights, const T* __restrict__ biases, T* maps)
+    const T* __restrict__ weights, const T* __restrict__ biases, const T* __restrict__ constants, T* maps)
 {
     const int height = sizes[HEIGHT], width = sizes[WIDTH], channels = sizes[CHANNELS], area = height * width;
     pixels += (long long)blockIdx.x * channels * area;
@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(256) variance_maps(
             const T variance = fused(weights[k], total, biases[k]), root = square_root(variance);
             Root<T>* roots = reinterpret_cast<Root<T>*>(maps + table[ROOT]);
             roots[p] = {root, variance > T(0) ? T(1) / root : T(0)};
-            maps[table[AFTER] + p] = table[ACTIVATION] == LINEAR ? variance : T(0.5) * variance;
+            maps[table[AFTER] + p] = table[ACTIVATION] == LINEAR ? variance : More<T>::of(constants, k).half * variance;
         }
     }
 }

@@ -113,11 +113,13 @@ template <class T> struct Track {
     const Root<T>*roots1, *roots2;
     int rows, pitch_in, pitch_out, width, activation;
     T weight, bias;
+    More<T> more;
     bool first, last;
 };
 
-// Takes one column through a step. MIDDLE: neither the first step nor the last, and a Relu; it is where the time goes.
-template <class T, bool NTK, int SIDE, Padding PADDING, bool MIDDLE>
+// Takes one column through a step. MIDDLE: neither the first step nor the last, and an activation, where USUAL one with
+// K >= 0 below; it is where the time goes.
+template <class T, bool NTK, int SIDE, Padding PADDING, bool USUAL, bool MIDDLE>
 __device__ __forceinline__ void advance(const Track<T>& column, double& nngp, double& ntk)
 {
     constexpr bool both = NTK || !MIDDLE;
@@ -135,11 +137,13 @@ __device__ __forceinline__ void advance(const Track<T>& column, double& nngp, do
         const T second = both ? column.weight * Ring<SIDE, T>::sum(ring.second) : T(0);
         const Root<T> one = column.roots1[place], two = column.roots2[place];
         if (MIDDLE) {
-            const Entry<T> entry = activate<T, NTK>(distance, T(0), second, one, two, NONNEGATIVE);
+            const Entry<T> entry = activate<T, NTK, USUAL>(
+                distance, T(0), second, one, two, USUAL ? int(NONNEGATIVE) : column.activation, column.more);
             *above = {entry.distance, entry.tangent};
         } else {
             const T tangent = column.first ? T(0) : second, sum = second + T(4) * column.bias; // E[(2 b)^2]
-            const Entry<T> entry = activate<T, NTK>(distance, sum, tangent, one, two, column.activation);
+            const Entry<T> entry
+                = activate<T, NTK, USUAL>(distance, sum, tangent, one, two, column.activation, column.more);
             if (column.last) {
                 nngp += double(entry.kernel);
                 if (NTK)
@@ -153,11 +157,12 @@ __device__ __forceinline__ void advance(const Track<T>& column, double& nngp, do
     }
 }
 
-template <class T, bool NTK, int SIDE, Padding PADDING>
+template <class T, bool NTK, int SIDE, Padding PADDING, bool USUAL>
 __global__ void __launch_bounds__(sizeof(T) == 4 ? HELD_THREADS_4 : HELD_THREADS_8, 1) march(
     const T* __restrict__ pixels1, const T* __restrict__ pixels2, const T* __restrict__ maps1,
     const T* __restrict__ maps2, const int* __restrict__ sizes, const int* __restrict__ table,
-    const T* __restrict__ weights, const T* __restrict__ biases, double* __restrict__ partial)
+    const T* __restrict__ weights, const T* __restrict__ biases, const T* __restrict__ constants,
+    double* __restrict__ partial)
 {
     constexpr int R = SIDE / 2;
     constexpr bool wrap = PADDING == CIRCULAR;
@@ -229,9 +234,12 @@ __global__ void __launch_bounds__(sizeof(T) == 4 ? HELD_THREADS_4 : HELD_THREADS
             track.activation = step[ACTIVATION];
             track.weight = weights[k];
             track.bias = biases[k];
+            if (!USUAL)
+                track.more = More<T>::of(constants, k);
             track.first = k == 0;
             track.last = last;
-            const bool middle = k > 0 && !last && step[ACTIVATION] == NONNEGATIVE;
+            const bool middle
+                = k > 0 && !last && (USUAL ? step[ACTIVATION] == NONNEGATIVE : step[ACTIVATION] != LINEAR);
             const bool inside = active && j < frame.x.count(across);
             // Rows of x' pass its lower edge at `cut`; a column is cut there, whether or not there is a wall.
 #pragma unroll 1
@@ -247,9 +255,9 @@ __global__ void __launch_bounds__(sizeof(T) == 4 ? HELD_THREADS_4 : HELD_THREADS
                 track.roots2 = reinterpret_cast<const Root<T>*>(maps2 + step[ROOT])
                     + frame.y.second(begin, rows) * across + frame.x.second(j, across);
                 if (middle)
-                    advance<T, NTK, SIDE, PADDING, true>(track, nngp, ntk);
+                    advance<T, NTK, SIDE, PADDING, USUAL, true>(track, nngp, ntk);
                 else
-                    advance<T, NTK, SIDE, PADDING, false>(track, nngp, ntk);
+                    advance<T, NTK, SIDE, PADDING, USUAL, false>(track, nngp, ntk);
             }
             if (!wrap && !last) {
 #pragma unroll 1

@@ -9,6 +9,7 @@ from typing import Any
 from refntk.backends.arccos import ANGLE, SEGMENT
 from refntk.backends.cupy.device import device_errors
 from refntk.backends.cupy.geometry import HELD_THREADS, SWEEP_THREADS, Columns, Sizes
+from refntk.backends.table import LATE, LINEAR, NONNEGATIVE, SIGNED
 from refntk.errors import MissingBackendError
 
 __all__ = ["OPTIONS", "compiled", "source", "specializations"]
@@ -33,7 +34,9 @@ def source() -> str:
     return "\n".join([_generated(), *texts])
 
 
-def specializations(dtype: str, ntk: bool, side: int, padding: str) -> dict[str, str]:
+def specializations(
+    dtype: str, ntk: bool, side: int, padding: str, usual: bool
+) -> dict[str, str]:
     """Name the kernels that a computation needs.
 
     Parameters
@@ -44,6 +47,8 @@ def specializations(dtype: str, ntk: bool, side: int, padding: str) -> dict[str,
         Of the filters, for `march`; 0 for `sweep`.
     padding : str
         Of the filters, for `march`.
+    usual : bool
+        Whether activations are Relu, in the NTK parametrisation.
 
     Returns
     -------
@@ -51,7 +56,9 @@ def specializations(dtype: str, ntk: bool, side: int, padding: str) -> dict[str,
         C++ expressions: of ``maps``, of ``slices`` and of ``means``.
     """
     number, flag = {"float32": "float", "float64": "double"}[dtype], str(ntk).lower()
-    slices = f"march<{number}, {flag}, {side}, {padding}>" if side else f"sweep<{number}, {flag}>"
+    shape = f"{side}, {padding}, " if side else ""
+    kind = "march" if side else "sweep"
+    slices = f"{kind}<{number}, {flag}, {shape}{str(usual).lower()}>"
     return {"maps": f"variance_maps<{number}>", "slices": slices, "means": f"means<{flag}>"}
 
 
@@ -61,6 +68,8 @@ def _generated() -> str:
         f"constexpr int SWEEP_THREADS = {SWEEP_THREADS};",
         *(f"constexpr int HELD_THREADS_{size} = {held};" for size, held in HELD_THREADS.items()),
         f"enum Size {{ {', '.join(name.upper() for name in Sizes._fields)} }};",
+        f"enum Activation {{ LINEAR = {LINEAR}, SIGNED = {SIGNED}, "
+        f"NONNEGATIVE = {NONNEGATIVE}, LATE = {LATE} }};",
         f"enum Column {{ {', '.join(name.upper() for name in Columns._fields)}, COLUMNS }};",
     ]
     for name, polynomial in (("angle", ANGLE), ("segment", SEGMENT)):
@@ -86,7 +95,7 @@ def _polynomial(name: str, bits: int, coefficients: tuple[float, ...]) -> str:
 
 @cache
 def compiled(
-    cupy: Any, device: int, dtype: str, ntk: bool, side: int, padding: str
+    cupy: Any, device: int, dtype: str, ntk: bool, side: int, padding: str, usual: bool
 ) -> dict[str, Any]:
     """Compile what a computation needs.
 
@@ -95,7 +104,7 @@ def compiled(
     cupy : module
     device : int
         The current one.
-    dtype, ntk, side, padding
+    dtype, ntk, side, padding, usual
         As in `specializations`.
 
     Returns
@@ -110,7 +119,7 @@ def compiled(
     DeviceError
         It does not compile the sources for this device.
     """
-    names = specializations(dtype, ntk, side, padding)
+    names = specializations(dtype, ntk, side, padding, usual)
     with device_errors(cupy):
         module = cupy.RawModule(
             code=source(), options=OPTIONS, name_expressions=tuple(names.values())

@@ -47,11 +47,12 @@ template <class T> struct Window {
     }
 };
 
-template <class T, bool NTK>
+template <class T, bool NTK, bool USUAL>
 __global__ void __launch_bounds__(SWEEP_THREADS, 1) sweep(
     const T* __restrict__ pixels1, const T* __restrict__ pixels2, const T* __restrict__ maps1,
     const T* __restrict__ maps2, const int* __restrict__ sizes, const int* __restrict__ table,
-    const T* __restrict__ weights, const T* __restrict__ biases, double* __restrict__ partial, T* scratch,
+    const T* __restrict__ weights, const T* __restrict__ biases, const T* __restrict__ constants,
+    double* __restrict__ partial, T* scratch,
     long long works)
 {
     DYNAMIC_SHARED(T, memory);
@@ -119,9 +120,9 @@ __global__ void __launch_bounds__(SWEEP_THREADS, 1) sweep(
                     const int y2 = y + next_y - (wrap && y + next_y >= step[OUT_Y] ? step[OUT_Y] : 0);
                     const int x2 = x + next_x - (wrap && x + next_x >= step[OUT_X] ? step[OUT_X] : 0);
                     sum = fused(weights[k], sum, T(4) * biases[k]); // E[(2 b)^2]
-                    const Entry<T> entry = activate<T, NTK>(
+                    const Entry<T> entry = activate<T, NTK, USUAL>(
                         weights[k] * distance, sum, weights[k] * tangent, roots1[y * step[OUT_X] + x],
-                        roots2[y2 * step[OUT_X] + x2], step[ACTIVATION]);
+                        roots2[y2 * step[OUT_X] + x2], step[ACTIVATION], More<T>::of(constants, k));
                     if (last) {
                         nngp += double(entry.kernel);
                         if (NTK)

@@ -93,7 +93,8 @@ class Work:
         dtype = one.images.dtype
         self._layout = geometry(plan, dtype, self._limits)
         self._functions = compiled(
-            cupy, device.id, dtype.name, ntk, self._layout.side, self._layout.padding
+            cupy, device.id, dtype.name, ntk, self._layout.side, self._layout.padding,
+            self._layout.usual,
         )
 
     def kernels(
@@ -181,6 +182,7 @@ class Work:
             (self._layout.table.shape, np.dtype(np.int32)),
             (self._layout.weights.shape, dtype),
             (self._layout.biases.shape, dtype),
+            (self._layout.constants.shape, dtype),
             ((rows, columns, self._layout.parts, kernels), np.dtype(np.float64)),
             ((kernels, *piece.shape), np.dtype(np.float64)),
             ((self._scratch_blocks(rows * columns), self._slices), dtype),
@@ -210,12 +212,15 @@ class Work:
             columns_of_pairs=piece.shape[1] * order, skip=skip, diagonal=int(diagonal)
         )
         given = [self._one.images[piece.rows], self._two.rotated[turned]]
-        tables = [np.array(sizes, np.int32), layout.table, layout.weights, layout.biases]
+        tables = [
+            np.array(sizes, np.int32), layout.table, layout.weights, layout.biases,
+            layout.constants,
+        ]  # fmt: skip
         try:
             with device_errors(cupy):
                 views = _allocate(cupy, self._arrays(piece, diagonal))
-                pixels, maps, constants = views[:2], views[2:4], views[4:8]
-                partial, out, scratch = views[8:]
+                pixels, maps, constants = views[:2], views[2:4], views[4:9]
+                partial, out, scratch = views[9:]
                 for view, array in zip([*pixels, *constants], [*given, *tables], strict=True):
                     if array.size:
                         view.set(np.ascontiguousarray(array).reshape(view.shape))

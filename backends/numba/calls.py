@@ -1,13 +1,15 @@
 """All row functions, and which of them takes a row through a step.
 
-The callers have one signature: activation and kind, which say what the step is; the arrays of D or
-W, of the NTK, of the excesses and of K itself; `places`, offsets of what is written and read: the
-row above, the newest row below (of all but the NTK, and of the NTK), two older sums, the slot of
-the ring, the maps of roots of x and x', and the number of the newest row; the rates of the step,
-its row of the table, and the frame of the slice.
+The callers have one signature: what the step is, an activation and a kind; `memory`, the arrays of
+D or W, of the NTK, of the excesses and of K itself; `places`, offsets of what is written and read:
+the row above, the newest row below (of all but the NTK, and of the NTK), two older sums, the slot
+of the ring, the maps of roots of x and x', and the number of the newest row; the rates of the step;
+its constants or None; its row of the table; and the frame of the slice.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from numba import njit
 
@@ -15,48 +17,74 @@ from refntk.backends.numba.careful import careful_row_function
 from refntk.backends.numba.frames import rows_of_sums
 from refntk.backends.numba.lanes import INLINE, at, get, lane_count, some
 from refntk.backends.numba.layout import Step
-from refntk.backends.numba.rows import LINEAR, NONNEGATIVE, SIGNED, row_function
+from refntk.backends.numba.rows import row_function
+from refntk.backends.table import LATE, LINEAR, NONNEGATIVE, SIGNED
 
 __all__ = ["careful_row", "fast_row"]
 
 _S = Step()
+
+
+def _of_four(functions: list[Any]) -> Any:
+    """Build the function (kind, arguments) that calls the one of four functions with this number.
+
+    It is one function, because each that is compiled takes its time.
+    """
+    first, second, third, fourth = functions
+
+    @njit(**INLINE)
+    def call(kind, arguments):
+        if kind == 0:
+            first(*arguments)
+        elif kind == 1:
+            second(*arguments)
+        elif kind == 2:
+            third(*arguments)
+        else:
+            fourth(*arguments)
+
+    return call
+
+
+def _fast(activation: int) -> Any:
+    """Row functions by kind: 2 x last + three columns to sum."""
+    kinds = [(last, three) for last in (False, True) for three in (False, True)]
+    return _of_four([row_function(activation, *kind) for kind in kinds])
+
+
+_signed, _nonnegative = _fast(SIGNED), _fast(NONNEGATIVE)
 _linear, _linear_last = (row_function(LINEAR, last, False) for last in (False, True))
-_signed, _signed_last = (row_function(SIGNED, last, False) for last in (False, True))
-_relu, _relu_last = (row_function(NONNEGATIVE, last, False) for last in (False, True))
-_signed_three, _signed_last_three = (row_function(SIGNED, last, True) for last in (False, True))
-_relu_three, _relu_last_three = (row_function(NONNEGATIVE, last, True) for last in (False, True))
-_LINEAR, _LINEAR_LAST = (careful_row_function(LINEAR, last) for last in (False, True))
-_SIGNED, _SIGNED_LAST = (careful_row_function(SIGNED, last) for last in (False, True))
-_RELU, _RELU_LAST = (careful_row_function(NONNEGATIVE, last) for last in (False, True))
+_fast_late = _fast(LATE)
+_careful_linear, _careful_linear_last = (
+    careful_row_function(LINEAR, last) for last in (False, True)
+)
+_careful_first, _careful_first_last = (
+    careful_row_function(SIGNED, last) for last in (False, True)
+)
+_careful = _of_four(
+    [careful_row_function(kind, last) for kind in (LATE, NONNEGATIVE) for last in (False, True)]
+)
 
 
 @njit(**INLINE)
-def fast_row(activation, kind, arrays, places, rates, step, frame, lay):
+def fast_row(what, memory, places, rates, constants, step, frame, lay):
     """Call the row function of a step: kind is 2 x last + three columns to sum."""
-    (work, tangent, _, _), (out, row, older, slot, map1, map2, _) = arrays, places
+    (work, tangent, _, _), (activation, kind) = memory, what
+    out, row, older, slot, map1, map2, _ = places
     d, t, below_d, below_t = at(work, out), at(tangent, out), at(work, row[0]), at(tangent, row[1])
     above_d, above_t = some(work, (*older, slot)), some(tangent, (*older, slot))
     maps, worst = some(work, (map1, map2)), at(work, lay.worst)
     numbers = rates[0], rates[1], rates[2], rates[4] + rates[4]
-    arguments = d, t, below_d, below_t, above_d, above_t, maps, worst, numbers, frame.columns
+    arguments = (
+        d, t, below_d, below_t, above_d, above_t, maps, worst, numbers, constants, frame.columns,
+    )  # fmt: skip
     if activation == NONNEGATIVE:
-        if kind == 0:
-            _relu(*arguments)
-        elif kind == 1:
-            _relu_three(*arguments)
-        elif kind == 2:
-            _relu_last(*arguments)
-        else:
-            _relu_last_three(*arguments)
+        _nonnegative(kind, arguments)
     elif activation == SIGNED:
-        if kind == 0:
-            _signed(*arguments)
-        elif kind == 1:
-            _signed_three(*arguments)
-        elif kind == 2:
-            _signed_last(*arguments)
-        else:
-            _signed_last_three(*arguments)
+        _signed(kind, arguments)
+    elif activation == LATE:
+        if constants is not None:  # never after a Relu
+            _fast_late(kind, arguments)
     elif kind == 0:
         _linear(*arguments)
     else:
@@ -64,12 +92,13 @@ def fast_row(activation, kind, arrays, places, rates, step, frame, lay):
 
 
 @njit(**INLINE)
-def careful_row(activation, kind, arrays, places, rates, step, frame, lay):
+def careful_row(what, memory, places, rates, constants, step, frame, lay):
     """Call the careful row function of a step; of more than three rows the older ones are seen to.
 
-    Kind is 2 x last. Excesses are there up to the first Relu.
+    Kind is 2 x last. Excesses are there up to the first activation.
     """
-    (work, tangent, excesses, plain), (out, row, older, _, map1, map2, newest) = arrays, places
+    (work, tangent, excesses, plain), (activation, kind) = memory, what
+    out, row, older, _, map1, map2, newest = places
     lanes, size = lane_count(work), get(step, _S.size_y)
     one = rows_of_sums(newest, get(step, _S.in_y), lanes, frame, lay)
     two = three = (lay.zero, lay.zero)
@@ -83,19 +112,16 @@ def careful_row(activation, kind, arrays, places, rates, step, frame, lay):
         at(work, out), at(tangent, out), at(excesses, out), at(plain, out),
         at(work, row[0]), at(tangent, row[1]), at(excesses, row[0]), at(plain, row[0]),
         some(work, older), some(tangent, older), some(excesses, older), some(plain, older),
-        ones, twos, rates[3], rates[4], frame.columns,
+        ones, twos, rates[3:5], constants, frame.columns,
     )  # fmt: skip
     if activation == SIGNED:
         if kind == 0:
-            _SIGNED(*arguments)
+            _careful_first(*arguments)
         else:
-            _SIGNED_LAST(*arguments)
-    elif activation == NONNEGATIVE:
-        if kind == 0:
-            _RELU(*arguments)
-        else:
-            _RELU_LAST(*arguments)
+            _careful_first_last(*arguments)
+    elif activation != LINEAR:
+        _careful(kind // 2 + (2 if activation == NONNEGATIVE else 0), arguments)
     elif kind == 0:
-        _LINEAR(*arguments)
+        _careful_linear(*arguments)
     else:
-        _LINEAR_LAST(*arguments)
+        _careful_linear_last(*arguments)

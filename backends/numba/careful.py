@@ -48,7 +48,7 @@ from refntk.backends.numba.lanes import (
     segment,
     wide,
 )
-from refntk.backends.numba.rows import LINEAR, SIGNED
+from refntk.backends.table import LATE, LINEAR, SIGNED
 
 __all__ = ["careful_row_function", "chord_row", "tower_row"]
 
@@ -72,26 +72,31 @@ def careful_row_function(activation: int, last: bool) -> Any:
     Parameters
     ----------
     activation : int
-        LINEAR, SIGNED or NONNEGATIVE.
+        LINEAR, SIGNED, NONNEGATIVE, or LATE: any other, without Z.
     last : bool
         The last step before the readout stores K in place of W, and nothing else but the NTK.
 
     Returns
     -------
-    compiled function (w, t, z, p, below_w, below_t, below_z, below_p, above_w, above_t, above_z, \
-above_p, ones, twos, half, bias, columns)
+    compiled function
+        (w, t, z, p, below_w, below_t, below_z, below_p, above_w, above_t, above_z, above_p, \
+ones, twos, rates, constants, columns):
         `w`, the NTK `t`, Z and K itself are written; ``below_*`` is the newest row of sums,
         ``above_*`` two older ones. Those of the NTK are None where it is not wanted, those of Z
-        after the first Relu. `ones` (a number for each position) and `twos` (lanes) are four rows
-        of maps each: S of the newest row and of the two older ones, and, in turns, the root and its
-        reciprocal after the convolution, half of it in `ones`. Half a weight and half a squared
-        bias. Nothing that is written may overlap anything else.
+        after the first activation. `ones` (a number for each position) and `twos` (lanes) are four
+        rows of maps each: S of the newest row and of the two older ones, and, in turns, the root
+        and its reciprocal after the convolution, half of it in `ones`. Rates are half a weight and
+        half a squared bias; `constants` are as for `refntk.backends.numba.rows.row_function`.
+        Nothing that is written may overlap anything else.
     """
 
     @njit(**OPTIONS)
     def row(w, t, z, p, below_w, below_t, below_z, below_p, above_w, above_t, above_z, above_p,
-            ones, twos, half, bias, columns):  # fmt: skip
+            ones, twos, rates, constants, columns):  # fmt: skip
         wide()
+        half, bias = rates
+        if constants is not None:
+            mean, gain, skip, odd, alpha, beta = constants
         if t is not None:
             h0, h1 = above_t
         if z is not None:
@@ -137,20 +142,33 @@ above_p, ones, twos, half, bias, columns)
                     if activation == SIGNED and z is not None:
                         near = u <= opposite
                         small = u if near else opposite
+                    elif activation == LATE:
+                        near = u <= one
+                        small = u if near else two - u
+                        small = small if small > zero else zero
                     tau = math.sqrt(small)
                     turn = tau * angle(small)
                     cap = (small * tau) * segment(small)
-                    slope = middle - turn if near else turn
-                    above = middle * size * ((one - small if near else zero) + cap)
+                    if constants is None:
+                        slope = middle - turn if near else turn
+                        above = middle * size * ((one - small if near else zero) + cap)
+                        rest = (small if near else one) - cap
+                    else:
+                        cosine = one - small if near else small - one
+                        slope = mean - gain * turn if near else skip + gain * turn
+                        even = gain * cap
+                        above = size * ((mean if near else skip) * cosine + middle * even)
+                        rest = (two * mean * small if near else odd - two * skip * small) - even
                     if last:
                         new = above
                     else:
-                        new = size * ((small if near else one) - cap)
+                        new = size * rest
                         put(p, k, above)
                 put(w, k, new)
                 if t is not None:
                     sum_t = get(below_t, k) + (get(h0, k) + get(h1, k))
-                    theta = (half + half) * sum_t + kernel
+                    taken = kernel if constants is None else alpha * kernel + beta
+                    theta = (half + half) * sum_t + taken
                     put(t, k, theta if activation == LINEAR else theta * slope)
 
     return row

@@ -28,9 +28,9 @@ from refntk.backends.numba.double_double import EXACT, add, fma, inverse, multip
 from refntk.backends.numba.frames import displaced, extent
 from refntk.backends.numba.lanes import at, compiled, get, put, start, wide
 from refntk.backends.numba.layout import Step
-from refntk.backends.numba.rows import LINEAR
 from refntk.backends.numba.team import share
 from refntk.backends.numba.workspace import Tables
+from refntk.backends.table import LINEAR
 from refntk.ops.groups import point_group, rotate
 from refntk.plan.reduction import Plan
 
@@ -79,9 +79,30 @@ def _relu_row(hi, lo, root1, low1, over1, rest1, root2, low2, over2, rest2, size
 
 
 @njit(**EXACT)
-def _roots_row(hi, lo, root1, low1, over1, rest1, size):
-    """Find the roots of a row of variances, and their reciprocals; Relu halves the variances."""
+def _activated_row(hi, lo, root1, low1, over1, rest1, root2, low2, over2, rest2, gain, skip, size):
+    """Take a row of K through an activation that is no Relu, likewise."""
     wide()
+    for k in range(size):
+        c, d = multiply(get(hi, k), get(lo, k), get(over1, k), get(rest1, k))
+        c, d = multiply(c, d, get(over2, k), get(rest2, k))
+        a, b = rectified(c, d)
+        a, b = multiply(a, b, gain, 0.0)
+        c, d = multiply(c, d, skip, 0.0)
+        a, b = add(a, b, c, d)
+        a, b = multiply(a, b, get(root1, k), get(low1, k))
+        a, b = multiply(a, b, get(root2, k), get(low2, k))
+        put(hi, k, a)
+        put(lo, k, b)
+
+
+@njit(**EXACT)
+def _roots_row(hi, lo, root1, low1, over1, rest1, gain, skip, size):
+    """Find the roots of a row of variances before an activation, and their reciprocals.
+
+    The activation multiplies the variances by gain / 2 + skip.
+    """
+    wide()
+    half, rest = add(0.5 * gain, 0.0, skip, 0.0)
     for k in range(size):
         a, b = root(get(hi, k), get(lo, k))
         c, d = inverse(a, b)
@@ -89,8 +110,9 @@ def _roots_row(hi, lo, root1, low1, over1, rest1, size):
         put(low1, k, b)
         put(over1, k, c)
         put(rest1, k, d)
-        put(hi, k, 0.5 * get(hi, k))
-        put(lo, k, 0.5 * get(lo, k))
+        a, b = multiply(get(hi, k), get(lo, k), half, rest)
+        put(hi, k, a)
+        put(lo, k, b)
 
 
 @njit(**EXACT)
@@ -172,7 +194,7 @@ def _convolve(slice_, sums, step, below, above, wrap):
 
 
 @njit(**EXACT)
-def _maps(pixels, slice_, sums, table, rates, wrap, maps):
+def _maps(pixels, slice_, sums, table, rates, duals, wrap, maps):
     """Find the roots of the variances before each Relu, and their reciprocals.
 
     They are maps[0] + maps[1] and maps[2] + maps[3], for each step a map of its positions; with
@@ -192,15 +214,16 @@ def _maps(pixels, slice_, sums, table, rates, wrap, maps):
             _scale_row(hi, lo, rates[k, 0], rates[k, 5], size)
             if step[_S.activation] != LINEAR:
                 a, b, c, d = maps[0, place:], maps[1, place:], maps[2, place:], maps[3, place:]
-                _roots_row(hi, lo, start(a), start(b), start(c), start(d), size)
+                gain, skip = duals[k, 0], duals[k, 1]
+                _roots_row(hi, lo, start(a), start(b), start(c), start(d), gain, skip, size)
             for part in range(4 * wrap):
                 maps[part, place + size : place + 2 * size] = maps[part, place : place + size]
             place += size * (1 + wrap)
 
 
 @njit(**EXACT)
-def _relu(slice_, maps1, maps2, place, step, above, dy, dx, wrap):
-    """Take a slice through Relu; its maps begin at `place`."""
+def _activate(slice_, maps1, maps2, place, step, dual, above, dy, dx, wrap):
+    """Take a slice through an activation; its maps begin at `place`."""
     lanes = slice_.shape[3]
     line = step[_S.out_x] * (1 + wrap)
     top, rows, left, columns = above
@@ -209,15 +232,19 @@ def _relu(slice_, maps1, maps2, place, step, above, dy, dx, wrap):
     for i in range(top, top + rows):
         p = place + (i * line + left) * lanes
         q = place + ((i + dy) % step[_S.out_y] * line + left + dx) * lanes
-        _relu_row(
+        rows = (
             at(start(slice_[0, i]), left * lanes), at(start(slice_[1, i]), left * lanes),
             at(one0, p), at(one1, p), at(one2, p), at(one3, p),
-            at(two0, q), at(two1, q), at(two2, q), at(two3, q), columns * lanes,
+            at(two0, q), at(two1, q), at(two2, q), at(two3, q),
         )  # fmt: skip
+        if dual == (1.0, 0.0):
+            _relu_row(*rows, columns * lanes)
+        else:
+            _activated_row(*rows, dual[0], dual[1], columns * lanes)
 
 
 @compiled
-def _sums(pixels1, pixels2, table, rates, wrap, bounds, across, maps, work, out):
+def _sums(pixels1, pixels2, table, rates, duals, wrap, bounds, across, maps, work, out):
     """Sum K at the readout over positions, for some displacements along y and all along x.
 
     Parameters
@@ -225,6 +252,8 @@ def _sums(pixels1, pixels2, table, rates, wrap, bounds, across, maps, work, out)
     pixels1, pixels2 : float64 array, shape (H, W, C, lanes)
     table, rates
         As for `refntk.backends.numba.slices.block_sums`.
+    duals : float64 array, shape (steps, 2)
+        Gain and skip of each activation.
     wrap : int
     bounds, across : (int, int)
         Displacements along y, and along x, from and to.
@@ -236,8 +265,8 @@ def _sums(pixels1, pixels2, table, rates, wrap, bounds, across, maps, work, out)
     """
     slice_, sums, lanes = work[0], work[1], pixels1.shape[3]
     steps = table.shape[0]
-    _maps(pixels1, slice_, sums, table, rates, wrap, maps[0])
-    _maps(pixels2, slice_, sums, table, rates, wrap, maps[1])
+    _maps(pixels1, slice_, sums, table, rates, duals, wrap, maps[0])
+    _maps(pixels2, slice_, sums, table, rates, duals, wrap, maps[1])
     for dy in range(bounds[0], bounds[1]):
         total = out[dy - bounds[0]]
         for dx in range(across[0], across[1]):
@@ -258,7 +287,10 @@ def _sums(pixels1, pixels2, table, rates, wrap, bounds, across, maps, work, out)
                     hi, lo = start(slice_[0, i, x0]), start(slice_[1, i, x0])
                     _scale_row(hi, lo, rates[k, 0], rates[k, 5], columns * lanes)
                 if step[_S.activation] != LINEAR:
-                    _relu(slice_, maps[0], maps[1], place, step, above, above_y, above_x, wrap)
+                    _activate(
+                        slice_, maps[0], maps[1], place, step, (duals[k, 0], duals[k, 1]),
+                        above, above_y, above_x, wrap,
+                    )  # fmt: skip
                 place += step[_S.out_y] * step[_S.out_x] * (1 + wrap) * lanes
             for i in range(y0, y0 + rows):
                 for j in range(x0, x0 + columns):
@@ -286,6 +318,8 @@ def close_correlations(
         1 - rho and 1 + rho, each to 1e-27 and to some 15 digits of its own. Where a variance is
         zero rho is 0.
     """
+    if not pairs:
+        return np.zeros(0), np.zeros(0)
     used = sorted({image for pair in pairs for image in pair})
     kernels = _kernels(plan, images, [*((k, k) for k in used), *pairs], threads)
     variances = dict(zip(used, kernels, strict=False))  # pairs come after them
@@ -326,7 +360,7 @@ def _kernels(
     def work(room: tuple[Array, Array], task: tuple[int, tuple[int, int]]) -> None:
         k, (begin, end) = task
         _sums(
-            *_lanes(plan, images, chunks[k]), tables.steps, tables.rates, tables.wrap,
+            *_lanes(plan, images, chunks[k]), tables.steps, tables.rates, tables.duals, tables.wrap,
             (begin, end), across, *room, out[k, begin - first : end - first],
         )  # fmt: skip
 

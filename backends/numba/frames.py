@@ -6,7 +6,7 @@ from numba import njit
 
 from refntk.backends.numba.lanes import INLINE
 from refntk.backends.numba.layout import Frame, Step
-from refntk.backends.numba.rows import LINEAR
+from refntk.backends.table import LINEAR
 
 __all__ = ["displaced", "extent", "frame_of", "map_rows", "rows_of_sums", "wrapped"]
 
@@ -38,8 +38,9 @@ def wrapped(index, modulus):
 
 
 @njit(**INLINE)
-def frame_of(table, k, dy_out, dx_out, careful, lanes, lay):
-    """Place one slice at step k; displacements are those after the last step."""
+def frame_of(table, k, displacement, careful, lanes, lay):
+    """Place one slice at step k; the displacement is that after the last step."""
+    dy_out, dx_out = displacement
     dy, dx = displaced(table, k, dy_out, dx_out)
     above_y, above_x = displaced(table, k + 1, dy_out, dx_out)
     y0, height = extent(table[k, _S.in_y], dy, lay.wrap)

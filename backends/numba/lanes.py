@@ -22,7 +22,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from refntk.backends import arccos
+from refntk.backends import arccos, table
 from refntk.backends.arccos import ANGLE, SEGMENT
 from refntk.backends.numba.code_cache import compile_and_keep
 
@@ -86,7 +86,8 @@ def compiled(function: Callable[..., Any]) -> Any:
 @cache
 def _sources() -> str:
     """Digest of all that is compiled."""
-    files = [*sorted(Path(__file__).parent.glob("*.py")), Path(arccos.__file__)]
+    shared = Path(arccos.__file__), Path(table.__file__)
+    files = [*sorted(Path(__file__).parent.glob("*.py")), *shared]
     return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

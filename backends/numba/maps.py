@@ -25,7 +25,8 @@ from refntk.backends.numba.lanes import (
     put,
 )
 from refntk.backends.numba.layout import Step
-from refntk.backends.numba.rows import LINEAR, add_row, add_squares, roots_row, sum_row
+from refntk.backends.numba.rows import add_row, add_squares, roots_row, sum_row
+from refntk.backends.table import LINEAR
 
 __all__ = ["build_maps", "gather", "load_lanes", "select", "unit_pixels"]
 
@@ -128,7 +129,7 @@ def build_maps(work, maps, numerator, table, rates, lay):
     """
     lanes = lane_count(work)
     margin = lay.margin
-    nothing, half, one = number(work, 0.0), number(work, 0.5), number(work, 1.0)
+    nothing, one = number(work, 0.0), number(work, 1.0)
     zero, total = at(work, lay.zero), at(work, lay.older)
     some, other = at(work, lay.gathered), at(work, lay.chords)
     for k in range(table.shape[0]):
@@ -166,7 +167,7 @@ def build_maps(work, maps, numerator, table, rates, lay):
                 add_edge(at(work, pair + (2 * x + 1) * lanes), nothing, at(other, source))
             _add_levels(work, maps + table[k, _S.level] * lanes, pair, i == 0, columns)
             if k + 1 < table.shape[0]:
-                factor = one if table[k, _S.activation] == LINEAR else half
+                factor = one if table[k, _S.activation] == LINEAR else rates[k, 6]
                 above = (i + margin) * (columns * (1 + lay.wrap) + 2 * margin) + margin
                 after = at(work, maps + (table[k + 1, _S.below] + above) * lanes)
                 weight, bias = factor * rates[k, 0], factor * rates[k, 5]

@@ -10,7 +10,8 @@ from llvmlite import binding
 from numba import njit
 
 from refntk.backends.numba.lanes import OPTIONS, at, lanes_of, some, start
-from refntk.backends.numba.rows import LIMITS, NONNEGATIVE, row_function
+from refntk.backends.numba.rows import LIMITS, row_function
+from refntk.backends.table import NONNEGATIVE
 
 __all__ = ["inner_loop_time", "vector_bits"]
 
@@ -26,7 +27,7 @@ def _repeat(work, tangent, size, columns, repeats, rates):
         _relu(
             at(work, 0), at(tangent, 0), at(work, size), at(tangent, size),
             some(work, above), some(tangent, above), some(work, (6 * size, 7 * size)),
-            at(work, 9 * size), rates, columns,
+            at(work, 9 * size), rates, None, columns,
         )  # fmt: skip
 
 

@@ -40,21 +40,16 @@ from typing import Any
 from numba import njit
 
 from refntk.backends.numba.lanes import OPTIONS, angle, get, lane_count, number, put, segment, wide
+from refntk.backends.table import LINEAR, NONNEGATIVE, SIGNED
 
 __all__ = [
     "LIMITS",
-    "LINEAR",
-    "NONNEGATIVE",
-    "SIGNED",
     "add_row",
     "add_squares",
     "roots_row",
     "row_function",
     "sum_row",
 ]
-
-LINEAR, SIGNED, NONNEGATIVE = 0, 1, 2
-"""What follows a convolution: nothing; a Relu; a Relu where K >= 0 is known (after another one)."""
 
 LIMITS = {"float64": (1e-6, 1e-6, 1e3), "float32": (1e-4, 1e-4, 16.0)}
 """By dtype, when the careful form is needed: (D - delta²) / delta² is below the first limit, 2 - u
@@ -72,7 +67,7 @@ def row_function(activation: int, last: bool, three: bool) -> Any:
     Parameters
     ----------
     activation : int
-        LINEAR, SIGNED or NONNEGATIVE.
+        LINEAR, SIGNED, NONNEGATIVE or LATE.
     last : bool
         The last step before the readout stores K in place of D.
     three : bool
@@ -80,18 +75,22 @@ def row_function(activation: int, last: bool, three: bool) -> Any:
 
     Returns
     -------
-    compiled function (d, t, below_d, below_t, above_d, above_t, maps, worst, rates, columns)
+    compiled function
+        (d, t, below_d, below_t, above_d, above_t, maps, worst, rates, constants, columns):
         `d` and `t` are written, ``below_*`` is the newest row, ``above_*`` the box sums of two
         older rows and, where it is made here, of the newest. Those of the NTK are None when it is
         not wanted. The two `maps` have, in turns, a root and its reciprocal: s and 1/(2s) for each
         position of x, rows of lanes of s' and 1/s' for each position of x'. `worst` is a row of
-        lanes that goes below 0 where the careful form is needed. Rates are the weight, two
-        `LIMITS` and the squared bias. Nothing that is written may overlap anything else.
+        lanes that goes below 0 where the careful form is needed. Rates are the weight, two `LIMITS`
+        and the squared bias; `constants` are a row of `refntk.backends.table.step_constants` as a
+        tuple, or None. Nothing that is written may overlap anything else.
     """
 
     @njit(**OPTIONS)
-    def row(d, t, below_d, below_t, above_d, above_t, maps, worst, rates, columns):
+    def row(d, t, below_d, below_t, above_d, above_t, maps, worst, rates, constants, columns):
         wide()
+        if constants is not None:
+            mean, gain, skip, odd, alpha, beta = constants
         (g0, g1, g2), (map1, map2), (weight, parallel, opposite, bias) = above_d, maps, rates
         if t is not None:
             h0, h1, h2 = above_t
@@ -117,7 +116,7 @@ def row_function(activation: int, last: bool, three: bool) -> Any:
                 if activation != LINEAR:
                     # Times the rate, which is 0 where a variance is: nothing is lost there.
                     margin = (more - parallel * square) * rate
-                    if activation == SIGNED:
+                    if activation != NONNEGATIVE:
                         rest = (two - u) - opposite
                         margin = rest if rest < margin else margin
                     known = get(worst, v)
@@ -126,7 +125,7 @@ def row_function(activation: int, last: bool, three: bool) -> Any:
                     cosine = one - u
                     new = scale * cosine if last else distance
                 else:
-                    if activation == SIGNED:
+                    if activation != NONNEGATIVE:
                         near = u <= one
                         w = u if near else two - u
                     else:
@@ -136,19 +135,32 @@ def row_function(activation: int, last: bool, three: bool) -> Any:
                     turn = tau * angle(w)
                     cap = (w * tau) * segment(w)
                     cosine = one - w if near else w - one
-                    slope = half - turn if near else turn
-                    if last:
-                        new = half * scale * ((one - w if near else zero) + cap)
+                    if constants is None:
+                        slope = half - turn if near else turn
+                        if last:
+                            new = half * scale * ((one - w if near else zero) + cap)
+                        else:
+                            new = half * square + scale * ((w if near else one) - cap)
                     else:
-                        new = half * square + scale * ((w if near else one) - cap)
+                        slope = mean - gain * turn if near else skip + gain * turn
+                        even = gain * cap
+                        if last:
+                            new = scale * ((mean if near else skip) * cosine + half * even)
+                        else:
+                            rise = two * mean * w if near else odd - two * skip * w
+                            new = mean * square + scale * (rise - even)
                 put(d, k, new)
                 if t is not None:
                     newest_t = get(below_t, k)
                     if three:
                         newest_t = newest_t + get(below_t, k + lanes) + get(below_t, k + 2 * lanes)
                         put(h2, k, newest_t)
-                    taken = bias if activation == SIGNED else scale * cosine
-                    theta = (newest_t + (get(h0, k) + get(h1, k))) * weight + taken
+                    theta = (newest_t + (get(h0, k) + get(h1, k))) * weight
+                    # Below the first step these are sums of K, and there is no NTK.
+                    kernel = theta + bias if activation == SIGNED else scale * cosine
+                    if constants is not None:
+                        kernel = alpha * kernel + beta
+                    theta = kernel if activation == SIGNED else theta + kernel
                     put(t, k, theta if activation == LINEAR else theta * slope)
 
     return row

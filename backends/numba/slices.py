@@ -50,7 +50,8 @@ from refntk.backends.numba.lanes import (
 )
 from refntk.backends.numba.layout import Step
 from refntk.backends.numba.maps import build_maps, gather, load_lanes, select, unit_pixels
-from refntk.backends.numba.rows import LINEAR, SIGNED, add_row, sum_row
+from refntk.backends.numba.rows import add_row, sum_row
+from refntk.backends.table import LINEAR, SIGNED
 
 __all__ = ["block_sums"]
 
@@ -217,16 +218,18 @@ def _advance_function(call, careful):
 
     Returns
     -------
-    compiled function (work, tangent, excesses, plain, k, dy, dx, table, rates, lay)
-        Works in place, on the slice of displacements dy, dx after the last step. Excesses are None
-        after the first Relu, and they and K itself where the slice has distances. In the careful
-        form the NTK is not known before step 0.
+    compiled function (memory, k, displacement, table, rates, constants, lay)
+        Takes a slice through step k, in place. `memory` is work, tangent, excesses and plain.
+        Excesses are None after the first activation, and they and K itself where the slice has
+        distances. In the careful form the NTK is not known before step 0. The displacement (dy, dx)
+        is that after the last step.
     """
 
     @njit(**OPTIONS)
-    def advance(work, tangent, excesses, plain, k, dy, dx, table, rates, lay):
+    def advance(memory, k, displacement, table, rates, constants, lay):
+        work, tangent, excesses, plain = memory
         lanes = lane_count(work)
-        frame = frame_of(table, k, dy, dx, careful, lanes, lay)
+        frame = frame_of(table, k, displacement, careful, lanes, lay)
         # A row of the array would be counted at every call that it is handed to.
         step = at(start(table), k * table.shape[1])
         size, stride, low = get(step, _S.size_y), get(step, _S.stride_y), get(step, _S.low_y)
@@ -271,9 +274,8 @@ def _advance_function(call, careful):
             oldest = oldest % frame.slots if stride >= frame.slots else wrapped(oldest, frame.slots)
             out = lay.slice + i * lay.line + lay.margin * lanes
             places = out, rows, older, slot, map1, map2, newest
-            activation = get(step, _S.activation)
-            arrays = work, tangent, excesses, plain
-            call(activation, kind, arrays, places, rates, step, frame, lay)
+            what = get(step, _S.activation), kind
+            call(what, memory, places, rates, constants, step, frame, lay)
 
     return advance
 
@@ -308,9 +310,22 @@ def _total(array, worst, careful, out, height, width, lay):
                 out[v] += get(array, first + v)
 
 
+@njit(**INLINE)
+def _row_of(constants, k):
+    """Row of the constants as a tuple; None of None."""
+    if constants is None:
+        return None
+    return (
+        constants[k, 0], constants[k, 1], constants[k, 2],
+        constants[k, 3], constants[k, 4], constants[k, 5],
+    )  # fmt: skip
+
+
 @njit(**OPTIONS)
-def _slice(work, tangent, excesses, plain, dy, dx, careful, table, rates, lay, out):
+def _slice(memory, displacement, careful, static, lay, out):
     """Take one slice from the images to the sums over its positions."""
+    (work, tangent, excesses, plain), (table, rates, constants, _) = memory, static
+    dy, dx = displacement
     steps, early = table.shape[0], True
     height, width = lay.height, lay.width
     if steps > 0:
@@ -319,12 +334,14 @@ def _slice(work, tangent, excesses, plain, dy, dx, careful, table, rates, lay, o
     _begin(work, tangent, excesses, plain, below_y, below_x, careful, table, lay)
     for k in range(steps):
         rate = rates[k, 0], rates[k, 1], rates[k, 2], rates[k, 3], rates[k, 4]
+        own = _row_of(constants, k)
         if not careful:
-            _advance(work, tangent, None, None, k, dy, dx, table, rate, lay)
+            _advance((work, tangent, None, None), k, displacement, table, rate, own, lay)
         elif early:
-            _advance_careful(work, tangent, excesses, plain, k, dy, dx, table, rate, lay)
+            _advance_careful(memory, k, displacement, table, rate, own, lay)
         else:
-            _advance_careful(work, tangent, None, plain, k, dy, dx, table, rate, lay)
+            later = work, tangent, None, plain
+            _advance_careful(later, k, displacement, table, rate, own, lay)
         early = early and table[k, _S.activation] == LINEAR
     height, width = extent(height, dy, lay.wrap)[1], extent(width, dx, lay.wrap)[1]
     worst = at(work, lay.worst)
@@ -363,36 +380,33 @@ def _needed(work, all_lanes, lay):
 
 
 @compiled
-def block_sums(pixels1, pixels2, rows, lane, bounds, table, rates, limit, lay, memory, out):
+def block_sums(pixels, part, static, lay, memory, out):
     """Sum the kernels at the readout over positions and some displacements, for a block of pairs.
 
     Parameters
     ----------
-    pixels1, pixels2 : float array, shapes (N, H C W), (M, H C W)
+    pixels : two float arrays, shapes (N, H C W), (M, H C W)
         Images x, and x', each [y, channel, x]; scaled so that K of the images is their product.
-    rows : (int, int)
-        First image x, and the one after the last; as many as there are lanes at most.
-    lane : int
-        Image x' in the first lane.
-    bounds : (int, int, int, int)
-        Displacements dy from, to, dx from, to.
-    table : int array, shape (steps, 17)
-        See `Step`.
-    rates : float array, shape (steps, 6)
-        Of each step: c = W_std² / |S|; two limits of `refntk.backends.numba.rows.LIMITS`; c / 2,
-        b_std² / 2 and b_std².
-    limit : float
-        How unlike two images may be, the last of these limits.
+    part : tuple
+        Rows (first image x, and the one after the last; as many as there are lanes at most), the
+        image x' in the first lane, and bounds: displacements dy from, to, dx from, to.
+    static : tuple
+        The table, an int array, shape (steps, columns), see `Step`; the rates; the constants, float
+        array, shape (steps, 6), see `refntk.backends.table.step_constants`, or None: machine code
+        is compiled for either; and how unlike two images may be, the last limit of
+        `refntk.backends.numba.rows.LIMITS`. Rates are a float array, shape (steps, 7), of each
+        step: c = W_std² / |S|; the two other limits; c / 2, b_std² / 2 and b_std²; and by what an
+        activation multiplies variances.
     lay : Layout
-    memory : tuple of four float arrays
-        `work`, `tangent`, which is None where the NTK is not wanted, `excess` and `plain` of the
-        workspace: 64-byte aligned, zeros at its first use with this table and layout.
+    memory : four float arrays
+        Work, tangent, which is None where the NTK is not wanted, excess and plain, the workspace:
+        64-byte aligned, zeros at its first use with this table and layout.
     out : float64 array, shape (N, 1 or 2, lanes)
-        Sums are added to it: NNGP, and NTK where `tangent` is not None.
+        Sums are added to it: NNGP, and NTK where there is a tangent.
     """
-    work, tangent, excesses, plain = memory
-    work, tangent = start(work), start(tangent)
-    excesses, plain = start(excesses), start(plain)
+    (pixels1, pixels2), (rows, lane, bounds), (table, rates, _, limit) = pixels, part, static
+    work = start(memory[0])
+    pointers = work, start(memory[1]), start(memory[2]), start(memory[3])
     load_lanes(pixels1, rows[0], work, lay.pixels2, lay)
     if table.shape[0] > 0:
         unit_pixels(work, lay.maps1, lay)
@@ -409,10 +423,6 @@ def block_sums(pixels1, pixels2, rows, lane, bounds, table, rates, limit, lay, m
                 for v in range(lane_count(work)):
                     put(work, lay.worst + v, get(work, lay.unlike + v))
                 if not _needed(work, True, lay):
-                    _slice(
-                        work, tangent, excesses, plain, dy, dx, False, table, rates, lay, out[row]
-                    )
+                    _slice(pointers, (dy, dx), False, static, lay, out[row])
                 if _needed(work, False, lay):
-                    _slice(
-                        work, tangent, excesses, plain, dy, dx, True, table, rates, lay, out[row]
-                    )
+                    _slice(pointers, (dy, dx), True, static, lay, out[row])

@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from refntk.backends.numba.lanes import LANE_BYTES, lanes_of
 from refntk.backends.numba.layout import Layout, Step
-from refntk.backends.numba.rows import LIMITS, LINEAR, NONNEGATIVE, SIGNED
+from refntk.backends.numba.rows import LIMITS
+from refntk.backends.table import is_usual, step_constants, step_table
+from refntk.ops.dual import RELU
 from refntk.plan.reduction import Plan
 
 __all__ = ["Tables", "Workspace"]
@@ -34,20 +36,9 @@ class Tables:
     @cached_property
     def steps(self) -> npt.NDArray[np.int64]:
         """One row of `Step` for each convolution."""
-        table = np.zeros((len(self.plan.steps), len(Step._fields)), np.int64)
-        column = Step()
-        place, scale_y, scale_x, relu = 0, 1, 1, False
+        column, (place, scale_y, scale_x) = Step(), (0, 1, 1)
+        table = step_table(self.plan, column, len(column))
         for k, step in enumerate(self.plan.steps):
-            for a, window in enumerate((step.y, step.x)):
-                table[k, column.in_y + a] = window.n_in
-                table[k, column.out_y + a] = window.n_out
-                table[k, column.size_y + a] = window.size
-                table[k, column.stride_y + a] = window.stride
-                table[k, column.low_y + a] = window.low
-            # Kernels are not negative from the first Relu on.
-            signed = NONNEGATIVE if relu else SIGNED
-            table[k, column.activation] = signed if step.activation else LINEAR
-            relu = relu or step.activation is not None
             repeats = 1 + self.wrap
             rows, columns = step.y.n_in + 2 * self.margin, step.x.n_out * repeats
             sizes = {
@@ -68,12 +59,27 @@ class Tables:
 
     @cached_property
     def rates(self) -> npt.NDArray[Any]:
-        """Numbers of each step: weight, limits, half the weight, half the bias, and the bias."""
+        """Numbers of each step, see `refntk.backends.numba.slices.block_sums`."""
         parallel, opposite, _ = LIMITS[self.dtype]
         # Rounding of D adds up over layers, and the deeper ones have smaller u.
         limits = parallel * max(1, len(self.plan.steps) / 5) ** 3, opposite
-        rates = [(s.weight, *limits, s.weight / 2, s.bias / 2, s.bias) for s in self.plan.steps]
-        return np.array(rates, self.dtype).reshape(-1, 6)
+        halves = [float((step.activation or RELU).half) for step in self.plan.steps]
+        rates = [
+            (s.weight, *limits, s.weight / 2, s.bias / 2, s.bias, half)
+            for s, half in zip(self.plan.steps, halves, strict=True)
+        ]
+        return np.array(rates, self.dtype).reshape(-1, 7)
+
+    @cached_property
+    def constants(self) -> npt.NDArray[Any] | None:
+        """Constants of each step, see `refntk.backends.table`; None where machine code has them."""
+        return None if is_usual(self.plan) else step_constants(self.plan, self.dtype)
+
+    @property
+    def duals(self) -> npt.NDArray[np.float64]:
+        """Gain and skip of each step's activation, shape (steps, 2)."""
+        duals = [step.activation or RELU for step in self.plan.steps]
+        return np.array([(dual.gain, dual.skip) for dual in duals], np.float64).reshape(-1, 2)
 
     @property
     def unlike(self) -> Any:

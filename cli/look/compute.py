@@ -153,6 +153,7 @@ def compute(
     from refntk.data.kernels.store import KernelWriter, ShardWriter, open_kernel
     from refntk.evaluation.cluster import check_scheduler
     from refntk.evaluation.evaluate import Job
+    from refntk.evaluation.options import Options
     from refntk.network.presets import load_network
 
     check_scheduler(scheduler)
@@ -170,13 +171,13 @@ def compute(
             net,
             inputs.x1,
             inputs.x2,
-            get=tuple(name for name in _KERNELS if name in get) or _KERNELS,
+            options=Options(get=tuple(name for name in _KERNELS if name in get) or _KERNELS,
             dtype=dtype,
             backend=backend,
             method=method,
             threads=threads if scheduler is None else threads or 1,
             tile=tile or (None if grown is None else grown.record.description.tile),
-            device_memory=device_memory and device_memory * 2**20,
+            device_memory=device_memory and device_memory * 2**20),
         )
         description = describe_job(job, inputs)
         begin: Callable[..., KernelWriter] = KernelWriter

@@ -23,6 +23,7 @@ from refntk.data.kernels.store import KernelFile, KernelWriter, open_kernel
 from refntk.data.limits import one_line
 from refntk.errors import StoreError
 from refntk.evaluation.evaluate import Job
+from refntk.evaluation.options import Options
 from refntk.network.network import Network
 
 __all__ = ["CachedKernel", "default_cache", "describe_job", "match_images"]
@@ -135,7 +136,8 @@ class CachedKernel:
     ) -> None:
         self._inputs = inputs
         self._name = name
-        self.job = Job(net, inputs.x1, inputs.x2, get=name, dtype=dtype, threads=threads)
+        options = Options(get=name, dtype=dtype, threads=threads)
+        self.job = Job(net, inputs.x1, inputs.x2, options)
         self._folder = Path(folder)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)

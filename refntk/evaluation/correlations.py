@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from refntk.backends import Engine
 from refntk.ops.operations import Stack
 from refntk.plan.reduction import Plan
 
@@ -95,24 +96,25 @@ def of_vectors(one: Matrix, two: Matrix) -> Correlation:
 
 def at_readout(
     plan: Plan,
+    engine: Engine,
     one: Matrix,
     two: Matrix | None,
     kernels: tuple[Matrix, Matrix, Matrix],
     dtype: str,
-    threads: int,
 ) -> Correlation:
     """Find the correlations between images at the readout of a network.
 
     Parameters
     ----------
     plan : Plan
+    engine : Engine
+        Of this plan.
     one, two : float64 array, shape (N, H, W, C), (M, H, W, C)
         Images. None means the same images; entries below the diagonal then need not be right.
     kernels : tuple of float64 arrays, shape (N, M), (N,), (M,)
         NNGP between the images, and of each of them with itself, at the readout.
     dtype : str
         Precision that these numbers were computed in.
-    threads : int
 
     Returns
     -------
@@ -120,39 +122,34 @@ def at_readout(
 
     Notes
     -----
-    With displacement slices, pairs too close for their kernels to tell are computed once more by
-    `refntk.backends.numba.close`. The literal recursion leaves them with what rounding left.
+    Pairs too close for their kernels to tell are computed once more by the engine, where it can;
+    the literal recursion leaves them with what rounding left.
     """
     others = one if two is None else two
     if len(plan.body) == 1 and isinstance(plan.body.operations[0], Stack):
         return of_vectors(*(images.reshape(len(images), -1) for images in (one, others)))
     result = of_kernels(*kernels, float(np.finfo(dtype).eps))
-    if plan.method == "slices":
-        near = np.minimum(result.deficit, result.excess) < _CLOSE[dtype]
-        _refine(plan, one, others, result, np.triu(near) if two is None else near, threads)
+    near = np.minimum(result.deficit, result.excess) < _CLOSE[dtype]
+    _refine(engine, one, others, result, np.triu(near) if two is None else near)
     return result
 
 
 def _refine(
-    plan: Plan, one: Matrix, two: Matrix, result: Correlation, near: npt.NDArray[np.bool_],
-    threads: int,
-) -> None:  # fmt: skip
+    engine: Engine, one: Matrix, two: Matrix, result: Correlation, near: npt.NDArray[np.bool_]
+) -> None:
     """Overwrite the correlations of the pairs that are marked."""
-    pairs = []
+    pairs: list[tuple[int, int]] = []
+    equal: list[tuple[int, int]] = []
     for i, j in np.argwhere(near).tolist():
-        if np.array_equal(one[i], two[j]):
-            result.deficit[i, j], result.excess[i, j] = 0.0, 2.0
-        else:
-            pairs.append((i, j))
-    if pairs:
-        # Numba takes its time to import.
-        from refntk.backends.numba.close import close_correlations
-
-        rows, cols = np.array(pairs).T
-        images, offset = (one, 0) if two is one else (np.concatenate([one, two]), len(one))
-        named = [(i, offset + j) for i, j in pairs]
-        parts = close_correlations(plan, images, named, threads)
-        result.deficit[rows, cols], result.excess[rows, cols] = parts
+        (equal if np.array_equal(one[i], two[j]) else pairs).append((i, j))
+    images, offset = (one, 0) if two is one else (np.concatenate([one, two]), len(one))
+    parts = engine.refine(images, [(i, offset + j) for i, j in pairs])
+    if parts is None:
+        return
+    for found, (deficit, excess) in ((pairs, parts), (equal, (0.0, 2.0))):
+        if found:
+            rows, cols = np.array(found).T
+            result.deficit[rows, cols], result.excess[rows, cols] = deficit, excess
 
 
 def roots(variance: Matrix) -> Matrix:

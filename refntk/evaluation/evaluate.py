@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,11 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refntk.backends import Backend, Block, get_backend
-from refntk.errors import InputError, unknown
+from refntk.backends import Block, Engine, Setting, engine, methods_of
+from refntk.errors import InputError
 from refntk.evaluation.correlations import at_readout
 from refntk.evaluation.head import apply_head
 from refntk.evaluation.images import as_image_sets
+from refntk.evaluation.options import DTYPES, KERNELS, Options
 from refntk.evaluation.residence import Residence
 from refntk.evaluation.threads import default_threads
 from refntk.evaluation.tiles import Tile, cut
@@ -26,10 +26,7 @@ from refntk.network.signal import Layer
 from refntk.ops.operations import Pointwise
 from refntk.plan.reduction import Plan, make_plan
 
-__all__ = ["DTYPES", "KERNELS", "Job", "Kernel", "default_threads", "kernel"]
-
-KERNELS: tuple[str, ...] = ("nngp", "ntk")
-DTYPES: tuple[str, ...] = ("float64", "float32")
+__all__ = ["DTYPES", "KERNELS", "Job", "Kernel", "Options", "default_threads", "kernel"]
 
 _ENTRIES_A_TILE = {"numba": 1_000_000_000, "cupy": 40_000_000_000, "numpy": 50_000_000}
 """By backend, kernel entries that take about two seconds, a processor's core or a whole device."""
@@ -89,24 +86,8 @@ def kernel(
         backend cupy.
     x2 : array, shape (N2, H, W, C), optional
         None means x1; the result is then exactly symmetric. Else on the same device as x1.
-    get : {"nngp", "ntk"} or a sequence of them
-        Kernels wanted. NNGP alone is cheaper.
-    dtype : {"float64", "float32"}
-        Precision of the recursion and of the result. Sums over positions are in double precision.
-    backend : str
-        ``numba``, ``cupy`` for a graphics processor, or ``numpy`` for the literal recursion.
-    method : {"auto", "slices", "dense", "literal"}
-        See `refntk.plan.reduction`; ``auto`` takes the cheapest that applies.
-    threads : int, optional
-        Default: all processors this process may use.
-    tile : int, optional
-        Number of images along the side of the square blocks in which the work is done.
-    device_memory : int, optional
-        Bytes of a graphics processor's memory to use at most, with cupy. Default: 2 GiB.
-    scale : str or float
-        ``"auto"`` takes floats as they are, divides uint8 by 255 and other integers by the largest
-        value of their type where the pixels fill it; else see
-        `refntk.evaluation.images.divisors`.
+    get, dtype, backend, method, threads, tile, device_memory, scale
+        As for `refntk.evaluation.options.Options`.
     progress : callable, optional
         Called as ``progress(done, total)`` with numbers of pairs of images.
 
@@ -145,12 +126,8 @@ def kernel(
     """
     net, x1, x2 = as_network(net), _pixels(x1), _pixels(x2)
     place = Residence(x1, x2, backend)
-    job = Job(
-        net, place.take(x1), place.take(x2),
-        get=get, dtype=dtype, backend=backend, method=method, threads=threads, tile=tile,
-        device_memory=device_memory,
-        scale=scale,
-    )  # fmt: skip
+    options = Options(get, dtype, backend, method, threads, tile, device_memory, scale)
+    job = Job(net, place.take(x1), place.take(x2), options)
     result = {name: np.empty(job.shape, job.dtype) for name in job.get}
     done = 0
 
@@ -174,8 +151,9 @@ class Job:
 
     Parameters
     ----------
-    net, x1, x2, get, dtype, backend, method, threads, tile, device_memory, scale
+    net, x1, x2
         As for `kernel`, which also lists the errors.
+    options : Options
 
     Attributes
     ----------
@@ -197,39 +175,32 @@ class Job:
         net: Network | str | Sequence[Layer],
         x1: npt.ArrayLike,
         x2: npt.ArrayLike | None = None,
-        *,
-        get: str | Sequence[str] = KERNELS,
-        dtype: str = "float64",
-        backend: str = "numba",
-        method: str = "auto",
-        threads: int | None = None,
-        tile: int | None = None,
-        device_memory: int | None = None,
-        scale: str | float = "auto",
+        options: Options = Options(),  # noqa: B008  (frozen)
     ) -> None:
-        self.get = _words("kernel", (get,) if isinstance(get, str) else tuple(get), KERNELS)
-        (self.dtype,) = _words("dtype", (str(dtype),), DTYPES)
-        self.backend = backend
-        self._device_memory = _positive("device_memory", device_memory)
+        self.get: tuple[str, ...] = tuple(options.get)
+        self.dtype, self.backend = options.dtype, options.backend
+        self._device_memory = options.device_memory
         net = as_network(net)
         x1, x2 = _pixels(x1), _pixels(x2)
         sets = {"X1": x1} | ({} if x2 is None else {"X2": x2})
-        self._images = as_image_sets(sets, scale)
+        self._images = as_image_sets(sets, options.scale)
         if x2 is not None:
             _same_shape(*self._images)
         shape = self._images[0].shape[1:]
-        self._plan: Plan = make_plan(net, shape, method, self._backend.methods, backend)
+        available = methods_of(self.backend)
+        self._plan: Plan = make_plan(net, shape, options.method, available, self.backend)
         self.net = net
         self.shape = len(self._images[0]), len(self._images[-1])
         self.symmetric = x2 is None
         self.method = self._plan.method
-        self.threads = _positive("threads", threads) or default_threads()
-        self.tile = _positive("tile", tile) or _tile(self._plan, backend, self.shape)
+        self.threads = options.threads or default_threads()
+        self.tile = options.tile or _tile(self._plan, self.backend, self.shape)
         self._variances = self._unknown()
+        self._engine  # noqa: B018  (says now if there is none)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what another process needs, which finds the backend by its name."""
-        left = "_backend", "tiles", "_variances"
+        """Return what another process needs, which finds the engine by its name."""
+        left = "_engine", "tiles", "_variances"
         return {name: value for name, value in vars(self).items() if name not in left}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -244,8 +215,11 @@ class Job:
         return [np.full(len(images), np.nan) for images in self._images]
 
     @cached_property
-    def _backend(self) -> Backend:
-        return get_backend(self.backend, self._device_memory)
+    def _engine(self) -> Engine:
+        setting = Setting(
+            self._plan, self.dtype, "ntk" in self.get, self.threads, self._device_memory
+        )
+        return engine(self.backend, setting)
 
     @property
     def pairs(self) -> int:
@@ -287,7 +261,7 @@ class Job:
 
         one = self._images[0][tile.rows]
         two = None if mirrored else self._images[-1][tile.cols]
-        whole = self._backend.whole(self._plan, one, two, self.threads, report)
+        whole = self._engine.whole(one, two, report)
         if whole is None:
             whole = self._layered(tile, mirrored, report)
         kernels = dict(zip(KERNELS, whole, strict=True))
@@ -298,13 +272,9 @@ class Job:
         one, power1 = self._scaled(0, tile.rows)
         two, power2 = (None, power1) if mirrored else self._scaled(-1, tile.cols)
         first, second = (
-            None if images is None else self._backend.prepare(self._plan, images, self.dtype)
-            for images in (one, two)
+            None if images is None else self._engine.prepare(images) for images in (one, two)
         )
-        nngp, ntk = self._backend.block(
-            self._plan, first, second,
-            ntk="ntk" in self.get, threads=self.threads, progress=report,
-        )  # fmt: skip
+        nngp, ntk = self._engine.block(first, second, report)
         powers = power1[:, None] + power2 + self._plan.exponent
         with np.errstate(over="ignore", invalid="ignore"):  # `_finish` finds what is too large
             readout = np.ldexp(nngp, powers), None if ntk is None else np.ldexp(ntk, powers)
@@ -315,7 +285,9 @@ class Job:
             correlation = None
             if self._activates:
                 given = readout[0], var1, var2
-                correlation = at_readout(self._plan, one, two, given, self.dtype, self.threads)
+                correlation = at_readout(
+                    self._plan, self._engine, one, two, given, self.dtype
+                )
             return apply_head(self._plan.head, *readout, var1, var2, correlation)
 
     def _scaled(
@@ -339,7 +311,7 @@ class Job:
         """Kernel of each image with itself at the readout, computed once for each image."""
         known = self._variances[which][part]
         if self._activates and np.isnan(known).any():
-            diagonal = self._backend.diagonal(self._plan, prepared, self.threads)
+            diagonal = self._engine.diagonal(prepared)
             known[:] = np.ldexp(diagonal, 2 * powers + self._plan.exponent)
         return known
 
@@ -367,28 +339,6 @@ class Job:
 def _pixels(x: Any) -> Any:
     """Take the pixels of a `refntk.data.ImageSet`, and anything else as it is."""
     return x.images if hasattr(x, "images") and hasattr(x, "info") else x
-
-
-def _words(what: str, given: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
-    """Check names against the known ones, and put them in their order."""
-    for word in given:
-        if word not in known:
-            raise InputError(unknown(what, word, known))
-    if not given:
-        raise InputError(f"{what}: ask for one of {', '.join(known)} at least")
-    return tuple(word for word in known if word in given)
-
-
-def _positive(name: str, value: int | None) -> int | None:
-    if value is None:
-        return None
-    try:
-        number = 0 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise InputError(f"{name}: expected a positive whole number, not {value!r}")
-    return number
 
 
 def _same_shape(first: FloatArray, second: FloatArray) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar
 
 from refntk.errors import NetworkError
-from refntk.network.arguments import by_name
+from refntk.network.arguments import by_name, canonical, finite_number
 from refntk.network.signal import Signal
 from refntk.ops.dual import Dual
 from refntk.ops.operations import Pointwise
 from refntk.ops.program import Builder
 from refntk.ops.rectifiers import Rectifier
 
-__all__ = ["Activation", "Relu"]
+__all__ = ["Abs", "Activation", "LeakyRelu", "Relu"]
 
 
 class Activation(ABC):
@@ -50,3 +50,43 @@ class Relu(Activation):
     def dual(self) -> Dual:
         """Of slope 0 below zero, and 1 above."""
         return Rectifier(0.0, 1.0)
+
+
+@by_name
+@dataclass(frozen=True)
+class LeakyRelu(Activation):
+    """Pointwise f where it is positive, and alpha f where it is not, on features of any kind.
+
+    Parameters
+    ----------
+    alpha : float, default 0.01
+        Slope below zero; of either sign.
+
+    Raises
+    ------
+    NetworkError
+        An argument is wrong; the message begins with its name.
+    """
+
+    _: KW_ONLY
+    alpha: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Check the argument and bring it to its canonical type."""
+        canonical(self, alpha=finite_number)
+
+    @property
+    def dual(self) -> Dual:
+        """Of slope alpha below zero, and 1 above."""
+        return Rectifier(self.alpha, 1.0)
+
+
+@by_name
+@dataclass(frozen=True)
+class Abs(Activation):
+    """Pointwise absolute value, on features of any kind."""
+
+    @property
+    def dual(self) -> Dual:
+        """Of slope -1 below zero, and 1 above."""
+        return Rectifier(-1.0, 1.0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from refntk.network.activations import Activation, Relu
+from refntk.network.activations import Abs, Activation, LeakyRelu, Relu
 from refntk.network.dense import Dense
 from refntk.network.filters import Conv, GroupConv, Lift
 from refntk.network.pooling import Flatten, GlobalAvgPool, GroupPool
@@ -19,6 +19,7 @@ from refntk.network.signal import Kind, Layer, Signal
 
 __all__ = [
     "LAYERS",
+    "Abs",
     "Activation",
     "Conv",
     "Dense",
@@ -28,6 +29,7 @@ __all__ = [
     "GroupPool",
     "Kind",
     "Layer",
+    "LeakyRelu",
     "Lift",
     "Relu",
     "Signal",
@@ -35,6 +37,10 @@ __all__ = [
 
 LAYERS: dict[str, type[Any]] = {
     layer.__name__: layer
-    for layer in (Conv, Lift, GroupConv, Relu, GroupPool, GlobalAvgPool, Flatten, Dense)
+    for layer in (
+        *(Conv, Lift, GroupConv, Dense),
+        *(Relu, LeakyRelu, Abs),
+        *(GroupPool, GlobalAvgPool, Flatten),
+    )
 }
 """Every layer by its name."""

@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ["ArcCosine", "Dual"]
+__all__ = ["RELU", "ArcCosine", "Dual"]
 
 Array: TypeAlias = Any
 
@@ -41,9 +41,18 @@ class ArcCosine(NamedTuple):
         return self.gain / 2 + self.skip
 
     @property
+    def nonnegative(self) -> bool:
+        """Whether T is never negative: the even part's is at least the size of the odd part's."""
+        return self.skip <= 0
+
+    @property
     def odd(self) -> Fraction:
         """Four times the square of the odd part's slope: (a + b)²."""
         return self.gain + 4 * self.skip
+
+
+RELU = ArcCosine(Fraction(1), Fraction(0))
+"""That of max(0, x)."""
 
 
 class Dual(ABC):
@@ -56,14 +65,11 @@ class Dual(ABC):
     ----------
     degree : int or None
         The d with phi(c x) = c^d phi(x) for all c > 0; None where there is none.
-    nonnegative : bool
-        Whether T is never negative.
     arccos : ArcCosine or None
         The dual as a combination of Relu's and the identity's, where it is one.
     """
 
     degree: int | None = None
-    nonnegative: bool = False
     arccos: ArcCosine | None = None
 
     @abstractmethod

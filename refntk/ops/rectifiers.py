@@ -51,11 +51,6 @@ class Rectifier(Dual):
         a, b = Fraction(self.negative), Fraction(self.positive)
         return ArcCosine((a - b) ** 2, a * b)
 
-    @property
-    def nonnegative(self) -> bool:  # type: ignore[override]
-        """Whether the even part is at least as large as the odd one, |x|'s T being at least |K|."""
-        return self.arccos.skip <= 0
-
     def value(self, x: Array) -> Array:
         """Apply the activation; see `Dual.value`."""
         rectified = self.positive * np.maximum(x, 0)

@@ -12,6 +12,7 @@ from scipy.special import betaincinv
 
 from refntk.errors import InputError
 from refntk.evaluation.evaluate import Job
+from refntk.evaluation.options import Options
 from refntk.evaluation.tiles import Tile
 from refntk.network.network import Network
 
@@ -196,7 +197,7 @@ def _entry(
     same: bool,
     threads: int | None,
 ) -> float:
-    job = Job(net, x[None], None if same else y[None], get=get, threads=threads)
+    job = Job(net, x[None], None if same else y[None], options=Options(get=get, threads=threads))
     return float(job.block(Tile(slice(0, 1), slice(0, 1)))[get][0, 0])
 
 

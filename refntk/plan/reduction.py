@@ -34,12 +34,8 @@ from refntk.ops.support import Window
 
 __all__ = ["METHODS", "Plan", "Step", "make_plan"]
 
-METHODS: tuple[str, ...] = ("slices", "dense", "literal")
-"""Methods, the cheapest first.
-
-``slices`` uses both reductions. ``dense`` will use orbit reduction alone, for networks with pooling
-in the middle; no layer asks for it yet. ``literal`` assumes nothing.
-"""
+METHODS: tuple[str, ...] = ("slices", "literal")
+"""Methods, the cheapest first: ``slices`` uses both reductions, ``literal`` assumes nothing."""
 
 
 _FAR = 16
@@ -58,6 +54,9 @@ class Step:
         W_std² / |S| and b_std².
     activation : ArcCosine or None
         The dual of the activation; None where there is none.
+    tangent : (float, float)
+        The (alpha, beta) with which K after the convolution enters Theta: alpha K + beta. (1, 0) in
+        the NTK parametrisation.
     """
 
     y: Window
@@ -65,6 +64,7 @@ class Step:
     weight: float
     bias: float
     activation: ArcCosine | None
+    tangent: tuple[float, float] = (1.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -233,6 +233,8 @@ def _obstacle(body: Program) -> str | None:
                         f"{name} has a {sides} filter, which the group {support.above.group.name} "
                         "does not map to itself"
                     )
+                if operation.tangent[0] and not operation.weight:
+                    return f"{name} trains weights of deviation 0"
                 wrap = any(window.wrap for window in support.windows)
                 wraps.add(wrap)
                 if len(wraps) > 1:
@@ -260,8 +262,17 @@ def _steps(body: Program) -> tuple[tuple[Step, ...], str]:
             group = group if above is None else above.name
             dual = after.dual.arccos if isinstance(after, Pointwise) else None
             weight, bias = layer.weight**2 / (y.size * x.size), layer.bias**2
-            steps.append(Step(y, x, weight, bias, dual))
+            steps.append(Step(y, x, weight, bias, dual, _tangent(layer)))
     return tuple(steps), group
+
+
+def _tangent(layer: Filter) -> tuple[float, float]:
+    """Write what a layer adds to Theta, alpha A(K) + beta, in terms of K' = w² A(K) + b²."""
+    if layer.in_ntk_parametrization:
+        return 1.0, 0.0
+    trained, shifted = layer.tangent
+    rate = trained / Fraction(layer.weight) ** 2 if trained else Fraction(0)
+    return float(rate), float(shifted - rate * Fraction(layer.bias) ** 2)
 
 
 def _degree_one(program: Program) -> bool:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from refntk.errors import InputError
 from refntk.evaluation.evaluate import Job, kernel
+from refntk.evaluation.options import Options
 from refntk.evaluation.tiles import Tile
 from refntk.network.layers import Conv, GroupConv, Lift
 from refntk.network.network import Network
@@ -138,6 +139,6 @@ def cross(
 
 def self_kernels(net: Network, images: npt.NDArray[Any], get: str, **options: Any) -> Float64Array:
     """Kernel of each image with itself, shape (N,); arguments as for `gram`."""
-    job = Job(net, images, get=get, **options)
+    job = Job(net, images, options=Options(get=get, **options))
     ones = [slice(index, index + 1) for index in range(len(images))]
     return np.array([job.block(Tile(one, one))[get][0, 0] for one in ones], np.float64)

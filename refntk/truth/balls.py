@@ -36,12 +36,14 @@ from flint import arb, ctx
 
 from refntk.errors import MethodError
 from refntk.network.layers import (
+    Abs,
     Conv,
     Dense,
     Flatten,
     GlobalAvgPool,
     GroupConv,
     GroupPool,
+    LeakyRelu,
     Lift,
     Relu,
 )
@@ -262,10 +264,12 @@ def _dense(layer: Dense, below: Kernels) -> Kernels:
     return replace(below, nngp=nngp, theta=below.theta * w + nngp, var1=var1, var2=var2)
 
 
-def _activation(layer: Relu, below: Kernels) -> Kernels:
-    """Apply Relu."""
-    nngp, theta = _relu(below.nngp, below.theta, below.var1, below.var2, below.same)
-    return replace(below, nngp=nngp, theta=theta, var1=below.var1 / 2, var2=below.var2 / 2)
+def _slopes(negative: float, positive: float, below: Kernels) -> Kernels:
+    """Apply a x where x < 0 and b x where x > 0: T = (a - b)² T_relu + a b K."""
+    a, b = arb(negative), arb(positive)
+    half = (a * a + b * b) / 2
+    nngp, theta = _rectified((a - b) ** 2, a * b, half, below)
+    return replace(below, nngp=nngp, theta=theta, var1=below.var1 * half, var2=below.var2 * half)
 
 
 def _maps(
@@ -361,26 +365,24 @@ def _mean_over_maps(kernel: Balls, maps: npt.NDArray[np.int64]) -> Balls:
     return np.asarray(total / len(maps))
 
 
-def _relu(
-    nngp: Balls, theta: Balls, var1: Balls, var2: Balls, same: npt.NDArray[np.bool_]
-) -> tuple[Balls, Balls]:
-    """Apply Relu to kernels (S, S') of features with variances (S,), (S',)."""
-    roots1, roots2 = ([_root(v) for v in var] for var in (var1, var2))
+def _rectified(gain: arb, skip: arb, half: arb, below: Kernels) -> tuple[Balls, Balls]:
+    """Kernels after an activation with T = gain T_relu + skip K, which is half v at K = v = v'."""
+    roots1, roots2 = ([_root(v) for v in var] for var in (below.var1, below.var2))
+    nngp = below.nngp
     new, slope = np.empty(nngp.shape, object), np.empty(nngp.shape, object)
-    half = arb(1) / 2
     for i, j in np.ndindex(*nngp.shape):
         scale = roots1[i] * roots2[j]
-        if same[i, j]:
-            new[i, j], slope[i, j] = var1[i] / 2, half
+        if below.same[i, j]:
+            new[i, j], slope[i, j] = below.var1[i] * half, half
         elif scale.is_zero():
             new[i, j], slope[i, j] = arb(0), arb(0)
         elif scale > 0:
-            value, slope[i, j] = _at_correlation(nngp[i, j] / scale)
-            new[i, j] = scale * value
+            value, rate = _at_correlation(nngp[i, j] / scale)
+            new[i, j], slope[i, j] = gain * scale * value + skip * nngp[i, j], gain * rate + skip
         else:  # whether the variance is zero is not decided: everything that is possible
-            slope[i, j] = arb(0).union(half)
-            new[i, j] = scale * slope[i, j]
-    return new, theta * slope
+            slope[i, j] = arb(0).union(skip).union(half)
+            new[i, j] = scale * (-half).union(half)
+    return new, below.theta * slope
 
 
 def _root(variance: arb) -> arb:
@@ -413,7 +415,10 @@ def _square(deviation: float) -> arb:
 
 
 RULES: dict[type, Callable[[Any, Kernels], Kernels]] = {
-    Conv: _filter, Lift: _filter, GroupConv: _filter, Dense: _dense, Relu: _activation,
+    Conv: _filter, Lift: _filter, GroupConv: _filter, Dense: _dense,
+    Relu: lambda layer, below: _slopes(0.0, 1.0, below),
+    LeakyRelu: lambda layer, below: _slopes(layer.alpha, 1.0, below),
+    Abs: lambda layer, below: _slopes(-1.0, 1.0, below),
 }  # fmt: skip
 """What each class of layers does to kernels; a class without a rule is refused."""
 

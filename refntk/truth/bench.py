@@ -20,8 +20,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from refntk.backends import get_backend
+from refntk.backends import require
 from refntk.evaluation.evaluate import DTYPES, KERNELS, Job, default_threads, kernel
+from refntk.evaluation.options import Options
 from refntk.network.layers import Conv, Dense, Flatten, GlobalAvgPool, Layer, Relu
 from refntk.network.network import Network
 from refntk.network.presets import preset
@@ -102,7 +103,7 @@ def device_measurements(threads: int | None = None) -> Iterator[Measurement]:
         The device fails.
     """
     count = threads or default_threads()
-    get_backend("cupy")  # says what is missing
+    require("cupy")  # says what is missing
     peak = import_module("refntk.backends.cupy.peak")
     yield Measurement("graphics processor", peak.device_name())
     for dtype in reversed(DTYPES):
@@ -290,8 +291,8 @@ def _block(
     """Prepare kernels between `rows` images and as many as there are lanes, or rows again."""
     columns = _lanes(dtype) if backend == "numba" else rows
     job = Job(
-        _network(), _images(rows, size), _images(columns, size), backend=backend,
-        get=KERNELS if get == "both" else get, dtype=dtype, threads=threads,
+        _network(), _images(rows, size), _images(columns, size), options=Options(backend=backend,
+        get=KERNELS if get == "both" else get, dtype=dtype, threads=threads),
     )  # fmt: skip
     return lambda: [job.block(tile) for tile in job.tiles]
 

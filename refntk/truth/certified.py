@@ -21,6 +21,7 @@ import numpy.typing as npt
 from refntk.errors import InputError, missing_package
 from refntk.evaluation.evaluate import KERNELS, Job
 from refntk.evaluation.images import as_image_sets
+from refntk.evaluation.options import Options
 from refntk.network.layers import Flatten
 from refntk.network.network import Network
 
@@ -189,7 +190,7 @@ def _arguments(
     network: Network, x1: npt.ArrayLike, x2: npt.ArrayLike | None, get: str | Sequence[str]
 ) -> tuple[tuple[str, ...], npt.NDArray[Any], npt.NDArray[Any] | None]:
     """Check arguments the way `refntk.kernel` does; images come back in float64, scaled."""
-    names = Job(network, x1, x2, get=get, backend="numpy", method="literal").get
+    names = Job(network, x1, x2, options=Options(get=get, backend="numpy", method="literal")).get
     sets = {"X1": x1} | ({} if x2 is None else {"X2": x2})
     first, *second = (images.astype(np.float64) for images in as_image_sets(sets))
     return names, first, second[0] if second else None

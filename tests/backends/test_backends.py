@@ -14,8 +14,8 @@ import pytest
 
 import refntk
 from refntk import backends
-from refntk.backends import available_backends, get_backend
-from refntk.backends.array_api import ArrayApiBackend
+from refntk.backends import Setting, available_backends, engine, methods_of, require
+from refntk.backends.literal import LiteralEngine
 from refntk.errors import (
     InputError,
     MethodError,
@@ -24,6 +24,7 @@ from refntk.errors import (
     unknown,
 )
 from refntk.evaluation.evaluate import Job
+from refntk.evaluation.options import Options
 from refntk.network import Network
 from refntk.network.layers import Conv, Dense, GlobalAvgPool, GroupPool, Lift, Relu
 from refntk.plan.reduction import METHODS, make_plan
@@ -38,21 +39,23 @@ NETWORK = Network(
     [Lift((3, 3), group="C2", b_std=0.1), Relu(), GroupPool(), Dense(), Relu(), Dense()]
 )
 
+PLAN = make_plan(NETWORK, (3, 3, 1))
+
 
 @pytest.mark.parametrize("name", LOCAL)
 def test_backends_are_found_by_name(name: str) -> None:
     assert name in available_backends()
-    backend = get_backend(name)
-    assert backend.name == name
-    assert backend.methods == LOCAL[name]
-    assert set(backend.methods) <= set(METHODS)
+    assert methods_of(name) == LOCAL[name]
+    assert set(LOCAL[name]) <= set(METHODS)
+    require(name)
 
 
 @pytest.mark.parametrize("name", ["Numba", "torch", None])
 def test_a_backend_that_does_not_exist(name: Any) -> None:
     message = re.escape(unknown("backend", name, available_backends()))
-    with pytest.raises(UnknownBackendError, match=f"^{message}$"):
-        get_backend(name)
+    for ask in (methods_of, require, lambda name: engine(name, Setting(PLAN))):
+        with pytest.raises(UnknownBackendError, match=f"^{message}$"):
+            ask(name)
     with pytest.raises(UnknownBackendError, match=f"^{message}$"):
         refntk.kernel(NETWORK, np.ones((1, 3, 3, 1)), backend=name)
 
@@ -60,17 +63,18 @@ def test_a_backend_that_does_not_exist(name: Any) -> None:
 def test_the_nearest_backend_is_suggested() -> None:
     message = r'^unknown backend "Numba" \(did you mean "numba"\?\); known: numba, numpy'
     with pytest.raises(UnknownBackendError, match=message):
-        get_backend("Numba")
+        methods_of("Numba")
 
 
 def test_a_backend_whose_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(backends._MODULES, "ghost", ("refntk.no_such_module", "pip install it"))
+    monkeypatch.setitem(backends.ENGINES, ("ghost", "slices"), "refntk.no_such_module")
+    monkeypatch.setitem(backends._INSTALL, "ghost", "pip install it")
     message = (
         r"^the backend ghost cannot be used here \(No module named 'refntk.no_such_module'\); "
         "to install what it needs: pip install it$"
     )
     with pytest.raises(MissingBackendError, match=message) as info:
-        get_backend("ghost")
+        engine("ghost", Setting(PLAN))
     assert isinstance(info.value, ImportError)
     assert isinstance(info.value.__cause__, ImportError)
 
@@ -140,7 +144,7 @@ def test_pairs_go_through_the_literal_recursion_in_batches(
 ) -> None:
     images = rng.normal(size=(5, 3, 4, 2))
     result = refntk.kernel(NETWORK, images, backend="numpy")
-    monkeypatch.setattr("refntk.backends.array_api._BYTES_A_BATCH", 2 * 8 * (2 * 12) ** 2)
+    monkeypatch.setattr("refntk.backends.literal._BYTES_A_BATCH", 2 * 8 * (2 * 12) ** 2)
     batched = refntk.kernel(NETWORK, images, backend="numpy")
     assert np.array_equal(batched.nngp, result.nngp)
     assert np.array_equal(batched.ntk, result.ntk)
@@ -149,10 +153,12 @@ def test_pairs_go_through_the_literal_recursion_in_batches(
 def test_any_array_namespace(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
     images = rng.normal(size=(3, 3, 4, 2))
     right = refntk.kernel(NETWORK, images, backend="numpy")
-    strict = ArrayApiBackend("strict", array_api_strict)
-    monkeypatch.setattr("refntk.evaluation.evaluate.get_backend", lambda name, memory: strict)
+    monkeypatch.setattr(
+        "refntk.evaluation.evaluate.engine",
+        lambda name, setting: LiteralEngine(setting, array_api_strict),
+    )
     for tile in (1, 3):
-        result = refntk.kernel(NETWORK, images, backend="strict", tile=tile)
+        result = refntk.kernel(NETWORK, images, backend="numpy", tile=tile)
         assert np.array_equal(result.nngp, right.nngp)
         assert np.array_equal(result.ntk, right.ntk)
 
@@ -166,24 +172,26 @@ def test_images_too_large_for_the_literal_recursion(group: str, side: int, size:
         "use smaller images, or a network and a backend that allow the method slices$"
     )
     for name in LOCAL:
-        job = Job(Network(layers), images, backend=name, method="literal")
+        job = Job(Network(layers), images, options=Options(backend=name, method="literal"))
         with pytest.raises(MethodError, match=message):
             job.block(job.tiles[0])
 
 
 def test_the_limit_of_the_literal_recursion() -> None:
-    backend = get_backend("numpy")
+    net = Network([Conv((3, 3)), GlobalAvgPool()])
     fits, fails = (
-        make_plan(Network([Conv((3, 3)), GlobalAvgPool()]), (side, side, 1), "literal")
+        engine("numpy", Setting(make_plan(net, (side, side, 1), "literal"), "float32"))
         for side in (181, 182)
     )
-    assert backend.prepare(fits, np.zeros((1, 181, 181, 1)), "float32").dtype == np.float32
+    assert fits.prepare(np.zeros((1, 181, 181, 1))).dtype == np.float32
     with pytest.raises(MethodError, match="the literal recursion would need 8 GiB"):
-        backend.prepare(fails, np.zeros((1, 182, 182, 1)), "float32")
+        fails.prepare(np.zeros((1, 182, 182, 1)))
 
 
 def test_numba_without_compiling_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
-    with pytest.raises(InputError, match=r"^NUMBA_DISABLE_JIT is set.*unset it.*--backend numpy"):
-        get_backend("numba")
-    assert get_backend("numpy").name == "numpy"
+    message = r"^NUMBA_DISABLE_JIT is set.*unset it.*--backend numpy"
+    for ask in (require, lambda name: engine(name, Setting(PLAN))):
+        with pytest.raises(InputError, match=message):
+            ask("numba")
+    require("numpy")

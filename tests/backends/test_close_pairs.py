@@ -118,14 +118,15 @@ def test_rectified() -> None:
     assert rectified(-1.0, 0.0) == (0.0, 0.0)
 
 
-def test_the_inner_loop_is_vectorised() -> None:
+@pytest.mark.parametrize(("name", "numbers"), [("_relu_row", 0), ("_activated_row", 2)])
+def test_the_inner_loop_is_vectorised(name: str, numbers: int) -> None:
     features = llvm.get_host_cpu_features()
     if not features.get("fma"):
         pytest.skip("this processor has no fused multiply-add")
     pointer = types.CPointer(types.float64)
     # Compiled by itself: Numba does not show code that it loads from its cache.
-    row = njit(**double_double.EXACT)(close._relu_row.py_func)
-    row.compile((*[pointer] * 10, types.intp))
+    row = njit(**double_double.EXACT)(getattr(close, name).py_func)
+    row.compile((*[pointer] * 10, *[types.float64] * numbers, types.intp))
     code = row.inspect_asm(row.signatures[0])
     register = "zmm" if features.get("avx512f") else "ymm"
     for operation in ("vsqrtpd", r"vfn?m(add|sub)\d+pd"):

@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 
 import refntk
-from refntk.backends import get_backend
+from refntk.backends import methods_of, require
 from refntk.backends.cupy.geometry import Limits, geometry
 from refntk.errors import InputError, MissingBackendError
 from refntk.evaluation.evaluate import Job
+from refntk.evaluation.options import Options
 from refntk.network import Network, preset
 from refntk.network.layers import Conv, Dense, Flatten, GlobalAvgPool, GroupPool, Lift, Relu
 from refntk.plan.reduction import make_plan
@@ -52,7 +53,7 @@ def test_without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     message = r'^the backend cupy cannot be used here .*pip install "refntk\[gpu\]"$'
     with pytest.raises(MissingBackendError, match=message):
-        get_backend("cupy")
+        require("cupy")
 
 
 @pytest.mark.parametrize(
@@ -75,12 +76,12 @@ def test_without_a_driver_or_a_device(cupy: Any, settings: dict[str, int], messa
     for name, value in settings.items():
         setattr(cupy.settings, name, value)
     with pytest.raises(MissingBackendError, match=UNUSABLE + message):
-        get_backend("cupy")
+        require("cupy")
 
 
 def test_a_driver_for_a_newer_minor_version_will_do(cupy: Any) -> None:
     cupy.settings.driver = 13000
-    assert get_backend("cupy").methods == ("slices", "literal")
+    assert methods_of("cupy") == ("slices", "literal")
 
 
 def test_cupy_is_imported_when_it_is_asked_for() -> None:
@@ -224,7 +225,8 @@ def test_large_slices_go_to_global_memory() -> None:
 def test_a_job_travels_to_a_worker(cupy: Any, rng: np.random.Generator) -> None:
     # What a scheduler sends: images and the plan, but neither CuPy nor its functions.
     images = rng.normal(size=(3, 3, 3, 1))
-    job = Job(NETWORK, images, backend="cupy", method="literal", device_memory=2**30)
+    options = Options(backend="cupy", method="literal", device_memory=2**30)
+    job = Job(NETWORK, images, options=options)
     copy = pickle.loads(pickle.dumps(job))
     assert copy.tiles == job.tiles
     assert np.array_equal(copy.block(copy.tiles[0])["ntk"], literal(images).ntk)

@@ -26,12 +26,15 @@ from refntk import (
     Network,
     Relu,
 )
+from refntk.backends import Setting
 from refntk.backends.arccos import ANGLE, SEGMENT
-from refntk.backends.numba import backend, lanes
+from refntk.backends.numba import engine, lanes
 from refntk.backends.numba.careful import careful_row_function
-from refntk.backends.numba.rows import NONNEGATIVE, SIGNED, row_function
+from refntk.backends.numba.rows import row_function
 from refntk.backends.numba.slices import block_sums
+from refntk.backends.table import NONNEGATIVE, SIGNED
 from refntk.evaluation.evaluate import Job
+from refntk.evaluation.options import Options
 from refntk.plan.reduction import make_plan
 
 NETWORKS = {
@@ -107,7 +110,7 @@ def test_the_order_of_tiles_changes_no_bit(name: str, rng: np.random.Generator) 
     images = rng.normal(size=(7, 5, 5, 2))
     result = refntk.kernel(net, images)
     for order in (1, -1):
-        job = Job(net, images, tile=3)
+        job = Job(net, images, options=Options(tile=3))
         for tile in job.tiles[::order]:
             block = job.block(tile)
             assert np.array_equal(block["nngp"], result.nngp[tile.rows, tile.cols])
@@ -162,16 +165,14 @@ def test_the_mirrored_half_is_left_out(
     # Each row of a task costs as much as its lanes do, whether all of them are asked for or not.
     done = []
 
-    def block_sums(pixels1: Any, pixels2: Any, task: tuple[int, int], *rest: Any) -> None:
-        done.append(task[1] - task[0])
+    def block_sums(pixels: Any, part: tuple[tuple[int, int], Any, Any], *rest: Any) -> None:
+        done.append(part[0][1] - part[0][0])
 
-    monkeypatch.setattr(backend, "block_sums", block_sums)
+    monkeypatch.setattr(engine, "block_sums", block_sums)
     plan = make_plan(Network(NETWORKS[name]), (4, 4, 2))
-    numba_backend = backend.load()
-    images = numba_backend.prepare(plan, np.ones((count, 4, 4, 2)), dtype)
-    result = numba_backend.block(
-        plan, images, None, ntk=True, threads=1, progress=lambda fraction: None
-    )
+    slices = engine.engine(Setting(plan, dtype))
+    images = slices.prepare(np.ones((count, 4, 4, 2)))
+    result = slices.block(images, None, lambda fraction: None)
     assert [kernel.shape for kernel in result] == [(count, count)] * 2
     assert sum(done) == rows
 
@@ -187,7 +188,7 @@ def test_an_error_in_a_thread_reaches_the_caller(monkeypatch: pytest.MonkeyPatch
     net, images = Network(NETWORKS["group"]), np.ones((20, 4, 4, 1))
     before = threading.active_count()
     with monkeypatch.context() as patch:
-        patch.setattr(backend, "block_sums", fail)
+        patch.setattr(engine, "block_sums", fail)
         with pytest.raises(MemoryError, match="no memory in a thread"):
             refntk.kernel(net, images, threads=3)
     assert threading.active_count() == before
@@ -237,10 +238,12 @@ def test_nothing_is_compiled_again_for_another_network_or_image(rng: np.random.G
     assert len(set(block_sums.signatures) - before) <= 4
 
 
-def assembly(dtype: str, activation: int, last: bool, three: bool | None) -> str:
+def assembly(
+    dtype: str, activation: int, last: bool, three: bool | None, usual: bool
+) -> str:
     """Compile a row function by itself: Numba does not show code that it loads from its cache.
 
-    `three` is None for the careful form.
+    `three` is None for the careful form; where `usual`, it knows the constants of Relu.
     """
     number = numba.from_dtype(np.dtype(dtype))
     row = types.CPointer(number)
@@ -248,16 +251,16 @@ def assembly(dtype: str, activation: int, last: bool, three: bool | None) -> str
     rows = [row, row, row, row]
     if three is None:
         function = careful_row_function(activation, last)
-        # Excesses are there up to the first Relu.
+        # Excesses are there up to the first activation.
         early = row if activation == SIGNED else types.none
         outs, pairs = [row, row, early, row], [several[2]] * 4
         pairs[2] = several[2] if activation == SIGNED else types.none
-        rows = [*outs, *outs, *pairs, several[4], several[4], number, number, types.intp]
+        rows = [*outs, *outs, *pairs, several[4], several[4], types.UniTuple(number, 2)]
     else:
         function = row_function(activation, last, three)
-        rates = types.UniTuple(number, 4)
-        rows += [several[3], several[3], several[2], row, rates, types.intp]
-    function.compile(tuple(rows))
+        rows += [several[3], several[3], several[2], row, types.UniTuple(number, 4)]
+    more = types.none if usual else types.UniTuple(number, 6)
+    function.compile((*rows, more, types.intp))
     return str(function.inspect_asm(function.signatures[0]))
 
 
@@ -266,13 +269,14 @@ def assembly(dtype: str, activation: int, last: bool, three: bool | None) -> str
     ("last", "three"), [(False, True), (True, False), (False, None), (True, None)]
 )
 @pytest.mark.parametrize("activation", [SIGNED, NONNEGATIVE])
+@pytest.mark.parametrize("usual", [True, False])
 def test_inner_loops_are_vectorised(
-    dtype: str, activation: int, last: bool, three: bool | None
+    dtype: str, activation: int, last: bool, three: bool | None, usual: bool
 ) -> None:
     features = llvm.get_host_cpu_features()
     if not features.get("avx"):
         pytest.skip("this processor has no vector registers of 256 bits")
-    code = assembly(dtype, activation, last, three)
+    code = assembly(dtype, activation, last, three, usual)
     root, other = ("vsqrtps", "vsqrtpd") if dtype == "float32" else ("vsqrtpd", "vsqrtps")
     register = "zmm" if features.get("avx512f") else "ymm"
     assert re.search(rf"\b{root}\s+[^\n]*%{register}\d", code)

@@ -19,6 +19,7 @@ from refntk.errors import InputError
 from refntk.evaluation.correlations import of_vectors
 from refntk.evaluation.evaluate import Job
 from refntk.evaluation.head import apply_head
+from refntk.evaluation.options import Options
 from refntk.plan.reduction import make_plan
 
 Close = Callable[..., None]
@@ -162,8 +163,8 @@ def test_which_networks_go_this_way(layers: list[Any], method: str, is_one: bool
     plan = make_plan(Network(layers), (4, 4, 2), method)
     assert is_perceptron(plan) == is_one
     images = np.ones((2, 4, 4, 2))
-    job = Job(Network(layers), images, method=method)
-    whole = job._backend.whole(plan, images, None, 1, lambda fraction: None)
+    job = Job(Network(layers), images, options=Options(method=method))
+    whole = job._engine.whole(images, None, lambda fraction: None)
     assert (whole is not None) == is_one
 
 

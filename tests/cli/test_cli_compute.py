@@ -304,7 +304,6 @@ def test_an_unknown_network_names_the_nearest(x1, out):
         (("--threads", "many"), ("'--threads'", "many")),
         (("--seed", "-1"), ("'--seed'", "-1")),
         (("--size", "7"), ("size 7", "6 x 6")),
-        (("--method", "dense"), ("the backend numba has no method dense",)),
         (("--method", "slices", "--backend", "numpy"), ("the backend numpy has no method slices",)),
     ],
     ids=" ".join,

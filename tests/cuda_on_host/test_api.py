@@ -12,12 +12,12 @@ from typing import Any
 import cpu_cupy
 import pytest
 
-import refntk.backends.array_api
-import refntk.backends.cupy.backend
 import refntk.backends.cupy.device
+import refntk.backends.cupy.engine
 import refntk.backends.cupy.peak
 import refntk.backends.cupy.source
 import refntk.backends.cupy.work
+import refntk.backends.literal
 import refntk.evaluation.residence
 import refntk.ops.exact
 import refntk.ops.groups
@@ -33,10 +33,10 @@ LITERAL = [
     refntk.ops.exact,
     refntk.ops.rectifiers,
     refntk.ops.groups,
-    refntk.backends.array_api,
+    refntk.backends.literal,
 ]
 BACKEND = [
-    refntk.backends.cupy.backend,
+    refntk.backends.cupy.engine,
     refntk.backends.cupy.device,
     refntk.backends.cupy.peak,
     refntk.backends.cupy.source,
@@ -166,15 +166,15 @@ def test_cupy_says_what_is_missing_here() -> None:
     # The real CuPy, on a machine that may or may not have a driver.
     import cupy
 
-    from refntk.backends import get_backend
+    from refntk.backends import require
     from refntk.errors import MissingBackendError
 
     if cupy.cuda.runtime.driverGetVersion() == 0:
         message = "^the backend cupy cannot be used here: there is no NVIDIA driver: install one"
         with pytest.raises(MissingBackendError, match=message):
-            get_backend("cupy")
+            require("cupy")
     else:
-        assert get_backend("cupy").name == "cupy"
+        require("cupy")
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,9 @@ EXPRESSIONS = sorted(
         for ntk in (True, False)
         for side in (0, 1, 3, 5)
         for padding in ("SAME", "VALID", "CIRCULAR")
+        for usual in (True, False)
         if (side, padding) != (1, "VALID")  # counts as SAME
-        for expression in specializations(dtype, ntk, side, padding).values()
+        for expression in specializations(dtype, ntk, side, padding, usual).values()
     }
 )
 

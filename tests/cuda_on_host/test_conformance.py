@@ -14,6 +14,7 @@ import pytest
 
 import refntk
 from refntk import (
+    Abs,
     Conv,
     Dense,
     DeviceError,
@@ -22,6 +23,7 @@ from refntk import (
     GroupConv,
     GroupPool,
     Kernel,
+    LeakyRelu,
     Lift,
     Network,
     Relu,
@@ -51,6 +53,11 @@ NETWORKS = {
     + [Conv((1, 2), padding="CIRCULAR"), Relu(), GlobalAvgPool()],
     "linear": [Conv((3, 3), b_std=0.4), Conv((3, 3), b_std=0.2), GlobalAvgPool()],
     "late": [Conv((3, 3), b_std=0.4), Conv((3, 1)), Relu(), Conv((3, 3)), Relu(), GlobalAvgPool()],
+    "leaky": [*[Conv((3, 3), b_std=0.2), LeakyRelu(alpha=0.2)] * 3, Conv((3, 3)), GlobalAvgPool()],
+    "absolute": [Lift((3, 3), group="D4"), Abs(), GroupConv((1, 1)), Abs(), GroupPool(), Dense()],
+    "leaky strides": [Conv((4, 3), strides=(2, 1)), Conv((2, 2)), LeakyRelu(alpha=-0.5)]
+    + [Conv((2, 3)), LeakyRelu(alpha=0.5), Conv((1, 1), b_std=0.1), Relu(), GlobalAvgPool()]
+    + [Dense(), Abs()],
     "pooled images": [GlobalAvgPool(), Dense(b_std=1.0), Relu(), Dense()],
     "perceptron": [Flatten(), Dense(b_std=0.5), Relu(), Dense()],
 }

@@ -19,6 +19,7 @@ from refntk.errors import ClusterError, InputError, MissingPackageError, Unknown
 from refntk.evaluation import cluster
 from refntk.evaluation.cluster import Done, Runner, in_process, open_runner
 from refntk.evaluation.evaluate import DTYPES, Job
+from refntk.evaluation.options import Options
 from refntk.evaluation.tiles import Tile
 
 PEM = str(Path(__file__).parent / "tls" / "test.pem")
@@ -45,7 +46,8 @@ def two() -> Iterator[Runner]:
 def job(count: int = 9, size: int = 6, tile: int = 3, **options: Any) -> Job:
     """Pose a computation whose head needs the variance of each image."""
     images = np.random.default_rng(count).uniform(size=(count, size, size, 2))
-    return Job(refntk.preset("gcnn-paper"), images, tile=tile, threads=1, **options)
+    how = Options(tile=tile, threads=1, **options)
+    return Job(refntk.preset("gcnn-paper"), images, options=how)
 
 
 def place(tile: Tile) -> tuple[int, int]:
@@ -77,7 +79,7 @@ def test_a_gram_matrix_is_bitwise_that_of_one_process(two: Runner, dtype: str) -
 
 def test_two_sets_of_images_and_one_kernel(two: Runner) -> None:
     images = np.random.default_rng(1).uniform(size=(2, 5, 6, 6, 1))
-    question = Job(refntk.preset("cnn-fc"), *images, get="nngp", tile=2, threads=2)
+    question = Job(refntk.preset("cnn-fc"), *images, options=Options(get="nngp", tile=2, threads=2))
     assert_same(collect(two, question), question)
 
 

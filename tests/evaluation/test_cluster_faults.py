@@ -22,6 +22,7 @@ from refntk.cli import main
 from refntk.errors import ClusterError
 from refntk.evaluation.cluster import Done, open_runner
 from refntk.evaluation.evaluate import Job
+from refntk.evaluation.options import Options
 
 pytestmark = pytest.mark.slow
 
@@ -81,7 +82,7 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
 def question() -> Job:
     """300 tiles of some hundredths of a second."""
     images = np.random.default_rng(5).uniform(size=(72, 12, 12, 1))
-    return Job(refntk.preset("gcnn-paper"), images, tile=3, threads=1)
+    return Job(refntk.preset("gcnn-paper"), images, options=Options(tile=3, threads=1))
 
 
 def assert_all(found: list[Done], question: Job) -> None:

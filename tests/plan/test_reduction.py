@@ -174,15 +174,15 @@ def test_where_they_do(layers: list[Layer]) -> None:
 
 
 def test_the_methods_there_are() -> None:
-    assert METHODS == ("slices", "dense", "literal")
+    assert METHODS == ("slices", "literal")
 
 
 @pytest.mark.parametrize(
     ("method", "message"),
     [
         ("slice", r'^unknown method "slice" \(did you mean "slices"\?\); known: auto, slices, '),
-        ("fft", '^unknown method "fft"; known: auto, slices, dense, literal$'),
-        (None, "^unknown method None; known: auto, slices, dense, literal$"),
+        ("fft", '^unknown method "fft"; known: auto, slices, literal$'),
+        (None, "^unknown method None; known: auto, slices, literal$"),
     ],
 )
 def test_a_method_that_does_not_exist(method: Any, message: str) -> None:
@@ -194,7 +194,7 @@ def test_a_method_that_does_not_exist(method: Any, message: str) -> None:
     ("method", "available", "message"),
     [
         ("slices", ("literal",), "^the backend toy has no method slices: use literal$"),
-        ("dense", ("slices", "literal"), "^the backend toy has no method dense: use slices or li"),
+        ("literal", ("slices",), "^the backend toy has no method literal: use slices$"),
     ],
 )
 def test_a_method_that_the_backend_does_not_have(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -20,17 +21,19 @@ from refntk.finite import FiniteNetwork
 from refntk.network import Network
 from refntk.network.layers import (
     LAYERS,
+    Abs,
     Conv,
     Dense,
     Flatten,
     GlobalAvgPool,
     GroupConv,
     GroupPool,
+    LeakyRelu,
     Lift,
     Relu,
     Signal,
 )
-from refntk.ops.operations import Add
+from refntk.ops.operations import Add, Filter
 from refntk.ops.program import Builder
 from refntk.oracle.cases import Case
 from refntk.oracle.faults import FAULTS, altered
@@ -46,6 +49,7 @@ Close = Callable[..., None]
 
 CONV, RELU, DENSE = Conv((3, 3), b_std=0.3), Relu(), Dense(W_std=1.2, b_std=0.1)
 HEAD = [DENSE, RELU, DENSE]
+LEAKY = LeakyRelu(alpha=0.2)
 
 NETWORKS: dict[str, list[Any]] = {
     "Conv": [CONV, RELU, Conv((2, 3), strides=(1, 2), W_std=1.3), GlobalAvgPool()],
@@ -54,6 +58,8 @@ NETWORKS: dict[str, list[Any]] = {
         Lift((3, 3), group="C2"), RELU, GroupConv((1, 3), W_std=0.8, b_std=0.2), GroupPool()
     ],
     "Relu": [CONV, RELU, GlobalAvgPool(), *HEAD],
+    "LeakyRelu": [CONV, LEAKY, Conv((3, 3)), LEAKY, GlobalAvgPool(), DENSE, LEAKY, DENSE],
+    "Abs": [Lift((3, 3), group="C4"), Abs(), GroupConv((1, 1)), Abs(), GroupPool(), DENSE, Abs()],
     "GroupPool": [Lift((3, 3), group="D1"), GroupPool(), *HEAD],
     "GlobalAvgPool": [CONV, GlobalAvgPool(), *HEAD],
     "Flatten": [CONV, RELU, Flatten(), *HEAD],
@@ -105,13 +111,13 @@ class Twofold:
 
 @pytest.fixture(autouse=True)
 def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
-    for layer in (Stranger, Silent, Twofold):
+    for layer in (Stranger, Silent, Twofold, Trained):
         monkeypatch.setitem(LAYERS, layer.__name__, layer)
 
 
 @pytest.fixture
 def images(rng: np.random.Generator) -> Any:
-    return rng.normal(size=(3, 4, 4, 2))
+    return rng.normal(size=(2, 3, 3, 1))
 
 
 def test_each_layer_has_a_network() -> None:
@@ -126,10 +132,8 @@ def test_every_route_gives_the_number_of_the_proof(
     name: str, images: Any, assert_close: Close
 ) -> None:
     net = Network(NETWORKS[name])
-    proof = certify(net, images)
-    state = propagate(net, images)
+    proof, state = certify(net, images), propagate(net, images)
     kernels = {
-        "digits": literal(net, images, digits=40),
         "recursion": {"nngp": state.nngp, "ntk": state.ntk},
         "oracle": altered(Case(name, "", net, images, None, False), lambda index, kernels: kernels),
         **{
@@ -144,7 +148,7 @@ def test_every_route_gives_the_number_of_the_proof(
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_cuda_tables_know_each_layer(name: str) -> None:
-    plan = make_plan(Network(NETWORKS[name]), (4, 4, 2))
+    plan = make_plan(Network(NETWORKS[name]), (3, 3, 1))
     table = geometry(plan, np.dtype("float32"), Limits(10**5, 10**5, 8)).table
     assert len(table) == len(plan.steps)
 
@@ -154,7 +158,7 @@ def test_networks_of_finite_width_tend_to_it(
     name: str, images: Any, rng: np.random.Generator
 ) -> None:
     net = Network(NETWORKS[name])
-    finite = FiniteNetwork(net, (4, 4, 2), width=128)
+    finite = FiniteNetwork(net, (3, 3, 1), width=128)
     draws = []
     for _ in range(16):
         parameters = finite.draw(rng)
@@ -191,7 +195,7 @@ def test_no_route_takes_an_unknown_layer(place: str, images: Any) -> None:
         "auto": lambda: refntk.kernel(net, images),
         "slices": lambda: refntk.kernel(net, images, method="slices"),
         "literal": lambda: refntk.kernel(net, images, method="literal"),
-        "finite": lambda: FiniteNetwork(net, (4, 4, 2), width=4),
+        "finite": lambda: FiniteNetwork(net, (3, 3, 1), width=4),
         "faults": lambda: altered(case, lambda index, kernels: kernels),
         "oracle": lambda: solve(case),
         "ordinary": lambda: ungrouped(net),
@@ -236,12 +240,58 @@ def test_a_layer_of_several_operations(images: Any, assert_close: Close) -> None
     with pytest.raises(MethodError, match=r"does not apply: layer 2 \(Twofold\) does not read the"):
         refntk.kernel(net, images, method="slices")
     for route in (
-        lambda: FiniteNetwork(net, (4, 4, 2), width=4),
+        lambda: FiniteNetwork(net, (3, 3, 1), width=4),
         lambda: certify(net, images),
         lambda: FAULTS[0].explains(solve(Case("", "", net, images, None, False)), {}),
     ):
         with pytest.raises(MethodError, match=r"layer 2 \(Twofold\)"):
             route()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A layer that trains at rates of its own."""
+
+    layer: Any
+    rates: tuple[Fraction, Fraction]
+
+    def after(self, signal: Signal) -> Signal:
+        return self.layer.after(signal)
+
+    def lower(self, build: Builder, below: int) -> int:
+        inner = Builder(build.space(below))
+        self.layer.lower(inner, 0)
+        (operation,) = inner.program().operations
+        assert isinstance(operation, Filter)
+        return build.add(replace(operation, below=below, tangent=self.rates))
+
+
+def test_tangents_of_other_weights(images: Any, assert_close: Close) -> None:
+    """A sum over layers: the NTK is that of each layer alone, times what it trains with."""
+    layers = [Conv((3, 3), b_std=0.3, W_std=1.2), RELU, Conv((2, 2), W_std=0.8, b_std=0.2), LEAKY]
+    layers += [GlobalAvgPool(), DENSE]
+    linear, exact = (0, 2, 5), refntk.kernel(Network(layers), images)
+
+    def rated(rates: dict[int, tuple[Fraction, Fraction]]) -> Network:
+        return Network([Trained(x, rates[k]) if k in linear else x for k, x in enumerate(layers)])
+
+    squares = {k: (Fraction(layers[k].W_std) ** 2, Fraction(layers[k].b_std) ** 2) for k in linear}
+    frozen = dict.fromkeys(linear, (Fraction(0), Fraction(0)))
+    alone = [rated(frozen | {k: squares[k]}) for k in linear]
+    for method, dtype in (("literal", "float64"), ("slices", "float64"), ("slices", "float32")):
+        found = [refntk.kernel(net, images, method=method, dtype=dtype) for net in alone]
+        assert_close(np.sum([each.ntk for each in found], axis=0, dtype=dtype), exact.ntk)
+        for each in found:
+            assert_close(each.nngp, exact.nngp)
+    net = rated({0: (Fraction(18), Fraction(1)), 2: squares[2], 5: (Fraction(1, 3), Fraction(0))})
+    slices, right = (refntk.kernel(net, images, method=how) for how in ("slices", "literal"))
+    assert_close(slices.ntk, right.ntk)
+    with pytest.raises(MethodError, match=r"layer 0 \(Trained\): networks of finite width are in"):
+        FiniteNetwork(net, (3, 3, 1), width=4)
+    dead = Network([Trained(Conv((3, 3), W_std=0.0), (Fraction(1), Fraction(0))), GlobalAvgPool()])
+    assert refntk.kernel(dead, images).ntk.all()
+    with pytest.raises(MethodError, match=r"layer 0 \(Trained\) trains weights of dev"):
+        refntk.kernel(dead, images, method="slices")
 
 
 def test_a_field_without_a_rule_is_refused() -> None:

@@ -11,6 +11,7 @@ from refntk.data.kernels.overlap import repeated_images, shared_images
 from refntk.data.kernels.store import KernelWriter
 from refntk.errors import InputError, StoreError
 from refntk.evaluation.evaluate import Job
+from refntk.evaluation.options import Options
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def net():
 
 def write(path, net, inputs, get=("nngp", "ntk"), dtype="float64"):
     """Write a kernel file as `refntk compute` does."""
-    job = Job(net, inputs.x1, inputs.x2, get=get, dtype=dtype, tile=4)
+    job = Job(net, inputs.x1, inputs.x2, options=Options(get=get, dtype=dtype, tile=4))
     with KernelWriter(path, describe_job(job, inputs)) as writer:
         fill(writer, job)
     return path

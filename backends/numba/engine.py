@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,17 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from refntk.backends import Block
-from refntk.backends.array_api import ArrayApiBackend
+from refntk.backends import Block, Engine, Images, Matrix, Setting
+from refntk.backends.numba.close import close_correlations
 from refntk.backends.numba.lanes import lanes_of
 from refntk.backends.numba.perceptron import is_perceptron, perceptron_block, vectors
 from refntk.backends.numba.slices import block_sums
 from refntk.backends.numba.team import share
 from refntk.backends.numba.workspace import Tables, Workspace
+from refntk.errors import InputError
 from refntk.ops.groups import point_group, rotate
 from refntk.plan.reduction import Plan
 
-__all__ = ["NumbaBackend", "load"]
+__all__ = ["SlicesEngine", "engine", "require"]
 
 _ENTRIES_A_PART = 500_000
 """Entries of a pair of images after which its displacements are split into parts.
@@ -45,52 +47,47 @@ class _Task(NamedTuple):
     part: int  # of the displacements
 
 
-class NumbaBackend(ArrayApiBackend):
-    """Displacement slices in Numba; anything else by the literal recursion in NumPy."""
+class SlicesEngine:
+    """Displacement slices in Numba.
 
-    def __init__(self) -> None:
-        super().__init__("numba", np, ("slices", "literal"))
+    Parameters
+    ----------
+    setting : Setting
+    """
 
-    def prepare(self, plan: Plan, images: npt.NDArray[np.float64], dtype: str) -> Any:
-        """Scale and lay out images, see `refntk.backends.Backend.prepare`."""
-        if plan.method != "slices":
-            return super().prepare(plan, images, dtype)
-        group = point_group(plan.group)
+    def __init__(self, setting: Setting) -> None:
+        self._setting, self._plan = setting, setting.plan
+        # Without a convolution all that is left is elementwise and cheap: no precision is given up.
+        self._dtype = np.dtype(setting.dtype if self._plan.steps else "float64")
+        self._tables = Tables(self._plan, self._dtype.name)
+
+    def prepare(self, images: Matrix) -> _Prepared:
+        """Scale and lay out images, see `refntk.backends.Engine.prepare`."""
+        group = point_group(self._plan.group)
         scaled = images / np.sqrt(images.shape[-1])
         turned = np.stack([rotate(scaled, r, group) for r in range(group.order)], axis=1)
-        # Without a convolution all that is left is elementwise and cheap: no precision is given up.
-        kept = turned.swapaxes(-1, -2).astype(dtype if plan.steps else "float64")
+        kept = turned.swapaxes(-1, -2).astype(self._dtype)
         rotated = kept.reshape(len(images) * group.order, -1)
         return _Prepared(np.ascontiguousarray(rotated[:: group.order]), rotated)
 
-    def diagonal(self, plan: Plan, prepared: Any, threads: int) -> npt.NDArray[np.float64]:
-        """NNGP of each image with itself, see `refntk.backends.Backend.diagonal`."""
-        if plan.method != "slices":
-            return super().diagonal(plan, prepared, threads)
-        count, parts = len(prepared.images), _parts(plan)
+    def diagonal(self, prepared: _Prepared) -> Matrix:
+        """NNGP of each image with itself, see `refntk.backends.Engine.diagonal`."""
+        count, order = len(prepared.images), self._plan.order
         tasks = [
-            _Task((row, row + 1), row * plan.order, 0, part)
+            _Task((row, row + 1), row * order, 0, part)
             for row in range(count)
-            for part in range(parts)
+            for part in range(_parts(self._plan))
         ]
-        sums = _run(plan, prepared, prepared, tasks, 1, False, threads, lambda fraction: None)
-        return _over_rotations(plan, sums[0, :, 0, : plan.order])[:, 0]
+        sums = self._run(prepared, prepared, tasks, 1, False, lambda fraction: None)
+        return _over_rotations(self._plan, sums[0, :, 0, :order])[:, 0]
 
     def block(
-        self,
-        plan: Plan,
-        one: Any,
-        two: Any | None,
-        *,
-        ntk: bool,
-        threads: int,
-        progress: Callable[[float], None],
+        self, one: _Prepared, two: _Prepared | None, progress: Callable[[float], None]
     ) -> Block:
-        """Kernels at the readout, see `refntk.backends.Backend.block`."""
-        if plan.method != "slices":
-            return super().block(plan, one, two, ntk=ntk, threads=threads, progress=progress)
+        """Kernels at the readout, see `refntk.backends.Engine.block`."""
+        plan, ntk = self._plan, self._setting.ntk
         other = one if two is None else two
-        lanes, count = lanes_of(one.images.dtype), len(one.images)
+        lanes, count = lanes_of(self._dtype), len(one.images)
         # Rotations of a few images fill the lanes. A group that they do not fill comes first: for
         # the same images it meets few rows there, as the last one it would meet all of them.
         last = range(len(other.rotated), 0, -lanes)[::-1]
@@ -100,7 +97,7 @@ class NumbaBackend(ArrayApiBackend):
             for first in range(0, wanted, lanes):
                 rows, lane = (first, min(first + lanes, wanted)), max(stop - lanes, 0)
                 tasks += [_Task(rows, lane, group, part) for part in range(_parts(plan))]
-        sums = _run(plan, one, other, tasks, len(last), ntk, threads, progress)
+        sums = self._run(one, other, tasks, len(last), ntk, progress)
         # Axes (group, x, kernel, lane) to (kernel, x, rotated x').
         flat = sums.transpose(2, 1, 0, 3).reshape(sums.shape[2], count, len(last) * lanes)
         if lanes > last[0]:
@@ -108,19 +105,49 @@ class NumbaBackend(ArrayApiBackend):
         kernels = _over_rotations(plan, flat)
         return kernels[0], kernels[1] if ntk else None
 
+    def refine(
+        self, images: Matrix, pairs: Sequence[tuple[int, int]]
+    ) -> tuple[Matrix, Matrix]:
+        """Compute pairs once more in double-double, see `refntk.backends.Engine.refine`."""
+        return close_correlations(self._plan, images, pairs, self._setting.threads)
+
     def whole(
-        self,
-        plan: Plan,
-        one: npt.NDArray[Any],
-        two: npt.NDArray[Any] | None,
-        threads: int,
-        progress: Callable[[float], None],
+        self, one: Images, two: Images | None, progress: Callable[[float], None]
     ) -> Block | None:
-        """Kernels of perceptrons, see `refntk.backends.Backend.whole`."""
+        """Kernels of perceptrons, see `refntk.backends.Engine.whole`."""
+        plan = self._plan
         if not is_perceptron(plan):
             return None
         other = None if two is None else vectors(plan, two)
-        return perceptron_block(plan, vectors(plan, one), other, threads, progress)
+        return perceptron_block(plan, vectors(plan, one), other, self._setting.threads, progress)
+
+    def _run(
+        self, one: _Prepared, two: _Prepared, tasks: Sequence[_Task], groups: int, ntk: bool,
+        progress: Callable[[float], None],
+    ) -> Matrix:  # fmt: skip
+        """Share out tasks among threads; sums of shape (groups, images x, kernels, lanes).
+
+        Parts are added in their own order, so that the sums depend on nothing but the pair of
+        images.
+        """
+        tables = self._tables
+        parts, lanes = _parts(self._plan), lanes_of(self._dtype)
+        bounds, across = _bounds(tables, parts), tables.displacements[1]
+        partial = np.zeros((parts, groups, len(one.images), 1 + ntk, lanes))
+        static = tables.steps, tables.rates, tables.constants, tables.unlike
+
+        def work(memory: Workspace, task: _Task) -> None:
+            down = bounds[task.part], bounds[task.part + 1]
+            block_sums(
+                (one.images, two.rotated), (task.rows, task.lane, (*down, *across)), static,
+                tables.layout, memory.arrays, partial[task.part, task.group],
+            )  # fmt: skip
+
+        share(tasks, self._setting.threads, lambda: Workspace(tables, ntk), work, progress)
+        total: Matrix = partial[0]
+        for part in range(1, parts):
+            total += partial[part]
+        return total
 
 
 def _parts(plan: Plan) -> int:
@@ -151,40 +178,15 @@ def _over_rotations(plan: Plan, sums: npt.NDArray[np.float64]) -> npt.NDArray[np
     return total / (plan.order * (positions**2 if plan.pooled else positions))
 
 
-def _run(
-    plan: Plan,
-    one: _Prepared,
-    two: _Prepared,
-    tasks: Sequence[_Task],
-    groups: int,
-    ntk: bool,
-    threads: int,
-    progress: Callable[[float], None],
-) -> npt.NDArray[np.float64]:
-    """Share out tasks among threads; sums of shape (groups, images x, kernels, lanes).
-
-    Parts are added in their own order, so that the sums depend on nothing but the pair of images.
-    """
-    tables = Tables(plan, one.images.dtype.name)
-    parts, lanes = _parts(plan), lanes_of(one.images.dtype)
-    bounds, across = _bounds(tables, parts), tables.displacements[1]
-    partial = np.zeros((parts, groups, len(one.images), 1 + ntk, lanes))
-    static = tables.steps, tables.rates, tables.unlike, tables.layout
-
-    def work(memory: Workspace, task: _Task) -> None:
-        down = bounds[task.part], bounds[task.part + 1]
-        block_sums(
-            one.images, two.rotated, task.rows, task.lane, (*down, *across), *static,
-            memory.arrays, partial[task.part, task.group],
-        )  # fmt: skip
-
-    share(tasks, threads, lambda: Workspace(tables, ntk), work, progress)
-    total: npt.NDArray[np.float64] = partial[0]
-    for part in range(1, parts):
-        total += partial[part]
-    return total
+def require() -> None:
+    """Raise `InputError` where Numba is told not to compile."""
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        raise InputError(
+            "NUMBA_DISABLE_JIT is set, and the backend numba is nothing without compiling: unset "
+            "it, or use the backend numpy (--backend numpy)"
+        )
 
 
-def load() -> NumbaBackend:
-    """Build the backend."""
-    return NumbaBackend()
+def engine(setting: Setting) -> Engine:
+    """Build the engine."""
+    return SlicesEngine(setting)
