@@ -13,7 +13,7 @@ import pytest
 
 import refntk
 from refntk import GlobalAvgPool, Network, Relu, preset
-from refntk.backends.cupy import usable_cupy
+from refntk.backends.cupy.device import usable_cupy
 from refntk.network.layers import Conv
 
 pytestmark = pytest.mark.gpu
