@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from refntk.errors import unknown
+from refntk.network.activations import Activation
 from refntk.network.layers import LAYERS
 
 __all__ = ["unknown_layer"]
@@ -44,12 +45,13 @@ def unknown_layer(name: object) -> str:
     Examples
     --------
     >>> unknown_layer("Gelu")
-    'there is no layer Gelu: Relu is the only activation so far'
+    'there is no layer Gelu; the activations so far are Relu, LeakyRelu, Abs'
     """
     plain = name.lower().replace("_", "") if isinstance(name, str) else ""
     for word, reason in _REASONS.items():
         if word in plain:
             return f"there is no exact kernel of {name}: {reason}"
-    if plain in _ACTIVATIONS and name not in LAYERS:
-        return f"there is no layer {name}: Relu is the only activation so far"
+    if plain in _ACTIVATIONS and plain not in map(str.lower, LAYERS):
+        here = [key for key, layer in LAYERS.items() if issubclass(layer, Activation)]
+        return f"there is no layer {name}; the activations so far are {', '.join(here)}"
     return unknown("layer", name, LAYERS)
