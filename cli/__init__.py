@@ -17,6 +17,7 @@ from refntk.cli.experiments.symmetry import symmetry
 from refntk.cli.learn.learning_curve import learning_curve
 from refntk.cli.learn.predict import predict
 from refntk.cli.look.compute import compute
+from refntk.cli.look.demo import demo
 from refntk.cli.look.export import export
 from refntk.cli.look.info import info
 from refntk.cli.look.merge import merge
@@ -33,6 +34,7 @@ __all__ = ["main"]
     cls=Program,
     epilog="""\b
 Start here:
+  refntk demo
   refntk networks
   refntk compute gcnn-paper sample:histology -o histology.h5
   refntk info histology.h5
@@ -51,6 +53,7 @@ def main() -> None:
 
 
 for _command in (
+    demo,
     compute,
     info,
     check,

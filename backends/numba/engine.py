@@ -14,7 +14,7 @@ from refntk.backends import Block, Engine, Images, Matrix, Setting
 from refntk.backends.numba.close import close_correlations
 from refntk.backends.numba.lanes import lanes_of
 from refntk.backends.numba.perceptron import is_perceptron, perceptron_block, vectors
-from refntk.backends.numba.slices import block_sums
+from refntk.backends.numba.slices import block_sums, fast_sums
 from refntk.backends.numba.team import share
 from refntk.backends.numba.workspace import Tables, Workspace
 from refntk.errors import InputError
@@ -60,6 +60,8 @@ class SlicesEngine:
         # Without a convolution all that is left is elementwise and cheap: no precision is given up.
         self._dtype = np.dtype(setting.dtype if self._plan.steps else "float64")
         self._tables = Tables(self._plan, self._dtype.name)
+        self._careful = False
+        """Whether some slice needed the careful form, which is compiled only then."""
 
     def prepare(self, images: Matrix) -> _Prepared:
         """Scale and lay out images, see `refntk.backends.Engine.prepare`."""
@@ -137,11 +139,16 @@ class SlicesEngine:
         static = tables.steps, tables.rates, tables.constants, tables.unlike
 
         def work(memory: Workspace, task: _Task) -> None:
-            down = bounds[task.part], bounds[task.part + 1]
-            block_sums(
+            down, out = bounds[task.part : task.part + 2], partial[task.part, task.group]
+            given = (
                 (one.images, two.rotated), (task.rows, task.lane, (*down, *across)), static,
-                tables.layout, memory.arrays, partial[task.part, task.group],
+                tables.layout, memory.arrays, out,
             )  # fmt: skip
+            if not self._careful and fast_sums(*given):
+                return
+            self._careful = True  # what is compiled by now, or asked for once, is asked for again
+            out[task.rows[0] : task.rows[1]] = 0.0
+            block_sums(*given)
 
         share(tasks, self._setting.threads, lambda: Workspace(tables, ntk), work, progress)
         total: Matrix = partial[0]
