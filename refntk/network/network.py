@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import re
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from refntk.errors import NetworkError, ShapeError, unknown
+from refntk.network.arguments import written
 from refntk.network.layers import LAYERS, Layer, Signal
 from refntk.network.missing import unknown_layer
 from refntk.network.network_text import read_network_text
@@ -159,14 +159,14 @@ class Network:
     def hash(self) -> str:
         """SHA-256, in hexadecimal, of the layers with all their arguments; not of the name."""
         layers = [
-            {"type": type(layer).__name__, **dataclasses.asdict(layer)} for layer in self.layers
+            {"type": type(layer).__name__, **written(layer)} for layer in self.layers
         ]
         canonical = {"parameterization": self.parameterization, "layers": layers}
         text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_toml(self) -> str:
-        """Write the network as TOML, with every argument of every layer.
+        """Write the network as TOML, with the arguments of every layer.
 
         Returns
         -------
@@ -178,7 +178,7 @@ class Network:
         for layer in self.layers:
             lines += ["", "[[layer]]", f"type = {_toml_value(type(layer).__name__)}"]
             lines += [
-                f"{key} = {_toml_value(value)}" for key, value in dataclasses.asdict(layer).items()
+                f"{key} = {_toml_value(value)}" for key, value in written(layer).items()
             ]
         return "\n".join(lines) + "\n"
 
