@@ -23,11 +23,13 @@ from refntk.cli.look.info import info
 from refntk.cli.look.merge import merge
 from refntk.cli.look.networks import networks
 from refntk.cli.look.plot import plot
+from refntk.cli.machine.completion import completion
 from refntk.cli.machine.data import data
 from refntk.cli.machine.env import env
+from refntk.cli.machine.warm_up import warm_up
 from refntk.cli.program import Program
 
-__all__ = ["main"]
+__all__ = ["SECTIONS", "main"]
 
 
 @click.group(
@@ -52,27 +54,16 @@ def main() -> None:
     """
 
 
-for _command in (
-    demo,
-    compute,
-    info,
-    check,
-    export,
-    merge,
-    predict,
-    learning_curve,
-    plot,
-    converge,
-    networks,
-    data,
-    spectral,
-    dynamics,
-    symmetry,
-    bridge,
-    oracle,
-    verify,
-    bench,
-    accuracy,
-    env,
-):
-    main.add_command(_command)
+SECTIONS: dict[str, tuple[click.Command, ...]] = {
+    "Compute and look": (demo, compute, info, plot, networks, export, merge),
+    "Learn from kernels": (predict, learning_curve),
+    "Check and compare": (check, verify, accuracy, bench, converge, oracle),
+    "Experiments": (spectral, dynamics, symmetry, bridge),
+    "Machine": (data, warm_up, completion, env),
+}
+"""All commands, as `refntk --help` groups them."""
+
+main.sections = {title: [str(c.name) for c in commands] for title, commands in SECTIONS.items()}
+for _commands in SECTIONS.values():
+    for _command in _commands:
+        main.add_command(_command)

@@ -60,7 +60,7 @@ class SlicesEngine:
         # Without a convolution all that is left is elementwise and cheap: no precision is given up.
         self._dtype = np.dtype(setting.dtype if self._plan.steps else "float64")
         self._tables = Tables(self._plan, self._dtype.name)
-        self._careful = False
+        self.careful = False
         """Whether some slice needed the careful form, which is compiled only then."""
 
     def prepare(self, images: Matrix) -> _Prepared:
@@ -144,9 +144,9 @@ class SlicesEngine:
                 (one.images, two.rotated), (task.rows, task.lane, (*down, *across)), static,
                 tables.layout, memory.arrays, out,
             )  # fmt: skip
-            if not self._careful and fast_sums(*given):
+            if not self.careful and fast_sums(*given):
                 return
-            self._careful = True  # what is compiled by now, or asked for once, is asked for again
+            self.careful = True  # what is compiled by now, or asked for once, is asked for again
             out[task.rows[0] : task.rows[1]] = 0.0
             block_sums(*given)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -64,7 +64,9 @@ def demo(folder: str, overwrite: bool, threads: int | None, quiet: bool) -> None
             "there"
         )
     need_matplotlib()  # now, and not at the end
-    place.mkdir(parents=True, exist_ok=True)
+    if not place.exists():
+        place.mkdir(parents=True)
+        _warm_up(threads)
     inputs = load_inputs(_DATA, size=_SIZE)
     kernels = {}
     for network in _NETWORKS:
@@ -86,9 +88,20 @@ def demo(folder: str, overwrite: bool, threads: int | None, quiet: bool) -> None
     click.echo(_NEXT)
 
 
+def _warm_up(threads: int | None) -> None:
+    """Compile on two processors what the kernels need, where it can be kept."""
+    from refntk.backends.numba.warm_up import folder, pieces, warm_up
+    from refntk.evaluation.threads import default_threads
+
+    processors = threads or default_threads()
+    if processors > 1 and folder() is not None:
+        for _ in warm_up(pieces((_DTYPE,), ("ntk",), careful=False), processors):
+            pass
+
+
 def _compute(
     network: str, inputs: Inputs, path: Path, *, threads: int | None, quiet: bool
-) -> object:
+) -> Any:
     """Compute the NTK into a file, or take it from there where it is complete."""
     from refntk.data.kernels.kernel_cache import describe_job
     from refntk.data.kernels.store import KernelWriter, open_kernel

@@ -242,7 +242,7 @@ def test_code_without_the_careful_form_gives_the_same_bits(
     slices = engine.engine(Setting(make_plan(net, (6, 7, 2)), dtype))
     prepared = slices.prepare(images)
     fast = slices.block(prepared, None, lambda fraction: None)
-    slices._careful = True
+    slices.careful = True
     whole = slices.block(prepared, None, lambda fraction: None)
     for one, two in zip(fast, whole, strict=True):
         upper = np.triu_indices(5)
