@@ -37,15 +37,18 @@ if TYPE_CHECKING:
     from refntk.evaluation.evaluate import Kernel, kernel
     from refntk.network.layers import (
         Abs,
+        AvgPool,
         Conv,
         Dense,
         Flatten,
         GlobalAvgPool,
+        GlobalSumPool,
         GroupConv,
         GroupPool,
         LeakyRelu,
         Lift,
         Relu,
+        SumPool,
     )
     from refntk.network.network import Network
     from refntk.network.presets import preset, presets
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Abs",
+    "AvgPool",
     "Certified",
     "ClusterError",
     "Conv",
@@ -64,6 +68,7 @@ __all__ = [
     "DownloadError",
     "Flatten",
     "GlobalAvgPool",
+    "GlobalSumPool",
     "GroupConv",
     "GroupPool",
     "InputError",
@@ -81,6 +86,7 @@ __all__ = [
     "Relu",
     "ShapeError",
     "StoreError",
+    "SumPool",
     "UnknownBackendError",
     "__version__",
     "certify",

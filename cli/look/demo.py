@@ -10,6 +10,7 @@ import click
 from refntk.cli import options
 from refntk.cli.kernels import fill
 from refntk.cli.program import Command
+from refntk.cli.say import say
 
 if TYPE_CHECKING:
     from refntk.data.images.inputs import Inputs
@@ -82,10 +83,10 @@ def demo(folder: str, overwrite: bool, threads: int | None, quiet: bool) -> None
         kernels, info.labels, classes=len(names or ()), sizes=_TRAIN, test=_TEST, repeats=_REPEATS
     )
     save_figure(plot_learning_curve(curve), place / "curve.svg")
-    click.echo(f"{curve.finding()}.\n")
-    click.echo(f"{place / 'gram.png'}: the tiles of each class beside both kernels")
-    click.echo(f"{place / 'curve.svg'}: accuracy by the number of training tiles")
-    click.echo(_NEXT)
+    say(f"{curve.finding()}.\n")
+    say(f"{place / 'gram.png'}: the tiles of each class beside both kernels")
+    say(f"{place / 'curve.svg'}: accuracy by the number of training tiles")
+    say(_NEXT)
 
 
 def _warm_up(threads: int | None) -> None:

@@ -6,6 +6,7 @@ import click
 
 from refntk.cli import options
 from refntk.cli.program import Command
+from refntk.cli.say import say
 
 __all__ = ["warm_up"]
 
@@ -43,5 +44,5 @@ def warm_up(dtype: tuple[str, ...], others: bool, threads: int | None) -> None:
 
     names = pieces(dtype or ("float32", "float64"), others=others)
     for name, seconds in compiling(names, threads or default_threads()):
-        click.echo(f"{name:<24}{seconds:>6.1f} s")
-    click.echo(f"kept in {folder()}")
+        say(f"{name:<24}{seconds:>6.1f} s")
+    say(f"kept in {folder()}")
