@@ -92,7 +92,7 @@ def demo(folder: str, overwrite: bool, threads: int | None, quiet: bool) -> None
 def _warm_up(threads: int | None) -> None:
     """Compile on two processors what the kernels need, where it can be kept."""
     from refntk.backends.numba.warm_up import folder, pieces, warm_up
-    from refntk.evaluation.threads import default_threads
+    from refntk.evaluation.machine import default_threads
 
     processors = threads or default_threads()
     if processors > 1 and folder() is not None:

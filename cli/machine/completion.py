@@ -6,6 +6,7 @@ import click
 
 from refntk.cli import options
 from refntk.cli.program import Command
+from refntk.cli.say import say
 
 __all__ = ["completion"]
 
@@ -28,4 +29,4 @@ def completion(ctx: click.Context, shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None  # click has all three
     script = kind(ctx.find_root().command, {}, "refntk", "_REFNTK_COMPLETE")
-    click.echo(script.source_template % script.source_vars())
+    say(script.source_template % script.source_vars())

@@ -40,7 +40,7 @@ def warm_up(dtype: tuple[str, ...], others: bool, threads: int | None) -> None:
     """
     from refntk.backends.numba.warm_up import folder, pieces
     from refntk.backends.numba.warm_up import warm_up as compiling
-    from refntk.evaluation.threads import default_threads
+    from refntk.evaluation.machine import default_threads
 
     names = pieces(dtype or ("float32", "float64"), others=others)
     for name, seconds in compiling(names, threads or default_threads()):
