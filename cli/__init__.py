@@ -23,6 +23,7 @@ from refntk.cli.look.info import info
 from refntk.cli.look.merge import merge
 from refntk.cli.look.networks import networks
 from refntk.cli.look.plot import plot
+from refntk.cli.look.report import report
 from refntk.cli.machine.completion import completion
 from refntk.cli.machine.data import data
 from refntk.cli.machine.env import env
@@ -55,7 +56,7 @@ def main() -> None:
 
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Compute and look": (demo, compute, info, plot, networks, export, merge),
+    "Compute and look": (demo, compute, info, plot, report, networks, export, merge),
     "Learn from kernels": (predict, learning_curve),
     "Check and compare": (check, verify, accuracy, bench, converge, oracle),
     "Experiments": (spectral, dynamics, symmetry, bridge),

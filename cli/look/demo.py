@@ -53,6 +53,8 @@ def demo(folder: str, overwrite: bool, threads: int | None, quiet: bool) -> None
     time.
     """
     from refntk.data.images.inputs import load_inputs
+    from refntk.data.kernels.store import open_kernel
+    from refntk.data.results.report import write_report
     from refntk.errors import InputError
     from refntk.inference.curve import learning_curve
     from refntk.plot import plot_learning_curve, plot_tiles, save_figure
@@ -83,9 +85,13 @@ def demo(folder: str, overwrite: bool, threads: int | None, quiet: bool) -> None
         kernels, info.labels, classes=len(names or ()), sizes=_TRAIN, test=_TEST, repeats=_REPEATS
     )
     save_figure(plot_learning_curve(curve), place / "curve.svg")
+    store, page = place / f"{_NETWORKS[-1]}.h5", place / "report.html"
+    with open_kernel(store) as kernel:
+        write_report(kernel, page, overwrite=True)
     say(f"{curve.finding()}.\n")
     say(f"{place / 'gram.png'}: the tiles of each class beside both kernels")
     say(f"{place / 'curve.svg'}: accuracy by the number of training tiles")
+    say(f"{page}: all about {store.name}, on one page for a browser")
     say(_NEXT)
 
 

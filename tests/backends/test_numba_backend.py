@@ -238,8 +238,8 @@ def test_nothing_is_compiled_again_for_another_network_or_image(rng: np.random.G
 def test_code_without_the_careful_form_gives_the_same_bits(
     name: str, dtype: str, rng: np.random.Generator
 ) -> None:
-    net, images = Network(NETWORKS[name]), rng.random((5, 6, 7, 2))
-    slices = engine.engine(Setting(make_plan(net, (6, 7, 2)), dtype))
+    net, images = Network(NETWORKS[name]), rng.random((5, 6, 6, 2))
+    slices = engine.engine(Setting(make_plan(net, (6, 6, 2)), dtype))
     prepared = slices.prepare(images)
     fast = slices.block(prepared, None, lambda fraction: None)
     slices.careful = True

@@ -27,7 +27,7 @@ def demo(tmp_path_factory):
 def test_it_writes_pictures_and_both_kernels(demo, assert_close):
     _, folder = demo
     assert {path.name for path in folder.iterdir()} == {
-        "cnn-paper.h5", "gcnn-paper.h5", "gram.png", "curve.svg",
+        "cnn-paper.h5", "gcnn-paper.h5", "gram.png", "curve.svg", "report.html",
     }  # fmt: skip
     assert (folder / "gram.png").read_bytes().startswith(b"\x89PNG")
     assert b"<svg" in (folder / "curve.svg").read_bytes()
@@ -43,7 +43,7 @@ def test_it_says_what_was_learned_and_what_comes_next(demo):
     first = stdout.splitlines()[0]
     assert first.startswith("54 training images: cnn-paper ")
     assert "gcnn-paper is better by 2.5 ± 0.9 points, repeat by repeat" in first
-    for name in ("gram.png", "curve.svg"):
+    for name in ("gram.png", "curve.svg", "report.html"):
         assert f"{folder / name}: " in stdout
     commands = stdout.split("Next:\n")[1].splitlines()
     assert len(commands) == 3
