@@ -47,12 +47,14 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto
 h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; margin-top: 2.5rem; }
 table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text-align: left;
   vertical-align: top; overflow-wrap: anywhere; }
+th { white-space: nowrap; }
 figure { margin: 1rem 0; } figure > img { max-width: 100%; background: white; border-radius: 4px; }
 figcaption, .small { font-size: .9rem; opacity: .8; }
 pre { overflow-x: auto; padding: .8rem; border: 1px solid #8886; border-radius: 4px; }
 .scroll { overflow-x: auto; }
 .tile { image-rendering: pixelated; width: 56px; height: 56px; object-fit: contain; }
-.near td { text-align: center; font-size: .8rem; padding: .3rem .4rem; }
+.near td { text-align: center; font-size: .8rem; padding: .3rem .4rem; min-width: 5.5rem;
+  overflow-wrap: normal; }
 .near td:first-child { border-right: 2px solid #8888; padding-right: .8rem; }
 .other { text-decoration: underline wavy #d55e00; }
 """
