@@ -1,0 +1,78 @@
+"""Every layer against numbers made elsewhere, by recursions, sampled networks and quadrature."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import refntk
+from refntk.errors import MethodError
+from refntk.plan.reduction import METHODS
+
+GOLDEN = json.loads((Path(__file__).parent / "layers.json").read_text())
+"""Cases in words of their own: ``network``, a number into ``images``, ``nngp`` and ``ntk``."""
+
+
+def _linear(spec: dict[str, Any]) -> dict[str, Any]:
+    known = {"type", "shape", "W_std", "b_std", "strides", "padding", "group"}
+    assert set(spec) <= known, f"no translation of {set(spec) - known}"
+    words = ("W_std", "b_std", "strides", "padding", "group")
+    return {word: spec[word] for word in words if word in spec}
+
+
+TRANSLATED: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "Conv": lambda spec: refntk.Conv(tuple(spec["shape"]), **_linear(spec)),
+    "Lift": lambda spec: refntk.Lift(tuple(spec["shape"]), **_linear(spec)),
+    "GroupConv": lambda spec: refntk.GroupConv(tuple(spec["shape"]), **_linear(spec)),
+    "Dense": lambda spec: refntk.Dense(**_linear(spec)),
+    "Relu": lambda spec: refntk.Relu(),
+    "LeakyRelu": lambda spec: refntk.LeakyRelu(alpha=spec["args"][0]),
+    "Abs": lambda spec: refntk.Abs(),
+    "GlobalAvgPool": lambda spec: refntk.GlobalAvgPool(),
+    "GroupPool": lambda spec: refntk.GroupPool(),
+    "Flatten": lambda spec: refntk.Flatten(),
+}
+"""How each type of the file is said here."""
+
+MISSING = {
+    *("group-asymmetric-filter", "group-flatten", "group-partial-rotations"),
+    *("group-stride-2", "learning-rates", "standard"),
+}
+"""Cases of known types with an argument, or in a place, that no layer takes."""
+
+
+def _types(specs: list[dict[str, Any]]) -> Iterator[str]:
+    for spec in specs:
+        yield spec["type"]
+        for branch in spec.get("branches", ()):
+            yield from _types(branch)
+
+
+CASES = [
+    name
+    for name, case in GOLDEN["cases"].items()
+    if set(_types(case["network"])) <= set(TRANSLATED) and name not in MISSING
+]
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("method", METHODS)
+def test_golden_layers(name: str, method: str, assert_close: Callable[..., None]) -> None:
+    case = GOLDEN["cases"][name]
+    net = refntk.Network([TRANSLATED[spec["type"]](spec) for spec in case["network"]])
+    get = ("nngp",) if case["ntk"] is None else ("nngp", "ntk")
+    images = np.array(GOLDEN["images"][case["images"]])
+    try:
+        found = refntk.kernel(net, images, method=method, get=get)
+    except MethodError:
+        assert method != "literal"
+        return
+    for kernel in get:
+        # The literal recursion loses digits of the NTK between an image and nearly the same one.
+        tol = 1e-10 if method == "literal" and kernel == "ntk" else 1e-12
+        assert_close(getattr(found, kernel), case[kernel], tol=tol)
