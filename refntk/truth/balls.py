@@ -159,10 +159,13 @@ def _between(
     nngp, theta = np.empty(shape, object), np.empty(shape, object)
     same = np.eye(*shape, dtype=bool) & (x2 is None)
 
-    readout = READOUTS[type(net.layers[end])]
+    readout, stacks = READOUTS[type(net.layers[end])], type(net.layers[end]) is Flatten
+    channels: int | None = None
 
     def pair(x: Balls, y: Balls, wanted: bool, equal: bool) -> tuple[arb, arb]:
+        nonlocal channels
         below = _through(net, x, y, wanted, equal, end)
+        channels = below.channels and below.channels * (len(below.nngp) if stacks else 1)
         return readout(below.nngp), readout(below.theta)
 
     for i, j in np.ndindex(*shape):
@@ -180,7 +183,7 @@ def _between(
         )
     else:
         var1, var2 = (np.full(size, arb(0), object) for size in shape)  # nobody asks for them
-    kernels = Kernels(nngp, theta, var1, var2, same, True, (), [])
+    kernels = Kernels(nngp, theta, var1, var2, same, True, (), [], channels)
     for k in head:
         kernels = _rule(net, k)(net.layers[k], kernels)
     return kernels.nngp, kernels.theta
@@ -204,6 +207,8 @@ class Kernels:
         Height and width of the positions; () after a readout.
     elements : list of Matrix
         The group.
+    channels : int or None
+        Number of channels, in the standard parametrisation.
     """
 
     nngp: Balls
@@ -214,6 +219,7 @@ class Kernels:
     ntk: bool
     shape: tuple[int, ...]
     elements: list[Matrix]
+    channels: int | None
 
 
 def _through(
@@ -226,7 +232,8 @@ def _through(
     theta = np.full(nngp.shape, arb(0), object)
     var1, var2 = ((pixels * pixels).sum(axis=1) / channels for pixels in (one, two))
     equal = np.eye(len(nngp), dtype=bool) & same
-    kernels = Kernels(nngp, theta, var1, var2, equal, ntk, x.shape[:2], [_IDENTITY])
+    counted = channels if net.parameterization == "standard" else None
+    kernels = Kernels(nngp, theta, var1, var2, equal, ntk, x.shape[:2], [_IDENTITY], counted)
     for k, layer in enumerate(net.layers[:end]):
         kernels = _rule(net, k)(layer, kernels)
     return kernels
@@ -250,18 +257,35 @@ def _filter(layer: Conv | Lift | GroupConv, below: Kernels) -> Kernels:
     height, width = below.shape
     shape, elements, maps = _maps(layer, (height, width), below.elements)
     w, b = _square(layer.W_std), _square(layer.b_std)
-    nngp = _mean_over_maps(below.nngp, maps) * w + b
-    theta = _mean_over_maps(below.theta, maps) * w + nngp if below.ntk else nngp * 0
+    mean = _mean_over_maps(below.nngp, maps)
+    nngp = mean * w + b
+    alpha, beta = _trained(layer, below.channels and below.channels * len(maps))
+    theta = nngp * 0
+    if below.ntk:
+        theta = _mean_over_maps(below.theta, maps) * w + mean * alpha + beta
     var1, var2 = (_mean_over_maps(var, maps) * w + b for var in (below.var1, below.var2))
     same = np.eye(len(nngp), dtype=bool) & below.same.any()
-    return Kernels(nngp, theta, var1, var2, same, below.ntk, shape, elements)
+    return Kernels(nngp, theta, var1, var2, same, below.ntk, shape, elements, layer.width)
 
 
 def _dense(layer: Dense, below: Kernels) -> Kernels:
     """Multiply and add, entry by entry."""
     w, b = _square(layer.W_std), _square(layer.b_std)
     nngp, var1, var2 = below.nngp * w + b, below.var1 * w + b, below.var2 * w + b
-    return replace(below, nngp=nngp, theta=below.theta * w + nngp, var1=var1, var2=var2)
+    alpha, beta = _trained(layer, below.channels)
+    theta = below.theta * w + below.nngp * alpha + beta
+    return replace(below, nngp=nngp, theta=theta, var1=var1, var2=var2, channels=layer.width)
+
+
+def _trained(layer: Conv | Lift | GroupConv | Dense, fan_in: int | None) -> tuple[arb, arb]:
+    """Find what training adds to Theta: of the mean of K, and at all; without a fan-in as NTK."""
+    if not layer.trainable:
+        return arb(0), arb(0)
+    weights, own = arb(layer.learning_rate), layer.learning_rate_bias
+    biases = weights if own is None else arb(own)
+    if fan_in is None:
+        return weights * _square(layer.W_std), biases * _square(layer.b_std)
+    return weights * fan_in, biases * layer.bias
 
 
 def _slopes(negative: float, positive: float, below: Kernels) -> Kernels:
