@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         StoreError,
         UnknownBackendError,
     )
+    from refntk.evaluation.by_layer import ntk_by_layer
     from refntk.evaluation.evaluate import Kernel, kernel
     from refntk.network.layers import (
         Abs,
@@ -91,6 +92,7 @@ __all__ = [
     "__version__",
     "certify",
     "kernel",
+    "ntk_by_layer",
     "open_kernel",
     "preset",
     "presets",
@@ -99,6 +101,7 @@ __all__ = [
 _HOMES = {
     "refntk.truth.certified": ["Certified", "certify"],
     "refntk.errors": [name for name in __all__ if name.endswith(("Error", "Warning"))],
+    "refntk.evaluation.by_layer": ["ntk_by_layer"],
     "refntk.evaluation.evaluate": ["Kernel", "kernel"],
     "refntk.data.kernels.store": ["open_kernel"],
     "refntk.network.network": ["Network"],

@@ -115,7 +115,7 @@ def kernel(
     Notes
     -----
     The recursions of P. Misof, P. Kessel, J. E. Gerken, "Equivariant Neural Tangent Kernels",
-    arXiv:2406.06504, in the NTK parametrisation, with Theta = 0 below the first layer.
+    arXiv:2406.06504, with Theta = 0 below the first layer.
 
     Examples
     --------

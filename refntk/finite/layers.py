@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from refntk.errors import MethodError
 from refntk.finite.filter import Convolution
 from refntk.finite.operator import FloatArray, LinearOperator, Operator, Weights
 from refntk.finite.pooling import Pool
@@ -49,11 +48,11 @@ class Affine(LinearOperator):
 
     def gradient(self, x: FloatArray, g: FloatArray) -> Weights:
         """Sum outer products over the images; see `LinearOperator.gradient`."""
-        return Weights(self.w_scale * (x.T @ g), self.b_scale * g.sum(axis=0))
+        return Weights(self.w_slope * (x.T @ g), self.b_slope * g.sum(axis=0))
 
     def tangent_kernel(self, x: FloatArray, g: FloatArray) -> FloatArray:
         """Multiply the Gram matrices of features and covectors, entry by entry."""
-        return np.asarray((self.w_scale**2 * (x @ x.T) + self.b_scale**2) * (g @ g.T))
+        return np.asarray((self.w_slope**2 * (x @ x.T) + self.b_slope**2) * (g @ g.T))
 
 
 class Function(Operator):
@@ -133,11 +132,6 @@ def operator(program: Program, k: int, channels: int) -> Operator:
     """
     layer, below = program.operations[k], program.spaces[k]
     match layer:
-        case Filter() if not layer.in_ntk_parametrization:
-            raise MethodError(
-                f"{program.name(k)}: networks of finite width are in the NTK parametrisation, and "
-                "this layer trains at a rate of its own"
-            )
         case Filter(support=support) if support.windows == ():
             return Affine(layer, channels)
         case Filter(support=support) if support.windows is not None and len(below.shape) == 2:

@@ -2,9 +2,9 @@
 
 No kernel arithmetic: a layer says which operations of `refntk.ops` it stands for. Names, arguments
 and words are those of neural-tangents, without the widths, which are infinite here: only the shape
-of a filter comes without its name. Weights and biases are standard normal (NTK parametrisation): a
-linear layer of fan-in F computes (W_std / sqrt(F)) sum w (...) + b_std b. No gain is added for
-Relu.
+of a filter comes without its name. A linear layer of fan-in F computes
+(W_std / sqrt(F)) sum w (...) + b_std b, with w and b standard normal; `linear` says how they are
+trained. No gain is added for Relu.
 """
 
 from __future__ import annotations

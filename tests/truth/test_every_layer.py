@@ -306,8 +306,6 @@ def test_tangents_of_other_weights(images: Any, assert_close: Close) -> None:
     net = rated({0: (Fraction(18), Fraction(1)), 2: squares[2], 5: (Fraction(1, 3), Fraction(0))})
     slices, right = (refntk.kernel(net, images, method=how) for how in ("slices", "literal"))
     assert_close(slices.ntk, right.ntk)
-    with pytest.raises(MethodError, match=r"layer 0 \(Trained\): networks of finite width are in"):
-        FiniteNetwork(net, (3, 3, 1), width=4)
     dead = Network([Trained(Conv((3, 3), W_std=0.0), (Fraction(1), Fraction(0))), GlobalAvgPool()])
     assert refntk.kernel(dead, images).ntk.all()
     with pytest.raises(MethodError, match=r"layer 0 \(Trained\) trains weights of dev"):
