@@ -102,13 +102,19 @@ def _rows(
 def _arguments(layer: Layer) -> str:
     """Every argument in the words of the layer, such as ``filter_shape 3x3, W_std 1``."""
     return ", ".join(
-        f"{name} {_value(value)}" for name, value in dataclasses.asdict(layer).items()
+        f"{name} {_value(value)}"
+        for name, value in dataclasses.asdict(layer).items()
+        if value is not None and value != ()
     )
 
 
 def _value(value: object) -> str:
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and all(isinstance(side, int) for side in value):
         return times((value[0], value[1]))
+    if isinstance(value, tuple):
+        return " ".join(map(_value, value))
+    if callable(value):
+        return getattr(value, "__name__", type(value).__name__)
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 

@@ -36,18 +36,22 @@ from flint import arb, ctx
 
 from refntk.errors import MethodError
 from refntk.network.layers import (
+    ABRelu,
     Abs,
+    Activation,
     Conv,
     Dense,
     Flatten,
     GlobalAvgPool,
     GroupConv,
     GroupPool,
+    Identity,
     LeakyRelu,
     Lift,
     Relu,
 )
 from refntk.network.network import Network
+from refntk.truth.ball_functions import FUNCTIONS
 
 __all__ = ["PRECISION", "READOUTS", "RULES", "Kernels", "enclosures", "entry_enclosures"]
 
@@ -272,6 +276,22 @@ def _slopes(negative: float, positive: float, below: Kernels) -> Kernels:
     return replace(below, nngp=nngp, theta=theta, var1=below.var1 * half, var2=below.var2 * half)
 
 
+def _pointwise(layer: Activation, below: Kernels) -> Kernels:
+    """Apply an activation whose moments `refntk.truth.ball_functions` knows."""
+    moments = FUNCTIONS[type(layer)](layer)
+    nngp, theta = np.empty_like(below.nngp), np.empty_like(below.theta)
+    for i, j in np.ndindex(*nngp.shape):
+        if below.same[i, j]:
+            nngp[i, j], slope = moments.itself(below.var1[i])
+        else:
+            nngp[i, j], slope = moments.between(below.nngp[i, j], below.var1[i], below.var2[j])
+        theta[i, j] = below.theta[i, j] * slope if below.ntk else arb(0)
+    var1, var2 = (
+        np.array([moments.itself(v)[0] for v in var], object) for var in (below.var1, below.var2)
+    )
+    return replace(below, nngp=nngp, theta=theta, var1=var1, var2=var2)
+
+
 def _maps(
     layer: Conv | Lift | GroupConv, shape: tuple[int, int], elements: list[Matrix]
 ) -> tuple[tuple[int, int], list[Matrix], npt.NDArray[np.int64]]:
@@ -419,6 +439,9 @@ RULES: dict[type, Callable[[Any, Kernels], Kernels]] = {
     Relu: lambda layer, below: _slopes(0.0, 1.0, below),
     LeakyRelu: lambda layer, below: _slopes(layer.alpha, 1.0, below),
     Abs: lambda layer, below: _slopes(-1.0, 1.0, below),
+    ABRelu: lambda layer, below: _slopes(layer.a, layer.b, below),
+    Identity: lambda layer, below: _slopes(1.0, 1.0, below),
+    **dict.fromkeys(FUNCTIONS, _pointwise),
 }  # fmt: skip
 """What each class of layers does to kernels; a class without a rule is refused."""
 
