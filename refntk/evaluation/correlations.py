@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.backends import Engine
-from refntk.ops.operations import Stack
+from refntk.ops.operations import Pointwise, Stack
 from refntk.plan.reduction import Plan
 
 __all__ = ["Correlation", "at_readout", "of_kernels", "of_vectors", "roots"]
@@ -23,12 +23,23 @@ Matrix = npt.NDArray[np.float64]
 _SURE = 1e-3
 """Deficits from this on are as good from matrix products as from differences."""
 
-_CLOSE = {"float64": 2e-6, "float32": 3e-5}
-"""Deficits from this on are good enough from kernels, by their precision: the derivative of Relu is
-wrong by the noise over pi sqrt(2u) of itself. That is 2e-13 in float64, where sums over positions
-have a noise of 1e-15. In float32, at 3e-5 and after 1 to 8 layers, 9e-7 was measured with one Relu
-after pooling, and 2.4e-6 with three; at 2e-6 that was 7.7e-6.
-"""
+_CLOSE = {"float64": (2e-6, 2e-6), "float32": (3e-6, 3e-5)}
+"""Least and largest deficit from which on kernels are good enough, by their precision; see
+`_close`."""
+
+
+def _close(plan: Plan, dtype: str) -> float:
+    """Deficit below which pairs are computed once more.
+
+    The derivative of a Relu is wrong by the noise of the deficit u over pi sqrt(2u) of itself, and
+    several Relus add that up. In float64, where sums over positions have a noise of 1e-15, 2e-6
+    leaves 2e-13. In float32 the noise grows with the layers below, and what is left is to be the
+    same: so the limit grows as the square of the number of Relus, and as the cube of that of the
+    layers from 5 on, as `refntk.backends.numba.rows.LIMITS` does.
+    """
+    least, most = _CLOSE[dtype]
+    activations = sum(isinstance(op, Pointwise) for op in plan.head.operations)
+    return min(most, least * activations**2 * max(1.0, len(plan.steps) / 5) ** 3)
 
 
 @dataclass(frozen=True)
@@ -129,7 +140,7 @@ def at_readout(
     if len(plan.body) == 1 and isinstance(plan.body.operations[0], Stack):
         return of_vectors(*(images.reshape(len(images), -1) for images in (one, others)))
     result = of_kernels(*kernels, float(np.finfo(dtype).eps))
-    near = np.minimum(result.deficit, result.excess) < _CLOSE[dtype]
+    near = np.minimum(result.deficit, result.excess) < _close(plan, dtype)
     _refine(engine, one, others, result, np.triu(near) if two is None else near)
     return result
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import math
 import operator
 import reprlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from refntk.errors import NetworkError, unknown
@@ -23,11 +25,14 @@ from refntk.ops.groups import point_group
 __all__ = [
     "MOST_WEIGHTS",
     "PADDINGS",
+    "QUIET",
+    "arguments",
     "by_name",
     "canonical",
     "finite_number",
     "require_odd",
     "times",
+    "written",
 ]
 
 PADDINGS: tuple[str, ...] = ("SAME", "VALID", "CIRCULAR")
@@ -35,6 +40,12 @@ PADDINGS: tuple[str, ...] = ("SAME", "VALID", "CIRCULAR")
 
 MOST_WEIGHTS = 1 << 20
 """Positions of a filter, at most: it is far larger than any image, and each is listed."""
+
+QUIET: Mapping[str, bool] = MappingProxyType({"quiet": True})
+"""Metadata of a field that is left out of files, tables and hashes while it has its default.
+
+Networks that do not use what came later keep the hash that they had before.
+"""
 
 _LARGEST = math.sqrt(sys.float_info.max)
 
@@ -68,7 +79,7 @@ def by_name(layer: type[_Layer]) -> type[_Layer]:
         for one that it does not know or that is missing.
     """
     build = layer.__init__
-    names = {field.name: field for field in dataclasses.fields(layer)}  # type: ignore[arg-type]
+    names = {field.name: field for field in arguments(layer)}
     free = sum(not field.kw_only for field in names.values())
     needed = [name for name, field in names.items() if field.default is dataclasses.MISSING]
 
@@ -77,8 +88,8 @@ def by_name(layer: type[_Layer]) -> type[_Layer]:
         _no_width(values[:1] if len(values) > free else (), named)
         if len(values) > free:
             pairs = zip(list(names)[free:], values[free:], strict=False)
-            written = ", ".join(f"{name}={reprlib.repr(value)}" for name, value in pairs)
-            remedy = f"write {written}" if written else "there is none to give"
+            words = ", ".join(f"{name}={reprlib.repr(value)}" for name, value in pairs)
+            remedy = f"write {words}" if words else "there is none to give"
             raise NetworkError(f"an argument has no name: {remedy}")
         for name in named:
             if name not in names:
@@ -90,6 +101,42 @@ def by_name(layer: type[_Layer]) -> type[_Layer]:
 
     layer.__init__ = checked  # type: ignore[method-assign, assignment]
     return layer
+
+
+def arguments(layer: Any) -> list[dataclasses.Field[Any]]:
+    """List the arguments of a layer in the order in which they are written.
+
+    Parameters
+    ----------
+    layer : dataclass, or an instance of one
+
+    Returns
+    -------
+    list of dataclasses.Field
+        Its own, and then those that it shares with other layers.
+    """
+    own = inspect.get_annotations(layer if isinstance(layer, type) else type(layer))
+    return sorted(dataclasses.fields(layer), key=lambda field: field.name not in own)
+
+
+def written(layer: Any) -> dict[str, Any]:
+    """Give the arguments of a layer that files, tables and hashes write down.
+
+    Parameters
+    ----------
+    layer : dataclass
+
+    Returns
+    -------
+    dict
+        Values by name, without those that are `QUIET` and have their default.
+    """
+    values = {field: getattr(layer, field.name) for field in arguments(layer)}
+    return {
+        field.name: value
+        for field, value in values.items()
+        if not (field.metadata.get("quiet") and value == field.default)
+    }
 
 
 def _no_width(first: tuple[Any, ...], named: dict[str, Any]) -> None:

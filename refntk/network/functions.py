@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from fractions import Fraction
 from numbers import Integral
 from reprlib import repr as short
@@ -12,7 +12,7 @@ from typing import Any
 
 from refntk.errors import NetworkError, unknown
 from refntk.network.activations import Activation
-from refntk.network.arguments import by_name, canonical, finite_number
+from refntk.network.arguments import QUIET, by_name, canonical, finite_number
 from refntk.ops.dual import Dual
 from refntk.ops.functions import FUNCTIONS
 from refntk.ops.powers import PolynomialDual, RectifiedPower, SignDual
@@ -61,10 +61,11 @@ def _negative(name: str, value: object) -> float:
 
 
 def _degree(name: str, value: object) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= value <= _HIGHEST:
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or not 0 <= int(value) <= _HIGHEST:  # type: ignore[call-overload]
         message = f"{name}: expected a whole number from 0 to {_HIGHEST}, not {short(value)}"
         raise NetworkError(message, key=name)
-    return int(value)
+    return int(value)  # type: ignore[call-overload, no-any-return]
 
 
 def _numbers(name: str, value: object) -> tuple[float, ...]:
@@ -450,9 +451,9 @@ class Elementwise(Activation):
 
     fn: str | Callable[[Any], Any]
     _: KW_ONLY
-    derivative: Callable[[Any], Any] | None = None
-    breakpoints: tuple[float, ...] = ()
-    tolerance: float = 1e-12
+    derivative: Callable[[Any], Any] | None = field(default=None, metadata=QUIET)
+    breakpoints: tuple[float, ...] = field(default=(), metadata=QUIET)
+    tolerance: float = field(default=1e-12, metadata=QUIET)
 
     def __post_init__(self) -> None:
         """Check the arguments and bring them to their canonical types."""

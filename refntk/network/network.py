@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import re
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from refntk.errors import NetworkError, ShapeError, unknown
+from refntk.network.arguments import written
 from refntk.network.layers import LAYERS, Layer, Signal
 from refntk.network.missing import unknown_layer
 from refntk.network.network_text import read_network_text
@@ -170,7 +170,7 @@ class Network:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_toml(self) -> str:
-        """Write the network as TOML, with every argument of every layer.
+        """Write the network as TOML, with the arguments of every layer.
 
         Returns
         -------
@@ -187,7 +187,7 @@ class Network:
         for index, layer in enumerate(self.layers):
             pairs = _written(index, layer).items()
             lines += ["", "[[layer]]"]
-            lines += [f"{key} = {_toml_value(value)}" for key, value in pairs if value is not None]
+            lines += [f"{key} = {_toml_value(value)}" for key, value in pairs]
         return "\n".join(lines) + "\n"
 
     @classmethod
@@ -287,13 +287,13 @@ def _signals(layers: tuple[Layer, ...], signal: Signal) -> tuple[Signal, ...]:
 
 def _written(index: int, layer: Layer) -> dict[str, Any]:
     """Name the class of a layer and all its arguments, as text and numbers only."""
-    arguments = dataclasses.asdict(layer)
+    arguments = written(layer)
     place = type(layer).__name__
     for key, value in arguments.items():
         if callable(value):
             raise NetworkError(
                 f"layer {index} ({place}): {key} is a function of your own, which cannot be "
-                f"written to a file: use a known name, or compute in Python",
+                "written to a file: use a known name, or compute in Python",
                 layer=index,
                 key=key,
             )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from html import escape
 
-from refntk.network.arguments import times
+from refntk.network.arguments import times, written
 from refntk.network.layers import Layer, Signal
 
 __all__ = ["html_table", "text_table"]
@@ -100,11 +99,9 @@ def _rows(
 
 
 def _arguments(layer: Layer) -> str:
-    """Every argument in the words of the layer, such as ``filter_shape 3x3, W_std 1``."""
+    """Write the arguments in the words of the layer, such as ``filter_shape 3x3, W_std 1``."""
     return ", ".join(
-        f"{name} {_value(value)}"
-        for name, value in dataclasses.asdict(layer).items()
-        if value is not None and value != ()
+        f"{name} {_value(value)}" for name, value in written(layer).items()
     )
 
 

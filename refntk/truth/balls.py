@@ -281,10 +281,13 @@ def _pointwise(layer: Activation, below: Kernels) -> Kernels:
     moments = FUNCTIONS[type(layer)](layer)
     nngp, theta = np.empty_like(below.nngp), np.empty_like(below.theta)
     for i, j in np.ndindex(*nngp.shape):
+        covariance: arb = below.nngp[i, j]
+        one: arb = below.var1[i]
+        two: arb = below.var2[j]
         if below.same[i, j]:
-            nngp[i, j], slope = moments.itself(below.var1[i])
+            nngp[i, j], slope = moments.itself(one)
         else:
-            nngp[i, j], slope = moments.between(below.nngp[i, j], below.var1[i], below.var2[j])
+            nngp[i, j], slope = moments.between(covariance, one, two)
         theta[i, j] = below.theta[i, j] * slope if below.ntk else arb(0)
     var1, var2 = (
         np.array([moments.itself(v)[0] for v in var], object) for var in (below.var1, below.var2)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from refntk.errors import NetworkError, ShapeError
+from refntk.network.arguments import QUIET, written
 from refntk.network.filters import offsets, windows
 from refntk.network.layers import (
     LAYERS,
@@ -268,3 +269,18 @@ def test_a_variance_that_no_double_can_hold(name: str) -> None:
     assert getattr(Dense(**{name: 1e154}), name) == 1e154
     with pytest.raises(NetworkError, match=rf"^{name}: 1e\+155 is too large: its square, a varia"):
         Dense(**{name: 1e155})
+
+
+def test_quiet_arguments_are_written_where_they_say_something() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Shared:
+        _: dataclasses.KW_ONLY
+        W_std: float = 1.0
+        gain: float = dataclasses.field(default=1.0, metadata=QUIET)
+
+    @dataclasses.dataclass(frozen=True)
+    class Own(Shared):
+        strides: tuple[int, int]
+
+    assert written(Own((1, 1))) == {"strides": (1, 1), "W_std": 1.0}
+    assert list(written(Own((1, 1), gain=2.0))) == ["strides", "W_std", "gain"]

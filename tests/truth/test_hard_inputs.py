@@ -230,3 +230,20 @@ def test_head_against_the_plain_formulas(rng: np.random.Generator, assert_close:
     theta = theta * (np.pi - angle) / (2 * np.pi)
     assert_close(result[0], 0.49 * k)
     assert_close(result[1], 0.49 * k + 0.49 * theta)
+
+
+@pytest.mark.parametrize("relus", [1, 2, 3])
+@pytest.mark.parametrize("depth", [1, 5, 8])
+def test_float32_close_pairs_after_pooling(
+    depth: int, relus: int, rng: np.random.Generator, assert_close: Close
+) -> None:
+    """Kernels of pairs at every distance, across the one from which on more digits are computed."""
+    body = [layer for _ in range(depth) for layer in (Conv((3, 3), W_std=2**0.5), Relu())]
+    head = [layer for _ in range(relus) for layer in (Dense(W_std=2**0.5), Relu())]
+    net = Network([*body, GlobalAvgPool(), *head, Dense()])
+    image, change = rng.normal(size=(2, 5, 5, 2))
+    near = image + np.geomspace(3e-4, 3e-2, 60)[:, None, None, None] * change
+    pairs = image[None].astype(np.float32), near.astype(np.float32)
+    found, right = (refntk.kernel(net, *pairs, dtype=dtype) for dtype in ("float32", "float64"))
+    assert_close(found.nngp, right.nngp)
+    assert_close(found.ntk, right.ntk)
