@@ -185,11 +185,12 @@ def test_a_function_of_ones_own(rng: np.random.Generator, assert_close: Close) -
     layer = Elementwise(cube, breakpoints=[1.0])
     assert pickle.loads(pickle.dumps(layer)) == layer
     assert pickle.loads(pickle.dumps(layer.dual)) == layer.dual
-    other = refntk.kernel([conv, layer, conv, layer, GlobalAvgPool()], x, backend="numpy")
-    assert_close(other.nngp, kernels[1].nngp, tol=1e-12)
+    one, two = (refntk.kernel([conv, act, GlobalAvgPool()], x, backend="numpy")
+                for act in (layer, Elementwise(cube)))  # fmt: skip
+    assert_close(one.nngp, two.nngp, tol=1e-12)
 
 
-def test_elementwise_agrees_with_closed_forms(rng: np.random.Generator, assert_close: Close) -> None:
+def test_elementwise_agrees_with_others(rng: np.random.Generator, assert_close: Close) -> None:
     from scipy.special import erf, ndtr
 
     x = rng.normal(size=(2, 3, 3, 1))
@@ -229,7 +230,7 @@ def test_functions_that_grow_too_much_are_named(act: Any, scale: float, message:
 
 
 def test_a_larger_tolerance_takes_a_kink() -> None:
-    found = run(Elementwise("elu", tolerance=1e-5))
+    found = run(Elementwise("elu", tolerance=1e-4))
     assert np.isfinite(found.ntk).all()
 
 
