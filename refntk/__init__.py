@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from refntk.network.layers import (
         ABRelu,
         Abs,
+        AvgPool,
         Conv,
         Cos,
         Dense,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         Gaussian,
         Gelu,
         GlobalAvgPool,
+        GlobalSumPool,
         GroupConv,
         GroupPool,
         Hermite,
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
         Sigmoid_like,
         Sign,
         Sin,
+        SumPool,
     )
     from refntk.network.network import Network
     from refntk.network.presets import preset, presets
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ABRelu",
     "Abs",
+    "AvgPool",
     "Certified",
     "ClusterError",
     "Conv",
@@ -88,6 +92,7 @@ __all__ = [
     "Gaussian",
     "Gelu",
     "GlobalAvgPool",
+    "GlobalSumPool",
     "GroupConv",
     "GroupPool",
     "Hermite",
@@ -113,6 +118,7 @@ __all__ = [
     "Sign",
     "Sin",
     "StoreError",
+    "SumPool",
     "UnknownBackendError",
     "__version__",
     "certify",

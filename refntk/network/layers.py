@@ -30,7 +30,14 @@ from refntk.network.functions import (
     Sign,
     Sin,
 )
-from refntk.network.pooling import Flatten, GlobalAvgPool, GroupPool
+from refntk.network.pooling import (
+    AvgPool,
+    Flatten,
+    GlobalAvgPool,
+    GlobalSumPool,
+    GroupPool,
+    SumPool,
+)
 from refntk.network.signal import Kind, Layer, Signal
 
 __all__ = [
@@ -38,6 +45,7 @@ __all__ = [
     "ABRelu",
     "Abs",
     "Activation",
+    "AvgPool",
     "Conv",
     "Cos",
     "Dense",
@@ -49,6 +57,7 @@ __all__ = [
     "Gaussian",
     "Gelu",
     "GlobalAvgPool",
+    "GlobalSumPool",
     "GroupConv",
     "GroupPool",
     "Hermite",
@@ -65,6 +74,7 @@ __all__ = [
     "Sign",
     "Signal",
     "Sin",
+    "SumPool",
 ]
 
 LAYERS: dict[str, type[Any]] = {
@@ -75,6 +85,7 @@ LAYERS: dict[str, type[Any]] = {
         *(GroupPool, GlobalAvgPool, Flatten),
         *(ABRelu, Identity, Erf, Sigmoid_like, Gelu, Sin, Cos, Rbf, Exp, Gaussian, ExpNormalized),
         *(RectifiedMonomial, Polynomial, Hermite, Sign, Elementwise),
+        *(AvgPool, SumPool, GlobalSumPool),
     )
 }
 """Every layer by its name."""

@@ -304,6 +304,8 @@ def _toml_value(value: str | float | tuple[float, ...]) -> str:
     """Write a value of a layer or a name as TOML."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)  # of printable text, this is TOML as well
+    if isinstance(value, bool):
+        return str(value).lower()
     return str(list(value)) if isinstance(value, tuple) else repr(value)
 
 

@@ -23,6 +23,7 @@ from refntk.network.layers import (
     LAYERS,
     ABRelu,
     Abs,
+    AvgPool,
     Conv,
     Cos,
     Dense,
@@ -34,6 +35,7 @@ from refntk.network.layers import (
     Gaussian,
     Gelu,
     GlobalAvgPool,
+    GlobalSumPool,
     GroupConv,
     GroupPool,
     Hermite,
@@ -48,6 +50,7 @@ from refntk.network.layers import (
     Sign,
     Signal,
     Sin,
+    SumPool,
 )
 from refntk.ops.operations import Add, Filter
 from refntk.ops.program import Builder
@@ -87,6 +90,14 @@ NETWORKS: dict[str, list[Any]] = {
     "GroupPool": [Lift((3, 3), group="D1"), GroupPool(), *HEAD],
     "GlobalAvgPool": [CONV, GlobalAvgPool(), *HEAD],
     "Flatten": [CONV, RELU, Flatten(), *HEAD],
+    "AvgPool": [
+        CONV, RELU, AvgPool((2, 2), strides=(1, 2), padding="SAME", normalize_edges=True), CONV,
+        LEAKY, AvgPool((1, 2)), Flatten(), *HEAD
+    ],
+    "SumPool": [
+        Lift((3, 3), group="C4"), RELU, SumPool((2, 2)), GroupConv((1, 1)), RELU, GroupPool(), *HEAD
+    ],
+    "GlobalSumPool": [CONV, RELU, GlobalSumPool(), *HEAD],
     "Dense": [Flatten(), *HEAD],
     "ABRelu": [CONV, ABRelu(a=-0.3, b=0.8), GlobalAvgPool(), DENSE, ABRelu(a=0.4, b=1.1), DENSE],
     "Identity": [CONV, Identity(), Conv((2, 2)), RELU, GlobalAvgPool(), DENSE, Identity(), DENSE],
@@ -119,6 +130,8 @@ WITHOUT_TANGENT = ("nngp",)
 
 def kernels_of(name: str) -> tuple[str, ...]:
     return ("nngp", "ntk") if name in TANGENT else WITHOUT_TANGENT
+INNER = {"AvgPool", "SumPool"}
+"""Those that pool before the readout, which couples the slices."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +199,7 @@ def test_every_route_gives_the_number_of_the_proof(
 ) -> None:
     net, get = Network(NETWORKS[name]), kernels_of(name)
     proof, state = certify(net, images, get=get), propagate(net, images, ntk="ntk" in get)
-    methods = ("literal",) if name in LITERAL else ("literal", "slices")
+    methods = ("literal", "auto" if name in LITERAL | INNER else "slices")
     kernels = {
         "recursion": {"nngp": state.nngp, "ntk": state.ntk},
         **{
@@ -207,7 +220,13 @@ def test_slices_are_refused_with_the_name_of_the_layer(name: str, images: Any) -
         refntk.kernel(Network(NETWORKS[name]), images, method="slices", get="nngp")
 
 
-@pytest.mark.parametrize("name", sorted(set(NETWORKS) - LITERAL))
+@pytest.mark.parametrize("name", INNER)
+def test_slices_do_not_pool_before_the_readout(name: str, images: Any) -> None:
+    with pytest.raises(MethodError, match=rf"not apply: layer 2 \({name}\) pools before the r"):
+        refntk.kernel(Network(NETWORKS[name]), images, method="slices")
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - INNER - LITERAL))
 def test_the_cuda_tables_know_each_layer(name: str) -> None:
     plan = make_plan(Network(NETWORKS[name]), (3, 3, 1))
     table = geometry(plan, np.dtype("float32"), Limits(10**5, 10**5, 8)).table

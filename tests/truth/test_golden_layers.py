@@ -45,7 +45,10 @@ TRANSLATED: dict[str, Callable[[dict[str, Any]], Any]] = {
     "ExpNormalized": lambda spec: refntk.ExpNormalized(**_arguments(spec, ["gamma"])),
     "Relu2": lambda spec: refntk.RectifiedMonomial(degree=2),
     "Sign": lambda spec: refntk.Sign(),
+    "AvgPool": lambda spec: refntk.AvgPool(tuple(spec["shape"]), **_linear(spec)),
+    "SumPool": lambda spec: refntk.SumPool(tuple(spec["shape"]), **_linear(spec)),
     "GlobalAvgPool": lambda spec: refntk.GlobalAvgPool(),
+    "GlobalSumPool": lambda spec: refntk.GlobalSumPool(),
     "GroupPool": lambda spec: refntk.GroupPool(),
     "Flatten": lambda spec: refntk.Flatten(),
 }
