@@ -172,10 +172,14 @@ class Network:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256, in hexadecimal, of the layers with all their arguments; not of the name."""
-        layers = [
-            {"type": type(layer).__name__, **written(layer)} for layer in self.layers
-        ]
+        """SHA-256, in hexadecimal, of the layers with all their arguments; not of the name.
+
+        Raises
+        ------
+        NetworkError
+            As `to_toml`.
+        """
+        layers = [_written(index, layer) for index, layer in enumerate(self.layers)]
         canonical = {"parameterization": self.parameterization, "layers": layers}
         text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
@@ -187,14 +191,18 @@ class Network:
         -------
         str
             `from_toml_string` gives back an equal network of the same name.
+
+        Raises
+        ------
+        NetworkError
+            A layer has a function of one's own, which no text can say.
         """
         lines = [] if self.name is None else [f"name = {_toml_value(self.name)}"]
         lines.append(f"parameterization = {_toml_value(self.parameterization)}")
-        for layer in self.layers:
-            lines += ["", "[[layer]]", f"type = {_toml_value(type(layer).__name__)}"]
-            lines += [
-                f"{key} = {_toml_value(value)}" for key, value in written(layer).items()
-            ]
+        for index, layer in enumerate(self.layers):
+            pairs = _written(index, layer).items()
+            lines += ["", "[[layer]]"]
+            lines += [f"{key} = {_toml_value(value)}" for key, value in pairs]
         return "\n".join(lines) + "\n"
 
     @classmethod
@@ -299,10 +307,23 @@ def _after(layer: Layer, below: Signal) -> Signal:
     return replace(signal, channels=channels)
 
 
-def _toml_value(value: str | float | tuple[int, int]) -> str:
+def _written(index: int, layer: Layer) -> dict[str, Any]:
+    """Name the class of a layer and all its arguments, as text and numbers only."""
+    arguments = written(layer)
+    place = type(layer).__name__
+    for key, value in arguments.items():
+        if callable(value):
+            raise NetworkError(
+                f"layer {index} ({place}): {key} is a function of your own, which cannot be "
+                "written to a file: use a known name, or compute in Python",
+                layer=index,
+                key=key,
+            )
+    return {"type": place, **arguments}
+
+
+def _toml_value(value: str | float | tuple[float, ...]) -> str:
     """Write a value of a layer or a name as TOML."""
-    if isinstance(value, bool):
-        return str(value).lower()
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)  # of printable text, this is TOML as well
     if isinstance(value, bool):

@@ -107,8 +107,12 @@ def _arguments(layer: Layer) -> str:
 
 
 def _value(value: object) -> str:
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and all(isinstance(side, int) for side in value):
         return times((value[0], value[1]))
+    if isinstance(value, tuple):
+        return " ".join(map(_value, value))
+    if callable(value):
+        return getattr(value, "__name__", type(value).__name__)
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 

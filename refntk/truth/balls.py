@@ -37,7 +37,9 @@ from flint import arb, ctx
 
 from refntk.errors import MethodError
 from refntk.network.layers import (
+    ABRelu,
     Abs,
+    Activation,
     AvgPool,
     Conv,
     Dense,
@@ -46,12 +48,14 @@ from refntk.network.layers import (
     GlobalSumPool,
     GroupConv,
     GroupPool,
+    Identity,
     LeakyRelu,
     Lift,
     Relu,
     SumPool,
 )
 from refntk.network.network import Network
+from refntk.truth.ball_functions import FUNCTIONS
 
 __all__ = ["PRECISION", "READOUTS", "RULES", "Kernels", "enclosures", "entry_enclosures"]
 
@@ -236,8 +240,8 @@ def _through(
     counted = x.shape[-1] if net.parameterization == "standard" else None
     kernels = _of_images(x, x2, ntk, same, counted)
     if any(type(layer) in (AvgPool, SumPool) for layer in net.layers[:end]):
-        own = (_of_images(image, image, False, True, counted) for image in (x, x2))
-        kernels = replace(kernels, own=tuple(own))
+        first, second = (_of_images(image, image, False, True, counted) for image in (x, x2))
+        kernels = replace(kernels, own=(first, second))
     for k, layer in enumerate(net.layers[:end]):
         kernels = _after(_rule(net, k), layer, kernels)
     return kernels
@@ -354,6 +358,25 @@ def _slopes(negative: float, positive: float, below: Kernels) -> Kernels:
     half = (a * a + b * b) / 2
     nngp, theta = _rectified((a - b) ** 2, a * b, half, below)
     return replace(below, nngp=nngp, theta=theta, var1=below.var1 * half, var2=below.var2 * half)
+
+
+def _pointwise(layer: Activation, below: Kernels) -> Kernels:
+    """Apply an activation whose moments `refntk.truth.ball_functions` knows."""
+    moments = FUNCTIONS[type(layer)](layer)
+    nngp, theta = np.empty_like(below.nngp), np.empty_like(below.theta)
+    for i, j in np.ndindex(*nngp.shape):
+        covariance: Any = below.nngp[i, j]
+        one: Any = below.var1[i]
+        two: Any = below.var2[j]
+        if below.same[i, j]:
+            nngp[i, j], slope = moments.itself(one)
+        else:
+            nngp[i, j], slope = moments.between(covariance, one, two)
+        theta[i, j] = below.theta[i, j] * slope if below.ntk else arb(0)
+    var1, var2 = (
+        np.array([moments.itself(v)[0] for v in var], object) for var in (below.var1, below.var2)
+    )
+    return replace(below, nngp=nngp, theta=theta, var1=var1, var2=var2)
 
 
 def _maps(
@@ -512,6 +535,9 @@ RULES: dict[type, Callable[[Any, Kernels], Kernels]] = {
     Relu: lambda layer, below: _slopes(0.0, 1.0, below),
     LeakyRelu: lambda layer, below: _slopes(layer.alpha, 1.0, below),
     Abs: lambda layer, below: _slopes(-1.0, 1.0, below),
+    ABRelu: lambda layer, below: _slopes(layer.a, layer.b, below),
+    Identity: lambda layer, below: _slopes(1.0, 1.0, below),
+    **dict.fromkeys(FUNCTIONS, _pointwise),
 }  # fmt: skip
 """What each class of layers does to kernels; a class without a rule is refused."""
 
