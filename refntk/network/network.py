@@ -8,7 +8,7 @@ import re
 import reprlib
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from refntk.errors import NetworkError, ShapeError, unknown
 from refntk.network.arguments import written
 from refntk.network.layers import LAYERS, Layer, Signal
+from refntk.network.linear import Linear
 from refntk.network.missing import unknown_layer
 from refntk.network.network_text import read_network_text
 from refntk.network.table import html_table, text_table
@@ -24,7 +25,7 @@ from refntk.ops.space import Space
 
 __all__ = ["Network"]
 
-_PARAMETERIZATIONS: tuple[str, ...] = ("ntk",)
+_PARAMETERIZATIONS: tuple[str, ...] = ("ntk", "standard")
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,11 @@ class Network:
         At least one. The rules that need no image size are checked here.
     name : str, optional
         One line of printable text.
-    parameterization : {"ntk"}, default "ntk"
-        Weights and biases are standard normal and scaled in the forward pass.
+    parameterization : {"ntk", "standard"}, default "ntk"
+        In the NTK parametrisation weights and biases are standard normal and scaled in the forward
+        pass. In the standard one they are drawn with the deviations W_std / sqrt(F) at fan-in F,
+        and b_std, and not scaled; the NNGP is the same, and the NTK depends on the widths of the
+        layers, which must be said.
 
     Raises
     ------
@@ -72,7 +76,7 @@ class Network:
         object.__setattr__(self, "layers", _as_layers(layers))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "parameterization", parameterization)
-        _signals(self.layers, Signal())
+        _signals(self.layers, self._start())
 
     def signals(self, shape: Sequence[int]) -> tuple[Signal, ...]:
         """Say what comes out of each layer for images of this shape.
@@ -96,7 +100,11 @@ class Network:
             raise ShapeError(
                 f"expected the shape (H, W) or (H, W, C) of an image, not {tuple(shape)}"
             )
-        return _signals(self.layers, Signal(shape=(int(shape[0]), int(shape[1]))))
+        return _signals(self.layers, self._start((int(shape[0]), int(shape[1]))))
+
+    def _start(self, shape: tuple[int, int] | None = None) -> Signal:
+        """Describe the images."""
+        return Signal(shape=shape, channels="any" if self.parameterization == "ntk" else "known")
 
     def program(self, shape: Sequence[int]) -> Program:
         """Lower the network to operations, for images of this shape.
@@ -104,7 +112,7 @@ class Network:
         Parameters
         ----------
         shape : (H, W) or (H, W, C)
-            Shape of one image; the number of channels does not matter.
+            Shape of one image; the number of channels matters in the standard parametrisation.
 
         Returns
         -------
@@ -118,7 +126,14 @@ class Network:
             A layer does not say which operations it stands for.
         """
         self.signals(shape)
-        build, value = Builder(Space((int(shape[0]), int(shape[1])))), 0
+        counted = self.parameterization == "standard"
+        if counted and len(shape) < 3:
+            raise ShapeError(
+                "the standard parametrisation counts the channels of images, too: expected the "
+                f"shape (H, W, C), not {tuple(shape)}"
+            )
+        space, channels = Space((int(shape[0]), int(shape[1]))), int(shape[2]) if counted else None
+        build, value = Builder(space, channels), 0
         for index, layer in enumerate(self.layers):
             build.layer = index, type(layer).__name__
             if not hasattr(layer, "lower"):
@@ -129,7 +144,7 @@ class Network:
         return build.program()
 
     def _repr_html_(self) -> str:
-        signals = _signals(self.layers, Signal())
+        signals = _signals(self.layers, self._start())
         return html_table(self.name, self.parameterization, self.layers, signals)
 
     def summary(self, shape: Sequence[int] | None = None) -> str:
@@ -150,17 +165,21 @@ class Network:
         ShapeError
             As `signals`.
         """
-        signals = _signals(self.layers, Signal()) if shape is None else self.signals(shape)
+        signals = _signals(self.layers, self._start()) if shape is None else self.signals(shape)
         return text_table(self.name, self.parameterization, self.layers, signals)
 
     __str__ = summary
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256, in hexadecimal, of the layers with all their arguments; not of the name."""
-        layers = [
-            {"type": type(layer).__name__, **written(layer)} for layer in self.layers
-        ]
+        """SHA-256, in hexadecimal, of the layers with all their arguments; not of the name.
+
+        Raises
+        ------
+        NetworkError
+            As `to_toml`.
+        """
+        layers = [_written(index, layer) for index, layer in enumerate(self.layers)]
         canonical = {"parameterization": self.parameterization, "layers": layers}
         text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
@@ -172,14 +191,18 @@ class Network:
         -------
         str
             `from_toml_string` gives back an equal network of the same name.
+
+        Raises
+        ------
+        NetworkError
+            A layer has a function of one's own, which no text can say.
         """
         lines = [] if self.name is None else [f"name = {_toml_value(self.name)}"]
         lines.append(f"parameterization = {_toml_value(self.parameterization)}")
-        for layer in self.layers:
-            lines += ["", "[[layer]]", f"type = {_toml_value(type(layer).__name__)}"]
-            lines += [
-                f"{key} = {_toml_value(value)}" for key, value in written(layer).items()
-            ]
+        for index, layer in enumerate(self.layers):
+            pairs = _written(index, layer).items()
+            lines += ["", "[[layer]]"]
+            lines += [f"{key} = {_toml_value(value)}" for key, value in pairs]
         return "\n".join(lines) + "\n"
 
     @classmethod
@@ -268,16 +291,38 @@ def _signals(layers: tuple[Layer, ...], signal: Signal) -> tuple[Signal, ...]:
     for index, layer in enumerate(layers):
         place = f"layer {index} ({type(layer).__name__})"
         try:
-            signal = layer.after(signal)
+            signal = _after(layer, signal)
         except NetworkError as error:
-            raise NetworkError(f"{place}: {error}", layer=index) from None
+            raise NetworkError(f"{place}: {error}", layer=index, key=error.key) from None
         except ShapeError as error:
             raise ShapeError(f"{place}: {error}") from None
         signals.append(signal)
     return tuple(signals)
 
 
-def _toml_value(value: str | float | tuple[int, int]) -> str:
+def _after(layer: Layer, below: Signal) -> Signal:
+    """Pass the signal through a layer, with what is known of the number of channels."""
+    signal = layer.after(below)
+    channels = layer.channels(below.channels) if isinstance(layer, Linear) else below.channels
+    return replace(signal, channels=channels)
+
+
+def _written(index: int, layer: Layer) -> dict[str, Any]:
+    """Name the class of a layer and all its arguments, as text and numbers only."""
+    arguments = written(layer)
+    place = type(layer).__name__
+    for key, value in arguments.items():
+        if callable(value):
+            raise NetworkError(
+                f"layer {index} ({place}): {key} is a function of your own, which cannot be "
+                "written to a file: use a known name, or compute in Python",
+                layer=index,
+                key=key,
+            )
+    return {"type": place, **arguments}
+
+
+def _toml_value(value: str | float | tuple[float, ...]) -> str:
     """Write a value of a layer or a name as TOML."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)  # of printable text, this is TOML as well

@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 from refntk.errors import NetworkError
 from refntk.ops.program import Builder
 
-__all__ = ["Kind", "Layer", "Signal", "require"]
+__all__ = ["Channels", "Kind", "Layer", "Signal", "require"]
 
 Kind: TypeAlias = Literal["grid", "group", "vector"]
+Channels: TypeAlias = Literal["any", "known", "missing"]
 
 _KIND_WORDS = {"grid": "a grid", "group": "functions on a group", "vector": "a vector"}
 
@@ -40,12 +41,16 @@ class Signal:
     gaussian : bool
         Whether the features are Gaussian over the draw of the last linear layer, which the formula
         for Relu needs.
+    channels : {"any", "known", "missing"}
+        What the network says of the number of channels: nothing, as in the NTK parametrisation; how
+        many there are; or nothing where, in the standard parametrisation, it should.
     """
 
     kind: Kind = "grid"
     shape: tuple[int, int] | None = None
     group: str | None = None
     gaussian: bool = False
+    channels: Channels = "any"
 
 
 class Layer(Protocol):

@@ -10,6 +10,7 @@ from refntk.network.layers import Layer, Signal
 
 __all__ = ["html_table", "text_table"]
 
+_WORDS = {"ntk": "NTK", "standard": "standard"}
 _HEADER = ("", "layer", "parameters", "output")
 
 
@@ -86,7 +87,7 @@ def html_table(
 def _title(name: str | None, parameterization: str, layers: Sequence[Layer]) -> str:
     called = "" if name is None else f" {name}"
     count = f"{len(layers)} layer{'s' if len(layers) > 1 else ''}"
-    return f"Network{called} of {count}, {parameterization.upper()} parametrisation"
+    return f"Network{called} of {count}, {_WORDS[parameterization]} parametrisation"
 
 
 def _rows(
@@ -106,8 +107,12 @@ def _arguments(layer: Layer) -> str:
 
 
 def _value(value: object) -> str:
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and all(isinstance(side, int) for side in value):
         return times((value[0], value[1]))
+    if isinstance(value, tuple):
+        return " ".join(map(_value, value))
+    if callable(value):
+        return getattr(value, "__name__", type(value).__name__)
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
