@@ -9,8 +9,8 @@ import click
 
 from refntk.cli import options
 from refntk.cli.program import Command, Program
-from refntk.cli.progress import ProgressBar
 from refntk.cli.say import say
+from refntk.progress import ProgressBar
 
 __all__ = ["check", "export", "judge", "oracle"]
 

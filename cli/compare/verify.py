@@ -9,8 +9,8 @@ import click
 
 from refntk.cli import options
 from refntk.cli.program import BadUse, Command, Fault, Program
-from refntk.cli.progress import ProgressBar
 from refntk.cli.say import say
+from refntk.progress import ProgressBar
 
 if TYPE_CHECKING:
     from refntk.truth.verify import Check

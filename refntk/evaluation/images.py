@@ -234,6 +234,11 @@ def _checked(images: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
         ) from None
     if array.dtype.kind not in "iuf":
         raise InputError(f"{name}: expected integer or floating-point pixels, not {array.dtype}")
+    if array.ndim == 3:
+        doubt = axis_doubt(array.shape)
+        if doubt is not None:
+            raise InputError(f"{name}: {doubt}, and grey images that are meant images[..., None]")
+        array = array[..., np.newaxis]
     if array.ndim != 4:
         raise InputError(
             f"{name}: expected images of shape (N, H, W, C), channels last, not {array.shape}"

@@ -203,7 +203,7 @@ def test_every_route_gives_the_number_of_the_proof(
     kernels = {
         "recursion": {"nngp": state.nngp, "ntk": state.ntk},
         **{
-            method: vars(refntk.kernel(net, images, method=method, get=get)) for method in methods
+            method: refntk.kernel(net, images, method=method, get=get).kernels for method in methods
         },
     }
     if "ntk" in get:
