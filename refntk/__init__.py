@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from refntk.network.layers import (
         Abs,
         Conv,
+        CosetPool,
         Dense,
         Flatten,
         GlobalAvgPool,
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
         LeakyRelu,
         Lift,
         Relu,
+        SetGroupConv,
+        SetLift,
     )
     from refntk.network.network import Network
     from refntk.network.presets import preset, presets
@@ -59,6 +62,7 @@ __all__ = [
     "ClusterError",
     "Conv",
     "ConvergenceError",
+    "CosetPool",
     "Dense",
     "DeviceError",
     "DownloadError",
@@ -79,6 +83,8 @@ __all__ = [
     "RefntkError",
     "RefntkWarning",
     "Relu",
+    "SetGroupConv",
+    "SetLift",
     "ShapeError",
     "StoreError",
     "UnknownBackendError",

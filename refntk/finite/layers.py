@@ -8,8 +8,10 @@ import numpy as np
 
 from refntk.errors import MethodError
 from refntk.finite.filter import Convolution
+from refntk.finite.gather import Gather, MeanOverMaps
 from refntk.finite.operator import FloatArray, LinearOperator, Operator, Weights
 from refntk.ops.dual import Dual
+from refntk.ops.listed import Listed
 from refntk.ops.operations import Average, Filter, Pointwise, Stack
 from refntk.ops.program import Program
 from refntk.ops.space import Space
@@ -134,12 +136,16 @@ def operator(program: Program, k: int, channels: int) -> Operator:
             return Affine(layer, channels)
         case Filter(support=support) if support.windows is not None and len(below.shape) == 2:
             return Convolution(layer, channels)
+        case Filter(support=Listed()):
+            return Gather(layer, channels)
         case Pointwise(dual=dual):
             return Function(dual)
         case Stack(support=support) if _whole(support):
             return Rows()
         case Average(support=support) if _whole(support):
             return Mean()
+        case Average(support=Listed() as support):
+            return MeanOverMaps(support)
         case _:
             raise program.no_rule(k, "a network of finite width")
 

@@ -1,7 +1,8 @@
 r"""What a layer of finite width does: draw, forward, and both vector-Jacobian products.
 
 Features have channels last: (N, H, W, C) on the grid, (N, H, W, n, C) on a group of n elements,
-(N, C) of a vector. In the NTK parametrisation, with fan-in F,
+(N, C) of a vector; (N, X, C) on a finite set, and (N, n, C) on a finite group. In the NTK
+parametrisation, with fan-in F,
 
 .. math:: f' = \frac{\sigma_w}{\sqrt{F}} \sum w f + \sigma_b b, \qquad w, b \sim N(0, 1).
 

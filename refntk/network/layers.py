@@ -14,6 +14,7 @@ from typing import Any
 from refntk.network.activations import Abs, Activation, LeakyRelu, Relu
 from refntk.network.dense import Dense
 from refntk.network.filters import Conv, GroupConv, Lift
+from refntk.network.finite_groups import CosetPool, SetGroupConv, SetLift
 from refntk.network.pooling import Flatten, GlobalAvgPool, GroupPool
 from refntk.network.signal import Kind, Layer, Signal
 
@@ -22,6 +23,7 @@ __all__ = [
     "Abs",
     "Activation",
     "Conv",
+    "CosetPool",
     "Dense",
     "Flatten",
     "GlobalAvgPool",
@@ -32,6 +34,8 @@ __all__ = [
     "LeakyRelu",
     "Lift",
     "Relu",
+    "SetGroupConv",
+    "SetLift",
     "Signal",
 ]
 
@@ -41,6 +45,7 @@ LAYERS: dict[str, type[Any]] = {
         *(Conv, Lift, GroupConv, Dense),
         *(Relu, LeakyRelu, Abs),
         *(GroupPool, GlobalAvgPool, Flatten),
+        *(SetLift, SetGroupConv, CosetPool),
     )
 }
 """Every layer by its name."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from refntk.errors import NetworkError, ShapeError, unknown
 from refntk.network.arguments import written
-from refntk.network.layers import LAYERS, Layer, Signal
+from refntk.network.layers import LAYERS, Kind, Layer, Signal
 from refntk.network.missing import unknown_layer
 from refntk.network.network_text import read_network_text
 from refntk.network.table import html_table, text_table
@@ -72,7 +72,17 @@ class Network:
         object.__setattr__(self, "layers", _as_layers(layers))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "parameterization", parameterization)
-        _signals(self.layers, Signal())
+        _signals(self.layers, Signal(self.takes))
+
+    @property
+    def takes(self) -> Kind:
+        """What the network is for: images on a grid, or signals on a finite set."""
+        return getattr(self.layers[0], "takes", "grid")
+
+    @property
+    def axes(self) -> int:
+        """Number of axes of positions of an input: 2 of images, 1 of signals on a finite set."""
+        return 1 if self.takes == "set" else 2
 
     def signals(self, shape: Sequence[int]) -> tuple[Signal, ...]:
         """Say what comes out of each layer for images of this shape.
@@ -80,7 +90,8 @@ class Network:
         Parameters
         ----------
         shape : (H, W) or (H, W, C)
-            Shape of one image; the number of channels does not matter.
+            Shape of one image, or (X,) or (X, C) of one signal on a finite set; the number of
+            channels does not matter.
 
         Returns
         -------
@@ -92,11 +103,20 @@ class Network:
         ShapeError
             A layer cannot take its input; the message names its index, its type and the reason.
         """
-        if len(shape) not in (2, 3) or min(shape) < 1:
-            raise ShapeError(
-                f"expected the shape (H, W) or (H, W, C) of an image, not {tuple(shape)}"
-            )
-        return _signals(self.layers, Signal(shape=(int(shape[0]), int(shape[1]))))
+        positions = self._positions(shape)
+        if self.takes == "set":
+            return _signals(self.layers, Signal("set", points=positions[0]))
+        height, width = positions
+        return _signals(self.layers, Signal(shape=(height, width)))
+
+    def _positions(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Take the channels off a shape."""
+        if len(shape) not in (self.axes, self.axes + 1) or min(shape) < 1:
+            expected = "(H, W) or (H, W, C) of an image"
+            if self.takes == "set":
+                expected = "(X,) or (X, C) of a signal on a finite set"
+            raise ShapeError(f"expected the shape {expected}, not {tuple(shape)}")
+        return tuple(int(side) for side in shape[: self.axes])
 
     def program(self, shape: Sequence[int]) -> Program:
         """Lower the network to operations, for images of this shape.
@@ -104,7 +124,8 @@ class Network:
         Parameters
         ----------
         shape : (H, W) or (H, W, C)
-            Shape of one image; the number of channels does not matter.
+            Shape of one image, or (X,) or (X, C) of one signal on a finite set; the number of
+            channels does not matter.
 
         Returns
         -------
@@ -118,7 +139,7 @@ class Network:
             A layer does not say which operations it stands for.
         """
         self.signals(shape)
-        build, value = Builder(Space((int(shape[0]), int(shape[1])))), 0
+        build, value = Builder(Space(self._positions(shape))), 0
         for index, layer in enumerate(self.layers):
             build.layer = index, type(layer).__name__
             if not hasattr(layer, "lower"):
@@ -129,7 +150,7 @@ class Network:
         return build.program()
 
     def _repr_html_(self) -> str:
-        signals = _signals(self.layers, Signal())
+        signals = _signals(self.layers, Signal(self.takes))
         return html_table(self.name, self.parameterization, self.layers, signals)
 
     def summary(self, shape: Sequence[int] | None = None) -> str:
@@ -150,7 +171,8 @@ class Network:
         ShapeError
             As `signals`.
         """
-        signals = _signals(self.layers, Signal()) if shape is None else self.signals(shape)
+        start = Signal(self.takes)
+        signals = _signals(self.layers, start) if shape is None else self.signals(shape)
         return text_table(self.name, self.parameterization, self.layers, signals)
 
     __str__ = summary
@@ -277,11 +299,13 @@ def _signals(layers: tuple[Layer, ...], signal: Signal) -> tuple[Signal, ...]:
     return tuple(signals)
 
 
-def _toml_value(value: str | float | tuple[int, int]) -> str:
+def _toml_value(value: Any) -> str:
     """Write a value of a layer or a name as TOML."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)  # of printable text, this is TOML as well
-    return str(list(value)) if isinstance(value, tuple) else repr(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    return repr(value)
 
 
 def _parse_toml(text: str, source: str) -> dict[str, Any]:

@@ -75,8 +75,8 @@ class Plan:
     ----------
     method : str
         One of `METHODS`.
-    shape : (int, int, int)
-        Height, width and channels of an image.
+    shape : (int, int, int) or (int, int)
+        Height, width and channels of an image; points and channels of a signal on a finite set.
     body : Program
         All operations up to the readout (of GroupPool, GlobalAvgPool or Flatten), which is
         included: the expensive part, a kernel for each pair of images. Its features are those of
@@ -95,7 +95,7 @@ class Plan:
     """
 
     method: str
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     body: Program
     exponent: int
     head: Program
@@ -121,10 +121,10 @@ class Plan:
     @property
     def entries(self) -> int:
         """Kernel entries that a pair of images costs, summed over layers and rotations."""
-        height, width, _ = self.shape
         if self.method == "literal":
             return self.largest**2 * len(self.body.operations)
-        places = [step.y.n_out * step.x.n_out for step in self.steps] or [height * width]
+        places = [step.y.n_out * step.x.n_out for step in self.steps]
+        places = places or [math.prod(self.shape[:-1])]
         return self.order * sum(n * n if self.pooled else n for n in places)
 
     @property
@@ -135,7 +135,7 @@ class Plan:
 
 def make_plan(
     net: Network,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     method: str = "auto",
     available: tuple[str, ...] = METHODS,
     backend: str = "",
@@ -145,8 +145,8 @@ def make_plan(
     Parameters
     ----------
     net : Network
-    shape : (H, W, C)
-        Of one image.
+    shape : (H, W, C) or (X, C)
+        Of one image, or of one signal on a finite set.
     method : str, default "auto"
         One of `METHODS`, or ``auto``.
     available : tuple of str
@@ -174,7 +174,7 @@ def make_plan(
     if last.kind != "vector":
         raise NetworkError(
             f"layer {len(net.layers) - 1} ({type(net.layers[-1]).__name__}): the network ends "
-            f"on {'a group' if last.kind == 'group' else 'a grid'}, and has no kernel for a pair "
+            f"on {'a grid' if last.kind == 'grid' else 'a group'}, and has no kernel for a pair "
             "of images: end it with GroupPool, GlobalAvgPool or Flatten"
         )
     program = net.program(shape)

@@ -15,7 +15,8 @@ with f(rho) = (sin theta + (pi - theta) rho) / (2 pi) and theta = arccos rho:
   of rho, encloses it also at rho = +-1, where arccos has no derivative;
 - theta falls with rho, so the ends of the ball of rho enclose it; half of the digits are lost at
   rho = +-1, of a number of digits that is chosen for it;
-- the variances of an image obey a recursion of their own, v <- b^2 + w^2 mean of v, and v / 2.
+- the variances of an image obey a recursion of their own, v <- b^2 + w^2 mean of v, and v / 2; up
+  to a mean over windows, which needs the whole kernel of an image with itself.
 
 References
 ----------
@@ -38,6 +39,7 @@ from refntk.errors import MethodError
 from refntk.network.layers import (
     Abs,
     Conv,
+    CosetPool,
     Dense,
     Flatten,
     GlobalAvgPool,
@@ -46,8 +48,11 @@ from refntk.network.layers import (
     LeakyRelu,
     Lift,
     Relu,
+    SetGroupConv,
+    SetLift,
 )
 from refntk.network.network import Network
+from refntk.truth.set_maps import conv_maps, coset_maps, lift_maps, shares
 
 __all__ = ["PRECISION", "READOUTS", "RULES", "Kernels", "enclosures", "entry_enclosures"]
 
@@ -121,6 +126,8 @@ def entry_enclosures(
             np.array([[getattr(pair, name) for pair in row] for row in pairs])
             for name in ("nngp", "theta")
         )
+        if end.kind == "elements":
+            return _rounded(nngp), _rounded(theta)
         assert end.shape is not None  # of a grid or a group
         index = (nngp.shape[-1] // (end.shape[0] * end.shape[1]), *end.shape)
         kernels = (kernel.reshape(*kernel.shape[:2], *index, *index) for kernel in (nngp, theta))
@@ -180,7 +187,7 @@ def _between(
         )
     else:
         var1, var2 = (np.full(size, arb(0), object) for size in shape)  # nobody asks for them
-    kernels = Kernels(nngp, theta, var1, var2, same, True, (), [])
+    kernels = Kernels(nngp, theta, var1, var2, same, True, (), [_IDENTITY])
     for k in head:
         kernels = _rule(net, k)(net.layers[k], kernels)
     return kernels.nngp, kernels.theta
@@ -202,8 +209,10 @@ class Kernels:
         Whether Theta is wanted.
     shape : tuple of int
         Height and width of the positions; () after a readout.
-    elements : list of Matrix
+    elements : list of Matrix or of Permutation
         The group.
+    own : pair of Kernels, or None
+        Those of x with itself and of x' with itself, where a mean over windows asks for them.
     """
 
     nngp: Balls
@@ -213,23 +222,40 @@ class Kernels:
     same: npt.NDArray[np.bool_]
     ntk: bool
     shape: tuple[int, ...]
-    elements: list[Matrix]
+    elements: list[Any]
+    own: tuple[Kernels, Kernels] | None = None
 
 
 def _through(
     net: Network, x: Balls, x2: Balls, ntk: bool, same: bool, end: int | None = None
 ) -> Kernels:
     """Kernels of one pair of images, (H, W, C) each, before layer `end` or after the last one."""
+    kernels = _of_images(x, x2, ntk, same)
+    if any(type(layer) is CosetPool for layer in net.layers[:end]):
+        own = _of_images(x, x, False, True), _of_images(x2, x2, False, True)
+        kernels = replace(kernels, own=own)
+    for k, layer in enumerate(net.layers[:end]):
+        kernels = _after(_rule(net, k), layer, kernels)
+    return kernels
+
+
+def _of_images(x: Balls, x2: Balls, ntk: bool, same: bool) -> Kernels:
+    """Kernels of the pixels of two images."""
     channels = x.shape[-1]
     one, two = x.reshape(-1, channels), x2.reshape(-1, channels)
     nngp = one.dot(two.T) / channels
     theta = np.full(nngp.shape, arb(0), object)
     var1, var2 = ((pixels * pixels).sum(axis=1) / channels for pixels in (one, two))
     equal = np.eye(len(nngp), dtype=bool) & same
-    kernels = Kernels(nngp, theta, var1, var2, equal, ntk, x.shape[:2], [_IDENTITY])
-    for k, layer in enumerate(net.layers[:end]):
-        kernels = _rule(net, k)(layer, kernels)
-    return kernels
+    return Kernels(nngp, theta, var1, var2, equal, ntk, x.shape[:-1], [_IDENTITY])
+
+
+def _after(rule: Callable[[Any, Kernels], Kernels], layer: Any, below: Kernels) -> Kernels:
+    """Apply a rule to the kernels of two images, and of each with itself where these are there."""
+    if below.own is None:
+        return rule(layer, below)
+    first, second = (_after(rule, layer, own) for own in below.own)
+    return replace(rule(layer, replace(below, own=(first, second))), own=(first, second))
 
 
 def _rule(net: Network, k: int) -> Callable[[Any, Kernels], Kernels]:
@@ -255,6 +281,39 @@ def _filter(layer: Conv | Lift | GroupConv, below: Kernels) -> Kernels:
     var1, var2 = (_mean_over_maps(var, maps) * w + b for var in (below.var1, below.var2))
     same = np.eye(len(nngp), dtype=bool) & below.same.any()
     return Kernels(nngp, theta, var1, var2, same, below.ntk, shape, elements)
+
+
+def _set_filter(layer: SetLift | SetGroupConv, below: Kernels) -> Kernels:
+    """Average over the maps of a filter on a finite group, with the shares of its elements."""
+    if isinstance(layer, SetLift):
+        elements, maps = lift_maps(layer)
+    else:
+        elements, maps = below.elements, conv_maps(layer, below.elements)
+    parts = [
+        (np.array(m), arb(share.numerator) / share.denominator)
+        for m, share in zip(maps, shares(layer.weights, len(maps)), strict=True)
+    ]
+
+    def mean(kernel: Balls) -> Balls:
+        return np.asarray(sum(kernel[np.ix_(*[m] * kernel.ndim)] * part for m, part in parts))
+
+    w, b = _square(layer.W_std), _square(layer.b_std)
+    nngp = mean(below.nngp) * w + b
+    theta = mean(below.theta) * w + nngp if below.ntk else nngp * 0
+    var1, var2 = (mean(var) * w + b for var in (below.var1, below.var2))
+    same = np.eye(len(nngp), dtype=bool) & below.same.any()
+    return Kernels(nngp, theta, var1, var2, same, below.ntk, (), elements)
+
+
+def _cosets(layer: CosetPool, below: Kernels) -> Kernels:
+    """Average over pairs of elements of two cosets; `own` holds what is above already."""
+    maps: npt.NDArray[np.int64] = np.array(coset_maps(layer, below.elements), np.int64)
+    sums = (_sum_of_pairs(kernel, maps) for kernel in (below.nngp, below.theta))
+    nngp, theta = (total / len(maps) ** 2 for total in sums)
+    first, second = (nngp, nngp) if below.own is None else (own.nngp for own in below.own)
+    return replace(
+        below, nngp=nngp, theta=theta, var1=first.diagonal(), var2=second.diagonal(),
+    )  # fmt: skip
 
 
 def _dense(layer: Dense, below: Kernels) -> Kernels:
@@ -365,6 +424,14 @@ def _mean_over_maps(kernel: Balls, maps: npt.NDArray[np.int64]) -> Balls:
     return np.asarray(total / len(maps))
 
 
+def _sum_of_pairs(kernel: Balls, maps: npt.NDArray[np.int64]) -> Balls:
+    """Sum K[m(i), m'(j)] over all pairs of maps; features outside are 0."""
+    padded = np.full([size + 1 for size in kernel.shape], arb(0), object)
+    padded[:-1, :-1] = kernel
+    rows = sum(padded[m] for m in maps)
+    return np.asarray(sum(rows[:, m] for m in maps))
+
+
 def _rectified(gain: arb, skip: arb, half: arb, below: Kernels) -> tuple[Balls, Balls]:
     """Kernels after an activation with T = gain T_relu + skip K, which is half v at K = v = v'."""
     roots1, roots2 = ([_root(v) for v in var] for var in (below.var1, below.var2))
@@ -419,6 +486,7 @@ RULES: dict[type, Callable[[Any, Kernels], Kernels]] = {
     Relu: lambda layer, below: _slopes(0.0, 1.0, below),
     LeakyRelu: lambda layer, below: _slopes(layer.alpha, 1.0, below),
     Abs: lambda layer, below: _slopes(-1.0, 1.0, below),
+    SetLift: _set_filter, SetGroupConv: _set_filter, CosetPool: _cosets,
 }  # fmt: skip
 """What each class of layers does to kernels; a class without a rule is refused."""
 
