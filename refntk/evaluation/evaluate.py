@@ -353,7 +353,7 @@ def _same_shape(first: FloatArray, second: FloatArray) -> None:
 
 def _tile(plan: Plan, backend: str, shape: tuple[int, int]) -> int:
     """Choose the side of a tile so that what is done is kept often, and tiles are not too many."""
-    if not plan.steps and not plan.pooled and plan.method == "slices":
+    if not (plan.steps or plan.levels or plan.pooled) and plan.method == "slices":
         return _VECTORS_A_TILE
     pairs = shape[0] * shape[1]
     side, least = 64, max(4, _IMAGES_AT_ONCE // plan.order, math.isqrt(pairs // _TILES))

@@ -31,8 +31,9 @@ from refntk.ops.operations import Average, Filter, Operation, Pointwise, Stack, 
 from refntk.ops.program import Program
 from refntk.ops.space import Space
 from refntk.ops.support import Window
+from refntk.plan.cosets import Level, cost, levels, obstacle_on_cosets
 
-__all__ = ["METHODS", "Plan", "Step", "make_plan"]
+__all__ = ["METHODS", "Plan", "Step", "make_plan", "tangent_of"]
 
 METHODS: tuple[str, ...] = ("slices", "literal")
 """Methods, the cheapest first: ``slices`` uses both reductions, ``literal`` assumes nothing."""
@@ -92,6 +93,8 @@ class Plan:
         The body of the reduced network; empty for the literal method.
     pooled : bool
         Whether the readout is a mean over all pairs of positions, or over equal positions only.
+    levels : tuple of Level
+        The body on a finite group, in slices on cosets; empty for images and the literal method.
     """
 
     method: str
@@ -102,6 +105,7 @@ class Plan:
     group: str
     steps: tuple[Step, ...]
     pooled: bool
+    levels: tuple[Level, ...] = ()
 
     @property
     def homogeneous(self) -> bool:
@@ -123,6 +127,8 @@ class Plan:
         """Kernel entries that a pair of images costs, summed over layers and rotations."""
         if self.method == "literal":
             return self.largest**2 * len(self.body.operations)
+        if self.levels:
+            return cost(self.levels, self.pooled)
         places = [step.y.n_out * step.x.n_out for step in self.steps]
         places = places or [math.prod(self.shape[:-1])]
         return self.order * sum(n * n if self.pooled else n for n in places)
@@ -179,7 +185,11 @@ def make_plan(
         )
     program = net.program(shape)
     count, obstacle = _readout(program)
-    obstacle = obstacle or _obstacle(program.part(0, count))
+    on_cosets = net.takes == "set"
+    reason = obstacle_on_cosets if on_cosets else _obstacle
+    obstacle = obstacle or reason(program.part(0, count))
+    if on_cosets and backend == "cupy":
+        obstacle = obstacle or f"{program.name(0)} has slices on cosets on processors alone"
     if method == "auto":
         method = "slices" if obstacle is None and "slices" in available else "literal"
     if method not in available:
@@ -190,8 +200,15 @@ def make_plan(
         raise MethodError(f"the method slices does not apply: {obstacle}; use the method literal")
     (body, exponent), head = _balanced(program.part(0, count)), program.part(count, len(program))
     pooled = not isinstance(body.operations[-1], Stack)
-    steps, group = ((), "C1") if method == "literal" else _steps(body)
-    return Plan(method, shape, body, exponent, head, group if pooled else "C1", steps, pooled)
+    steps: tuple[Step, ...] = ()
+    chain: tuple[Level, ...] = ()
+    group = "C1"
+    if method == "slices" and on_cosets:
+        chain = levels(body)
+    elif method == "slices":
+        steps, group = _steps(body)
+    group = group if pooled else "C1"
+    return Plan(method, shape, body, exponent, head, group, steps, pooled, chain)
 
 
 def _readout(program: Program) -> tuple[int, str | None]:
@@ -262,12 +279,22 @@ def _steps(body: Program) -> tuple[tuple[Step, ...], str]:
             group = group if above is None else above.name
             dual = after.dual.arccos if isinstance(after, Pointwise) else None
             weight, bias = layer.weight**2 / (y.size * x.size), layer.bias**2
-            steps.append(Step(y, x, weight, bias, dual, _tangent(layer)))
+            steps.append(Step(y, x, weight, bias, dual, tangent_of(layer)))
     return tuple(steps), group
 
 
-def _tangent(layer: Filter) -> tuple[float, float]:
-    """Write what a layer adds to Theta, alpha A(K) + beta, in terms of K' = w² A(K) + b²."""
+def tangent_of(layer: Filter) -> tuple[float, float]:
+    """Write what a layer adds to Theta, alpha A(K) + beta, in terms of K' = w² A(K) + b².
+
+    Parameters
+    ----------
+    layer : Filter
+
+    Returns
+    -------
+    (float, float)
+        What K' is multiplied by, and what is added. (1, 0) in the NTK parametrisation.
+    """
     if layer.in_ntk_parametrization:
         return 1.0, 0.0
     trained, shifted = layer.tangent

@@ -47,7 +47,7 @@ def _network(case: dict[str, Any]) -> refntk.Network:
 
 
 @pytest.mark.parametrize("case", GOLDEN["finite"], ids=lambda case: case["name"])
-@pytest.mark.parametrize("method", ["literal", "auto"])
+@pytest.mark.parametrize("method", ["literal", "slices"])
 def test_networks_on_finite_groups(
     case: dict[str, Any], method: str, assert_close: Callable[..., None]
 ) -> None:
