@@ -37,11 +37,13 @@ if TYPE_CHECKING:
     from refntk.evaluation.evaluate import Kernel, kernel
     from refntk.network.layers import (
         Abs,
+        AvgPool,
         Conv,
         CosetPool,
         Dense,
         Flatten,
         GlobalAvgPool,
+        GlobalSumPool,
         GroupConv,
         GroupPool,
         LeakyRelu,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
         Relu,
         SetGroupConv,
         SetLift,
+        SumPool,
     )
     from refntk.network.network import Network
     from refntk.network.presets import preset, presets
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Abs",
+    "AvgPool",
     "Certified",
     "ClusterError",
     "Conv",
@@ -68,6 +72,7 @@ __all__ = [
     "DownloadError",
     "Flatten",
     "GlobalAvgPool",
+    "GlobalSumPool",
     "GroupConv",
     "GroupPool",
     "InputError",
@@ -87,6 +92,7 @@ __all__ = [
     "SetLift",
     "ShapeError",
     "StoreError",
+    "SumPool",
     "UnknownBackendError",
     "__version__",
     "certify",

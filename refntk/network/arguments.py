@@ -19,6 +19,8 @@ from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+import numpy as np
+
 from refntk.errors import NetworkError, unknown
 from refntk.ops.groups import point_group
 
@@ -155,7 +157,8 @@ def canonical(layer: Any, **rules: Callable[[str, object], object]) -> None:
     Parameters
     ----------
     layer : frozen dataclass
-        Its fields are any of filter_shape, strides, padding, group, W_std and b_std.
+        Its fields are any of filter_shape, window_shape, strides, padding, normalize_edges, group,
+        W_std and b_std.
     **rules : callable
         For fields of other names: takes the name and the value, and returns the value in its
         canonical type or raises `NetworkError`.
@@ -275,9 +278,18 @@ def _deviation(name: str, value: object) -> float:
     return finite_number(name, value, "a finite standard deviation, zero or positive", 0.0)
 
 
+def _truth(name: str, value: object) -> bool:
+    """Return True or False; a number is refused."""
+    if not isinstance(value, bool | np.bool_):
+        raise NetworkError(f"{name}: expected True or False, not {reprlib.repr(value)}", key=name)
+    return bool(value)
+
+
 _RULES: dict[str, Callable[[str, object], object]] = {
     "filter_shape": _two_sizes,
     "strides": _two_sizes,
+    "window_shape": _two_sizes,
+    "normalize_edges": _truth,
     "padding": _padding_word,
     "group": _group_name,
     "W_std": _deviation,

@@ -15,18 +15,27 @@ from refntk.network.activations import Abs, Activation, LeakyRelu, Relu
 from refntk.network.dense import Dense
 from refntk.network.filters import Conv, GroupConv, Lift
 from refntk.network.finite_groups import CosetPool, SetGroupConv, SetLift
-from refntk.network.pooling import Flatten, GlobalAvgPool, GroupPool
+from refntk.network.pooling import (
+    AvgPool,
+    Flatten,
+    GlobalAvgPool,
+    GlobalSumPool,
+    GroupPool,
+    SumPool,
+)
 from refntk.network.signal import Kind, Layer, Signal
 
 __all__ = [
     "LAYERS",
     "Abs",
     "Activation",
+    "AvgPool",
     "Conv",
     "CosetPool",
     "Dense",
     "Flatten",
     "GlobalAvgPool",
+    "GlobalSumPool",
     "GroupConv",
     "GroupPool",
     "Kind",
@@ -37,6 +46,7 @@ __all__ = [
     "SetGroupConv",
     "SetLift",
     "Signal",
+    "SumPool",
 ]
 
 LAYERS: dict[str, type[Any]] = {
@@ -45,6 +55,7 @@ LAYERS: dict[str, type[Any]] = {
         *(Conv, Lift, GroupConv, Dense),
         *(Relu, LeakyRelu, Abs),
         *(GroupPool, GlobalAvgPool, Flatten),
+        *(AvgPool, SumPool, GlobalSumPool),
         *(SetLift, SetGroupConv, CosetPool),
     )
 }

@@ -303,6 +303,8 @@ def _toml_value(value: Any) -> str:
     """Write a value of a layer or a name as TOML."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)  # of printable text, this is TOML as well
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml_value, value))}]"
     return repr(value)

@@ -81,7 +81,8 @@ def set_support(
         One for each point of S; by default all count alike.
     """
     below, above = Space((action.shape[1],)), Space((), None, group)
-    return Listed(below, above, None, action[:, list(points)].T, shares(weights))
+    reads = action[:, list(points)].T
+    return Listed(below, above, reads=reads, measure=shares(weights))
 
 
 def group_support(
@@ -90,5 +91,5 @@ def group_support(
     """Make the support of a filter on a group; arguments as for `set_support`."""
     space = Space((), None, group)
     reads = group.cayley[:, list(elements)].T.astype(np.int64)
-    return Listed(space, space, None, reads, shares(weights))
+    return Listed(space, space, reads=reads, measure=shares(weights))
 

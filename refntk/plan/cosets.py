@@ -104,7 +104,7 @@ def invariance_chain(net: Network) -> tuple[Level, ...]:
     >>> from refntk.network.layers import GroupPool, Relu, SetGroupConv, SetLift
     >>> net = Network([SetLift([0, 1], group="S4"), Relu(), SetGroupConv([0, 9]), GroupPool()])
     >>> [len(level.invariance) for level in invariance_chain(net)], cost(invariance_chain(net))
-    ([4, 1], 1512)
+    ([4, 2], 1008)
     """
     lift = net.layers[0]
     if not isinstance(lift, SetLift):
@@ -158,7 +158,7 @@ def obstacle_on_cosets(body: Program) -> str | None:
                     return f"{name} is no Relu or the like after a layer with weights"
             case Average(support=Listed()):
                 return f"{name} couples the slices of unlike d"
-            case Average() | Stack() if k == len(body) - 1:
+            case Average(over="window") | Stack() if k == len(body) - 1:
                 pass
             case _:
                 return f"{name} is no filter on a finite group"

@@ -38,11 +38,13 @@ from flint import arb, ctx
 from refntk.errors import MethodError
 from refntk.network.layers import (
     Abs,
+    AvgPool,
     Conv,
     CosetPool,
     Dense,
     Flatten,
     GlobalAvgPool,
+    GlobalSumPool,
     GroupConv,
     GroupPool,
     LeakyRelu,
@@ -50,6 +52,7 @@ from refntk.network.layers import (
     Relu,
     SetGroupConv,
     SetLift,
+    SumPool,
 )
 from refntk.network.network import Network
 from refntk.truth.set_maps import conv_maps, coset_maps, lift_maps, shares
@@ -231,7 +234,7 @@ def _through(
 ) -> Kernels:
     """Kernels of one pair of images, (H, W, C) each, before layer `end` or after the last one."""
     kernels = _of_images(x, x2, ntk, same)
-    if any(type(layer) is CosetPool for layer in net.layers[:end]):
+    if any(type(layer) in (AvgPool, SumPool, CosetPool) for layer in net.layers[:end]):
         own = _of_images(x, x, False, True), _of_images(x2, x2, False, True)
         kernels = replace(kernels, own=own)
     for k, layer in enumerate(net.layers[:end]):
@@ -281,6 +284,42 @@ def _filter(layer: Conv | Lift | GroupConv, below: Kernels) -> Kernels:
     var1, var2 = (_mean_over_maps(var, maps) * w + b for var in (below.var1, below.var2))
     same = np.eye(len(nngp), dtype=bool) & below.same.any()
     return Kernels(nngp, theta, var1, var2, same, below.ntk, shape, elements)
+
+
+def _pooled(layer: AvgPool | SumPool, below: Kernels) -> Kernels:
+    """Sum over all pairs of positions of two windows, of one group element each, and divide.
+
+    The windows turn as filters do; `own` holds what is above already.
+    """
+    (height, width), (tall, broad) = layer.window_shape, below.shape
+    step_y, step_x = layer.strides
+    rows, low_y = _reach(layer.padding, height, step_y, tall)
+    columns, low_x = _reach(layer.padding, width, step_x, broad)
+    places: list[list[Place]] = []
+    for a, b in _grid(height, width):
+        # Twice the places, turned about the centre of the window.
+        turned = [_apply(r, (2 * a - height + 1, 2 * b - width + 1)) for r in below.elements]
+        turned = [(height - 1 + dy, width - 1 + dx) for dy, dx in turned]
+        places.append([
+            (r, i * step_y - low_y + dy // 2, j * step_x - low_x + dx // 2)
+            for r, (dy, dx) in enumerate(turned)
+            for i, j in _grid(rows, columns)
+        ])
+    wrap = layer.padding == "CIRCULAR"
+    maps = np.array([[_number(place, (tall, broad), wrap) for place in read] for read in places])
+    count = np.full(maps.shape[1], len(maps))
+    if isinstance(layer, SumPool):
+        count[:] = 1
+    elif layer.normalize_edges:
+        count = (maps >= 0).sum(axis=0)
+    divisors = np.array([[arb(int(c * d)) for d in count] for c in count], object)
+    nngp, theta = (_sum_of_pairs(kernel, maps) / divisors for kernel in (below.nngp, below.theta))
+    first, second = (nngp, nngp) if below.own is None else (own.nngp for own in below.own)
+    same = np.eye(len(nngp), dtype=bool) & below.same.any()
+    var1, var2 = first.diagonal(), second.diagonal()
+    return Kernels(
+        nngp, theta, var1, var2, same, below.ntk, (rows, columns), below.elements
+    )
 
 
 def _set_filter(layer: SetLift | SetGroupConv, below: Kernels) -> Kernels:
@@ -483,6 +522,7 @@ def _square(deviation: float) -> arb:
 
 RULES: dict[type, Callable[[Any, Kernels], Kernels]] = {
     Conv: _filter, Lift: _filter, GroupConv: _filter, Dense: _dense,
+    AvgPool: _pooled, SumPool: _pooled,
     Relu: lambda layer, below: _slopes(0.0, 1.0, below),
     LeakyRelu: lambda layer, below: _slopes(layer.alpha, 1.0, below),
     Abs: lambda layer, below: _slopes(-1.0, 1.0, below),
@@ -493,6 +533,7 @@ RULES: dict[type, Callable[[Any, Kernels], Kernels]] = {
 READOUTS: dict[type, Callable[[Balls], arb]] = {
     GroupPool: lambda kernel: kernel.sum() / kernel.size,
     GlobalAvgPool: lambda kernel: kernel.sum() / kernel.size,
+    GlobalSumPool: lambda kernel: kernel.sum(),
     Flatten: lambda kernel: kernel.diagonal().sum() / len(kernel),
 }
 """What each readout makes of the kernel of one pair of images."""
