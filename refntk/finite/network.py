@@ -40,8 +40,8 @@ class FiniteNetwork:
     ----------
     net : Network
         It may end at any layer; the kernels need a readout.
-    shape : (int, int, int)
-        Height, width and channels of the images.
+    shape : (int, int, int) or (int, int)
+        Height, width and channels of the images; points and channels of signals on a finite set.
     width : int
         Number of channels of each layer with parameters: for features on a group, the channels at
         each group element.
@@ -90,7 +90,7 @@ class FiniteNetwork:
         program = net.program(shape)
         weighted = [isinstance(layer, Filter) for layer in program.operations]
         last = max((index for index, has in enumerate(weighted) if has), default=None)
-        channels, operators = int(shape[2]), []
+        channels, operators = int(shape[-1]), []
         self._channels: list[int | None] = []
         for index, layer in enumerate(program.operations):
             if read_by(layer) != (index,):
@@ -145,7 +145,7 @@ class FiniteNetwork:
         ShapeError
             The images are not of the shape that the network was made for.
         """
-        if images.ndim != 4 or images.shape[1:] != self._shape:
+        if images.shape[1:] != self._shape:
             raise ShapeError(
                 f"expected images of shape (N, {', '.join(map(str, self._shape))}), "
                 f"not {images.shape}: the network was made for these"

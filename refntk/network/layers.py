@@ -14,6 +14,7 @@ from typing import Any
 from refntk.network.activations import ABRelu, Abs, Activation, Identity, LeakyRelu, Relu
 from refntk.network.dense import Dense
 from refntk.network.filters import Conv, GroupConv, Lift
+from refntk.network.finite_groups import CosetPool, SetGroupConv, SetLift
 from refntk.network.functions import (
     Cos,
     Elementwise,
@@ -48,6 +49,7 @@ __all__ = [
     "AvgPool",
     "Conv",
     "Cos",
+    "CosetPool",
     "Dense",
     "Elementwise",
     "Erf",
@@ -70,6 +72,8 @@ __all__ = [
     "Rbf",
     "RectifiedMonomial",
     "Relu",
+    "SetGroupConv",
+    "SetLift",
     "Sigmoid_like",
     "Sign",
     "Signal",
@@ -86,6 +90,7 @@ LAYERS: dict[str, type[Any]] = {
         *(ABRelu, Identity, Erf, Sigmoid_like, Gelu, Sin, Cos, Rbf, Exp, Gaussian, ExpNormalized),
         *(RectifiedMonomial, Polynomial, Hermite, Sign, Elementwise),
         *(AvgPool, SumPool, GlobalSumPool),
+        *(SetLift, SetGroupConv, CosetPool),
     )
 }
 """Every layer by its name."""

@@ -15,10 +15,11 @@ from typing import Any
 
 from refntk.errors import NetworkError, ShapeError, unknown
 from refntk.network.arguments import written
-from refntk.network.layers import LAYERS, Layer, Signal
+from refntk.network.layers import LAYERS, Kind, Layer, Signal
 from refntk.network.linear import Linear
 from refntk.network.missing import unknown_layer
 from refntk.network.network_text import read_network_text
+from refntk.network.signal import Channels
 from refntk.network.table import html_table, text_table
 from refntk.ops.program import Builder, Program
 from refntk.ops.space import Space
@@ -78,13 +79,24 @@ class Network:
         object.__setattr__(self, "parameterization", parameterization)
         _signals(self.layers, self._start())
 
+    @property
+    def takes(self) -> Kind:
+        """What the network is for: images on a grid, or signals on a finite set."""
+        return getattr(self.layers[0], "takes", "grid")
+
+    @property
+    def axes(self) -> int:
+        """Number of axes of positions of an input: 2 of images, 1 of signals on a finite set."""
+        return 1 if self.takes == "set" else 2
+
     def signals(self, shape: Sequence[int]) -> tuple[Signal, ...]:
         """Say what comes out of each layer for images of this shape.
 
         Parameters
         ----------
         shape : (H, W) or (H, W, C)
-            Shape of one image; the number of channels does not matter.
+            Shape of one image, or (X,) or (X, C) of one signal on a finite set; the number of
+            channels does not matter.
 
         Returns
         -------
@@ -96,15 +108,27 @@ class Network:
         ShapeError
             A layer cannot take its input; the message names its index, its type and the reason.
         """
-        if len(shape) not in (2, 3) or min(shape) < 1:
-            raise ShapeError(
-                f"expected the shape (H, W) or (H, W, C) of an image, not {tuple(shape)}"
-            )
-        return _signals(self.layers, self._start((int(shape[0]), int(shape[1]))))
+        positions = self._positions(shape)
+        if self.takes == "set":
+            start = replace(self._start(), points=positions[0])
+        else:
+            height, width = positions
+            start = replace(self._start(), shape=(height, width))
+        return _signals(self.layers, start)
 
-    def _start(self, shape: tuple[int, int] | None = None) -> Signal:
-        """Describe the images."""
-        return Signal(shape=shape, channels="any" if self.parameterization == "ntk" else "known")
+    def _start(self) -> Signal:
+        """Describe the images, or signals, of any shape."""
+        channels: Channels = "any" if self.parameterization == "ntk" else "known"
+        return Signal(self.takes, channels=channels)
+
+    def _positions(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Take the channels off a shape."""
+        if len(shape) not in (self.axes, self.axes + 1) or min(shape) < 1:
+            expected = "(H, W) or (H, W, C) of an image"
+            if self.takes == "set":
+                expected = "(X,) or (X, C) of a signal on a finite set"
+            raise ShapeError(f"expected the shape {expected}, not {tuple(shape)}")
+        return tuple(int(side) for side in shape[: self.axes])
 
     def program(self, shape: Sequence[int]) -> Program:
         """Lower the network to operations, for images of this shape.
@@ -112,7 +136,8 @@ class Network:
         Parameters
         ----------
         shape : (H, W) or (H, W, C)
-            Shape of one image; the number of channels matters in the standard parametrisation.
+            Shape of one image, or (X,) or (X, C) of one signal on a finite set; the number of
+            channels matters in the standard parametrisation.
 
         Returns
         -------
@@ -126,14 +151,13 @@ class Network:
             A layer does not say which operations it stands for.
         """
         self.signals(shape)
-        counted = self.parameterization == "standard"
-        if counted and len(shape) < 3:
+        positions, counted = self._positions(shape), self.parameterization == "standard"
+        if counted and len(shape) == len(positions):
             raise ShapeError(
                 "the standard parametrisation counts the channels of images, too: expected the "
-                f"shape (H, W, C), not {tuple(shape)}"
+                f"shape with them as its last number, not {tuple(shape)}"
             )
-        space, channels = Space((int(shape[0]), int(shape[1]))), int(shape[2]) if counted else None
-        build, value = Builder(space, channels), 0
+        build, value = Builder(Space(positions), int(shape[-1]) if counted else None), 0
         for index, layer in enumerate(self.layers):
             build.layer = index, type(layer).__name__
             if not hasattr(layer, "lower"):
@@ -322,13 +346,15 @@ def _written(index: int, layer: Layer) -> dict[str, Any]:
     return {"type": place, **arguments}
 
 
-def _toml_value(value: str | float | tuple[float, ...]) -> str:
+def _toml_value(value: Any) -> str:
     """Write a value of a layer or a name as TOML."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)  # of printable text, this is TOML as well
     if isinstance(value, bool):
         return str(value).lower()
-    return str(list(value)) if isinstance(value, tuple) else repr(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    return repr(value)
 
 
 def _parse_toml(text: str, source: str) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from html import escape
 
 from refntk.network.arguments import times, written
 from refntk.network.layers import Layer, Signal
+from refntk.ops.named_groups import finite_group
 
 __all__ = ["html_table", "text_table"]
 
@@ -102,15 +104,17 @@ def _rows(
 def _arguments(layer: Layer) -> str:
     """Write the arguments in the words of the layer, such as ``filter_shape 3x3, W_std 1``."""
     return ", ".join(
-        f"{name} {_value(value)}" for name, value in written(layer).items()
+        f"{name} {_value(name, value)}" for name, value in written(layer).items()
     )
 
 
-def _value(value: object) -> str:
+def _value(name: str, value: object) -> str:
+    if isinstance(value, tuple) and name in ("support", "weights", "subgroup", "group", "on"):
+        return reprlib.repr(list(value))
     if isinstance(value, tuple) and all(isinstance(side, int) for side in value):
         return times((value[0], value[1]))
     if isinstance(value, tuple):
-        return " ".join(map(_value, value))
+        return " ".join(_value(name, part) for part in value)
     if callable(value):
         return getattr(value, "__name__", type(value).__name__)
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
@@ -120,5 +124,7 @@ def _output(signal: Signal) -> str:
     """Axes of the features, with their lengths where these are known: ``C4 x 32x32``."""
     if signal.kind == "vector":
         return "vector"
+    if signal.elements is not None:
+        return finite_group(signal.elements).name
     grid = "grid" if signal.shape is None else times(signal.shape)
     return grid if signal.group is None else f"{signal.group} x {grid}"
