@@ -38,15 +38,18 @@ if TYPE_CHECKING:
     from refntk.evaluation.evaluate import Kernel, kernel
     from refntk.network.layers import (
         Abs,
+        AvgPool,
         Conv,
         Dense,
         Flatten,
         GlobalAvgPool,
+        GlobalSumPool,
         GroupConv,
         GroupPool,
         LeakyRelu,
         Lift,
         Relu,
+        SumPool,
     )
     from refntk.network.network import Network
     from refntk.network.presets import preset, presets
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Abs",
+    "AvgPool",
     "Certified",
     "ClusterError",
     "Conv",
@@ -65,6 +69,7 @@ __all__ = [
     "DownloadError",
     "Flatten",
     "GlobalAvgPool",
+    "GlobalSumPool",
     "GroupConv",
     "GroupPool",
     "InputError",
@@ -82,6 +87,7 @@ __all__ = [
     "Relu",
     "ShapeError",
     "StoreError",
+    "SumPool",
     "UnknownBackendError",
     "__version__",
     "certify",

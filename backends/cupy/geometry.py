@@ -182,7 +182,7 @@ def geometry(plan: Plan, dtype: np.dtype[Any], limits: Limits) -> Geometry:
         np.array([getattr(step, name) for step in steps], dtype) for name in ("weight", "bias")
     )
     rates = weights, biases, step_constants(plan, dtype.name), is_usual(plan)
-    count = float(plan.order * (last[0] * last[1]) ** (2 if plan.pooled else 1))
+    count = plan.divisor
     side = _side(steps, summed)
     if side:
         padding = "VALID" if _crops(steps) else "CIRCULAR" if wrap else "SAME"

@@ -167,15 +167,11 @@ def _bounds(tables: Tables, parts: int) -> list[int]:
 
 def _over_rotations(plan: Plan, sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Turn sums over positions into means over positions and rotations, along the last axis."""
-    height, width, _ = plan.shape
-    if plan.steps:
-        height, width = plan.steps[-1].y.n_out, plan.steps[-1].x.n_out
     by_image = sums.reshape(*sums.shape[:-1], -1, plan.order)
     total = by_image[..., 0].copy()
     for r in range(1, plan.order):
         total += by_image[..., r]
-    positions = height * width
-    return total / (plan.order * (positions**2 if plan.pooled else positions))
+    return total / plan.divisor
 
 
 def require() -> None:

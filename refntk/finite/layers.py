@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from refntk.finite.filter import Convolution
 from refntk.finite.operator import FloatArray, LinearOperator, Operator, Weights
+from refntk.finite.pooling import Pool
 from refntk.ops.dual import Dual
 from refntk.ops.operations import Average, Filter, Pointwise, Stack
 from refntk.ops.program import Program
@@ -77,16 +76,25 @@ class Function(Operator):
 
 
 class Mean(Operator):
-    """GlobalAvgPool and GroupPool: the mean over all axes between the images and the channels."""
+    """The global pools and GroupPool: over all axes between the images and the channels.
+
+    Parameters
+    ----------
+    divisor : int
+        What the sum over them is divided by.
+    """
+
+    def __init__(self, divisor: int) -> None:
+        self._divisor = divisor
 
     def forward(self, parameters: Weights | None, x: FloatArray) -> FloatArray:
-        """Average; see `Operator.forward`."""
-        return np.asarray(x.reshape(len(x), -1, x.shape[-1]).mean(axis=1))
+        """Sum and divide; see `Operator.forward`."""
+        return np.asarray(x.reshape(len(x), -1, x.shape[-1]).sum(axis=1) / self._divisor)
 
     def pull_back(self, parameters: Weights | None, x: FloatArray, g: FloatArray) -> FloatArray:
         """Share out evenly; see `Operator.pull_back`."""
         places = x.shape[1:-1]
-        shared = (g / math.prod(places)).reshape(len(g), *(1,) * len(places), g.shape[-1])
+        shared = (g / self._divisor).reshape(len(g), *(1,) * len(places), g.shape[-1])
         return np.broadcast_to(shared, (*x.shape[:-1], g.shape[-1]))
 
 
@@ -133,7 +141,9 @@ def operator(program: Program, k: int, channels: int) -> Operator:
         case Stack(support=support) if _whole(support):
             return Rows()
         case Average(support=support) if _whole(support):
-            return Mean()
+            return Mean(int(layer.divisors[0]))
+        case Average(support=support) if support.windows and len(below.shape) == 2:
+            return Pool(layer)
         case _:
             raise program.no_rule(k, "a network of finite width")
 

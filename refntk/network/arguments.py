@@ -19,6 +19,8 @@ from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+import numpy as np
+
 from refntk.errors import NetworkError, unknown
 from refntk.ops.groups import point_group
 
@@ -160,7 +162,7 @@ def canonical(layer: Any, **rules: Callable[[str, object], object]) -> None:
     Parameters
     ----------
     layer : frozen dataclass
-        Its fields are any of those that layers with weights have.
+        Its fields are any of those that layers with weights and poolings have.
     **rules : callable
         For fields of other names: takes the name and the value, and returns the value in its
         canonical type or raises `NetworkError`.
@@ -308,9 +310,9 @@ def truth(name: str, value: object) -> bool:
     NetworkError
         It is neither.
     """
-    if value is not True and value is not False:
+    if not isinstance(value, bool | np.bool_):
         raise NetworkError(f"{name}: expected True or False, not {reprlib.repr(value)}", key=name)
-    return value
+    return bool(value)
 
 
 def _width(name: str, value: object) -> int | None:
@@ -328,6 +330,8 @@ def _width(name: str, value: object) -> int | None:
 _RULES: dict[str, Callable[[str, object], object]] = {
     "filter_shape": _two_sizes,
     "strides": _two_sizes,
+    "window_shape": _two_sizes,
+    "normalize_edges": truth,
     "padding": _padding_word,
     "group": _group_name,
     "W_std": _deviation,

@@ -14,17 +14,26 @@ from typing import Any
 from refntk.network.activations import Abs, Activation, LeakyRelu, Relu
 from refntk.network.dense import Dense
 from refntk.network.filters import Conv, GroupConv, Lift
-from refntk.network.pooling import Flatten, GlobalAvgPool, GroupPool
+from refntk.network.pooling import (
+    AvgPool,
+    Flatten,
+    GlobalAvgPool,
+    GlobalSumPool,
+    GroupPool,
+    SumPool,
+)
 from refntk.network.signal import Kind, Layer, Signal
 
 __all__ = [
     "LAYERS",
     "Abs",
     "Activation",
+    "AvgPool",
     "Conv",
     "Dense",
     "Flatten",
     "GlobalAvgPool",
+    "GlobalSumPool",
     "GroupConv",
     "GroupPool",
     "Kind",
@@ -33,6 +42,7 @@ __all__ = [
     "Lift",
     "Relu",
     "Signal",
+    "SumPool",
 ]
 
 LAYERS: dict[str, type[Any]] = {
@@ -41,6 +51,7 @@ LAYERS: dict[str, type[Any]] = {
         *(Conv, Lift, GroupConv, Dense),
         *(Relu, LeakyRelu, Abs),
         *(GroupPool, GlobalAvgPool, Flatten),
+        *(AvgPool, SumPool, GlobalSumPool),
     )
 }
 """Every layer by its name."""

@@ -11,7 +11,7 @@ __all__ = ["unknown_layer"]
 # By what the name has in it, in lower case and without underscores.
 _REASONS = {
     "maxpool": "the largest of several Gaussian features has no kernel in closed form; use "
-    "GlobalAvgPool, GroupPool or strides",
+    "AvgPool or strides",
     "batchnorm": "it ties the images of a batch to each other, so that there is no kernel of two "
     "images; leave it out, W_std and b_std set the scale",
     "softmax": "it is no pointwise function of independent features; regress on class targets, as "

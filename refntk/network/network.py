@@ -305,6 +305,8 @@ def _toml_value(value: str | float | tuple[int, int]) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)  # of printable text, this is TOML as well
+    if isinstance(value, bool):
+        return str(value).lower()
     return str(list(value)) if isinstance(value, tuple) else repr(value)
 
 

@@ -1,17 +1,98 @@
-"""The readouts: GroupPool, GlobalAvgPool and Flatten."""
+"""Pooling over windows, and the readouts: the global pools and Flatten."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Literal
 
-from refntk.network.arguments import by_name
+from refntk.errors import ShapeError
+from refntk.network.arguments import by_name, canonical
+from refntk.network.filters import Conv, windows
 from refntk.network.signal import Signal, require
 from refntk.ops.operations import Average, Stack
 from refntk.ops.program import Builder
 from refntk.ops.space import Space
-from refntk.ops.support import Support
+from refntk.ops.support import Support, Window
 
-__all__ = ["Flatten", "GlobalAvgPool", "GroupPool"]
+__all__ = ["AvgPool", "Flatten", "GlobalAvgPool", "GlobalSumPool", "GroupPool", "SumPool"]
+
+
+@by_name
+@dataclass(frozen=True)
+class AvgPool:
+    """Mean over the positions of a window, on a grid or, at each element, on a group.
+
+    Parameters
+    ----------
+    window_shape : (int, int)
+        Height and width of the window; on a group it turns with the element.
+    strides : (int, int), default (1, 1)
+        Step along y and x.
+    padding : {"SAME", "VALID", "CIRCULAR"}, default "VALID"
+    normalize_edges : bool, default False
+        Whether the mean is over the positions inside of the image. Else it is over the whole
+        window, in which those outside are zero; that differs with padding SAME alone.
+
+    Raises
+    ------
+    NetworkError
+        An argument is wrong; the message begins with its name.
+    """
+
+    window_shape: tuple[int, int]
+    _: KW_ONLY
+    strides: tuple[int, int] = (1, 1)
+    padding: str = "VALID"
+    normalize_edges: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the arguments and bring them to their canonical types."""
+        canonical(self)
+
+    def after(self, signal: Signal) -> Signal:
+        """Give the signal after this layer, or raise `NetworkError` or `ShapeError`."""
+        return _pooled_signal(self, signal)
+
+    def lower(self, build: Builder, below: int) -> int:
+        """Append a mean over windows; see `Layer.lower`."""
+        return _pool(self, build, below, "inside" if self.normalize_edges else "window")
+
+
+@by_name
+@dataclass(frozen=True)
+class SumPool:
+    """Sum over the positions of a window, on a grid or, at each element, on a group.
+
+    Parameters
+    ----------
+    window_shape : (int, int)
+        Height and width of the window; on a group it turns with the element.
+    strides : (int, int), default (1, 1)
+        Step along y and x.
+    padding : {"SAME", "VALID", "CIRCULAR"}, default "VALID"
+
+    Raises
+    ------
+    NetworkError
+        An argument is wrong; the message begins with its name.
+    """
+
+    window_shape: tuple[int, int]
+    _: KW_ONLY
+    strides: tuple[int, int] = (1, 1)
+    padding: str = "VALID"
+
+    def __post_init__(self) -> None:
+        """Check the arguments and bring them to their canonical types."""
+        canonical(self)
+
+    def after(self, signal: Signal) -> Signal:
+        """Give the signal after this layer, or raise `NetworkError` or `ShapeError`."""
+        return _pooled_signal(self, signal)
+
+    def lower(self, build: Builder, below: int) -> int:
+        """Append a sum over windows; see `Layer.lower`."""
+        return _pool(self, build, below, "one")
 
 
 @by_name
@@ -46,6 +127,21 @@ class GlobalAvgPool:
 
 @by_name
 @dataclass(frozen=True)
+class GlobalSumPool:
+    """Sum over all positions of the grid, and over all elements on a group."""
+
+    def after(self, signal: Signal) -> Signal:
+        """Give the signal after this layer, or raise `NetworkError`."""
+        require(signal, "grid", "group")
+        return Signal("vector", gaussian=signal.gaussian)
+
+    def lower(self, build: Builder, below: int) -> int:
+        """Append a sum over all features; see `Layer.lower`."""
+        return build.add(Average(below, Support(build.space(below), Space()), "one"))
+
+
+@by_name
+@dataclass(frozen=True)
 class Flatten:
     """All positions (and group elements) become channels."""
 
@@ -58,3 +154,32 @@ class Flatten:
     def lower(self, build: Builder, below: int) -> int:
         """Append a stack of all features; see `Layer.lower`."""
         return build.add(Stack(below, Support(build.space(below), Space())))
+
+
+def _windows(layer: AvgPool | SumPool, shape: tuple[int, int]) -> tuple[Window, Window]:
+    """Say how the window of a layer slides over an image: as the filter of a convolution does."""
+    filter_like = Conv(layer.window_shape, strides=layer.strides, padding=layer.padding)
+    try:
+        return windows(filter_like, shape)
+    except ShapeError as error:
+        raise ShapeError(str(error).replace("filter", "window")) from None
+
+
+def _pooled_signal(layer: AvgPool | SumPool, signal: Signal) -> Signal:
+    require(signal, "grid", "group")
+    if signal.shape is None:
+        return signal
+    y, x = _windows(layer, signal.shape)
+    return replace(signal, shape=(y.n_out, x.n_out))
+
+
+def _pool(
+    layer: AvgPool | SumPool, build: Builder, below: int, over: Literal["window", "inside", "one"]
+) -> int:
+    """Append the sum over windows of a layer, divided by what is said."""
+    space = build.space(below)
+    height, width = space.shape
+    frame = _windows(layer, (height, width))
+    above = Space(tuple(window.n_out for window in frame), space.group)
+    support = Support(space, above, frame, apart=space.group is not None)
+    return build.add(Average(below, support, over))

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeAlias
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from refntk.ops.dual import Dual
 from refntk.ops.support import Support
@@ -68,17 +71,33 @@ class Stack:
 
 @dataclass(frozen=True)
 class Average:
-    r"""A mean of features: K'_{ij} = mean_{e, e'} K_{m_e(i) m_e'(j)}, Theta likewise.
+    r"""A mean or a sum of features: of each window, divided by a number c.
+
+    .. math:: K'_{ij} = \frac{1}{c_i c_j} \sum_{e, e'} K_{m_e(i)\, m_{e'}(j)}
+
+    and Theta likewise.
 
     Attributes
     ----------
     below : int
     support : Support
         Where it reaches out of the image, a feature outside counts as zero.
+    over : {"window", "inside", "one"}, default "window"
+        What the sum is divided by: the number of filter elements, that of those which read a
+        feature inside of the image, or 1.
     """
 
     below: int
     support: Support
+    over: Literal["window", "inside", "one"] = "window"
+
+    @property
+    def divisors(self) -> npt.NDArray[np.int64]:
+        """The numbers c, one for each feature above."""
+        maps = self.support.maps
+        if self.over == "inside":
+            return np.asarray((maps >= 0).sum(axis=0))
+        return np.full(maps.shape[1], len(maps) if self.over == "window" else 1)
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,9 @@ class Support:
     windows : tuple of Window, or None
         One along each axis, for the identity of the group. None: every feature below is an element,
         and there is one feature above.
+    apart : bool, default False
+        Whether the elements of a group are kept apart: an output at one of them reads features at
+        the same one only.
 
     Examples
     --------
@@ -77,13 +80,15 @@ class Support:
     below: Space
     above: Space
     windows: tuple[Window, ...] | None = None
+    apart: bool = False
 
     @property
     def size(self) -> int:
         """Number |S| of filter elements."""
         if self.windows is None:
             return self.below.size
-        return self.below.order * int(np.prod([window.size for window in self.windows]))
+        elements = 1 if self.apart else self.below.order
+        return elements * int(np.prod([window.size for window in self.windows]))
 
     @property
     def offsets(self) -> npt.NDArray[np.int64]:
@@ -107,7 +112,7 @@ class Support:
 
         Of a filter over a group, the places for its first element come first. The output (t, r)
         reads position c(t) + r s at the place s, where c(t) is the centre of its window, and there
-        the element r q (Misof et al., theorems 1 and 3).
+        the element r q (Misof et al., theorems 1 and 3); with elements kept apart, r alone.
         """
         if self.windows is None:
             return np.arange(self.below.size)[:, None]
@@ -128,7 +133,8 @@ class Support:
         if self.below.group is None:
             return places.swapaxes(0, 1).reshape(places.shape[1], -1)
         # Axes: q, place, r, position.
-        element = self.below.group.cayley.T[:, None, :, None] * self.below.positions
+        covers = slice(1) if self.apart else slice(None)
+        element = self.below.group.cayley.T[covers, None, :, None] * self.below.positions
         covered = places.swapaxes(0, 1)[None]
         maps = np.where(covered < 0, -1, element + covered)
         return maps.reshape(maps.shape[0] * maps.shape[1], -1)

@@ -16,15 +16,18 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.network.layers import (
+    AvgPool,
     Conv,
     Dense,
     Flatten,
     GlobalAvgPool,
+    GlobalSumPool,
     GroupConv,
     GroupPool,
     Layer,
     Lift,
     Relu,
+    SumPool,
 )
 from refntk.network.network import Network
 from refntk.ops.groups import GROUPS
@@ -71,7 +74,10 @@ def cases() -> tuple[Case, ...]:
     -------
     tuple of Case
     """
-    return (*_mlps(), *_cnns(), *_deep(), *_gcnns(), *_group_layers(), *_unpooled(), *_hard())
+    return (
+        *(*_mlps(), *_cnns(), *_deep(), *_gcnns(), *_group_layers(), *_inner_pools()),
+        *(*_unpooled(), *_hard()),
+    )
 
 
 def _case(name: str, about: str, layers: list[Layer], *shape: int, others: int = 2) -> Case:
@@ -176,6 +182,41 @@ def _cnns() -> Iterator[Case]:
     )
     yield _case("cnn-cross", "sets of two and of three images", [*two, pool, dense], others=3)
     yield _case("cnn-grey", "one channel", [*two, pool, dense], 4, 4, 1)
+
+
+def _inner_pools() -> Iterator[Case]:
+    pool, dense = GlobalAvgPool(), Dense()
+    conv: list[Layer] = [_conv(), _RELU]
+    halved = AvgPool((2, 2), strides=(2, 2))
+    yield _case("pool-avg", "a mean over windows, then Conv", [*conv, halved, *conv, pool])
+    yield _case(
+        "pool-avg-twice",
+        "two means over windows, and a dense hidden layer",
+        [*conv, *conv, halved, *conv, halved, *conv, pool, dense, _RELU, dense],
+    )
+    same = AvgPool((2, 3), padding="SAME")
+    yield _case(
+        "pool-edges-zero",
+        "windows that count zeros outside of the image",
+        [*conv, same, *conv, Flatten(), dense],
+    )
+    inside = AvgPool((2, 3), padding="SAME", normalize_edges=True)
+    yield _case(
+        "pool-edges-inside",
+        "windows that count what is inside of the image alone",
+        [*conv, inside, *conv, Flatten(), dense],
+    )
+    sums: list[Layer] = [_conv(b_std=0.3), _RELU, SumPool((2, 2), strides=(2, 2)), *conv]
+    yield _case("pool-sum", "sums over windows and over positions", [*sums, GlobalSumPool(), dense])
+    wrapped: list[Layer] = [_conv(padding="CIRCULAR"), _RELU]
+    around = AvgPool((3, 2), strides=(2, 1), padding="CIRCULAR")
+    yield _case("pool-circular", "windows that wrap around", [*wrapped, around, *wrapped, pool])
+    yield _case(
+        "pool-group",
+        "a mean over windows at each group element",
+        [*_gcnn("C4", depth=1), halved, GroupConv((3, 3)), _RELU, GroupPool(), dense],
+        4, 4, 2,
+    )  # fmt: skip
 
 
 def _deep() -> Iterator[Case]:

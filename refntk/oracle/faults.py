@@ -178,12 +178,14 @@ def _gain(case: Case) -> dict[str, FloatArray]:
 
 
 def _summed(case: Case) -> dict[str, FloatArray]:
-    """Pool by the sum over all positions and group elements."""
+    """Pool by the sum over all positions and group elements where a mean is asked for."""
     operations = _operations(case)
 
     def alter(index: int, kernels: Kernels) -> Kernels:
         layer = operations[index]
-        return _scaled(kernels, layer.support.size**2) if isinstance(layer, Average) else kernels
+        if not isinstance(layer, Average) or layer.over == "one":
+            return kernels
+        return _scaled(kernels, np.multiply.outer(layer.divisors, layer.divisors))
 
     return altered(case, alter)
 
@@ -203,7 +205,7 @@ def _undivided(case: Case) -> dict[str, FloatArray]:
     return altered(case, alter)
 
 
-def _scaled(kernels: Kernels, factor: float) -> Kernels:
+def _scaled(kernels: Kernels, factor: float | npt.NDArray[np.int64]) -> Kernels:
     nngp, ntk = kernels
     return factor * nngp, None if ntk is None else factor * ntk
 
@@ -273,7 +275,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "sum for mean pooling",
-        "pooling adds up; GroupPool and GlobalAvgPool are means over positions and group elements",
+        "pooling adds up; GroupPool, GlobalAvgPool and AvgPool are means over positions and group "
+        "elements",
         _by(_summed),
     ),
     Fault(

@@ -119,6 +119,16 @@ class Plan:
         return point_group(self.group).order
 
     @property
+    def divisor(self) -> float:
+        """What sums over positions, and over the rotations of x', are divided by."""
+        last = self.body.operations[-1]
+        if isinstance(last, Average):
+            # A sum over a group has as many terms for each rotation as there are elements.
+            return self.order * (float(last.divisors[0]) / last.support.below.order) ** 2
+        assert isinstance(last, Stack)  # else it is no readout
+        return float(last.support.below.positions)
+
+    @property
     def entries(self) -> int:
         """Kernel entries that a pair of images costs, summed over layers and rotations."""
         height, width, _ = self.shape
@@ -245,7 +255,7 @@ def _obstacle(body: Program) -> str | None:
                     return f"{name} is no Relu or the like after a convolution"
             case Average(support=support) | Stack(support=support):
                 if support.windows is not None or k < last:
-                    return f"{name} is no readout"
+                    return f"{name} pools before the readout"
             case _:
                 return f"{name} has no rule there"
     return None
@@ -306,5 +316,8 @@ def _balanced(body: Program) -> tuple[Program, int]:
         elif isinstance(layer, Pointwise):
             value, _ = layer.dual.itself(np.float64(variance))
             variance = float(value)
+        elif isinstance(layer, Average):
+            # Of features that are all alike.
+            variance *= (layer.support.size / float(layer.divisors.max())) ** 2
         operations.append(layer)
     return replace(body, operations=tuple(operations)), 2 * total

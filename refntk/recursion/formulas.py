@@ -29,7 +29,7 @@ from array_api_compat import array_namespace, device
 
 from refntk.ops.dual import Dual
 from refntk.ops.exact import constant
-from refntk.ops.operations import Filter
+from refntk.ops.operations import Average, Filter
 from refntk.ops.support import Support
 
 __all__ = [
@@ -117,14 +117,14 @@ def stacked(nngp: Array, ntk: Array | None, support: Support) -> Kernels:
     return _mean_over_maps(nngp, support), None if ntk is None else _mean_over_maps(ntk, support)
 
 
-def averaged(nngp: Array, ntk: Array | None, support: Support) -> Kernels:
-    r"""Propagate the kernels through a mean of features, on its own for x and for x'.
+def averaged(nngp: Array, ntk: Array | None, layer: Average) -> Kernels:
+    r"""Propagate the kernels through a sum of features over a number, for x and for x' by itself.
 
     Parameters
     ----------
     nngp : array, shape (..., I, I)
     ntk : array of the same shape, or None
-    support : Support
+    layer : Average
 
     Returns
     -------
@@ -132,10 +132,12 @@ def averaged(nngp: Array, ntk: Array | None, support: Support) -> Kernels:
 
     Notes
     -----
-    Misof et al., theorem 5 and lemma 9, where S is all of the group:
+    With the divisors c of the layer; Misof et al., theorem 5 and lemma 9, where S is all of the
+    group and c its size:
 
-    .. math:: K'_{ij} = \frac{1}{|S|^2} \sum_{e, e' \in S} K_{m_e(i)\, m_{e'}(j)}
+    .. math:: K'_{ij} = \frac{1}{c_i c_j} \sum_{e, e' \in S} K_{m_e(i)\, m_{e'}(j)}
     """
+    support = layer.support
     (count, above), all_places = support.maps.shape, support.maps.reshape(-1)
 
     def mean(kernel: Array) -> Array:
@@ -144,7 +146,8 @@ def averaged(nngp: Array, ntk: Array | None, support: Support) -> Kernels:
         rows = xp.reshape(xp.take(kernel, places, axis=-2), (*batch, count, above, -1))
         half = xp.sum(rows, axis=-3)
         both = xp.reshape(xp.take(half, places, axis=-1), (*batch, above, count, above))
-        return xp.sum(both, axis=-2) / count**2
+        divisors = xp.asarray(layer.divisors, dtype=kernel.dtype, device=device(kernel))
+        return xp.sum(both, axis=-2) / (divisors[:, None] * divisors)
 
     return mean(nngp), None if ntk is None else mean(ntk)
 

@@ -175,8 +175,8 @@ def _through(
                 new = filtered(*values[below], operation)
             case Stack(below, support):
                 new = stacked(*values[below], support)
-            case Average(below, support):
-                new = averaged(*values[below], support)
+            case Average(below):
+                new = averaged(*values[below], operation)
             case Pointwise(below, dual):
                 var1, var2 = variances(below)
                 same = _same_index(values[below][0], same_image)

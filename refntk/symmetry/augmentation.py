@@ -31,6 +31,7 @@ from refntk.evaluation.images import as_image_sets, as_images
 from refntk.inference import GradientFlow, class_targets
 from refntk.network.layers import (
     Activation,
+    AvgPool,
     Conv,
     Dense,
     Flatten,
@@ -39,6 +40,7 @@ from refntk.network.layers import (
     GroupPool,
     Layer,
     Lift,
+    SumPool,
 )
 from refntk.network.linear import shared
 from refntk.network.network import Network
@@ -190,7 +192,7 @@ def _ordinary_layer(index: int, layer: Layer) -> Layer:
             return Conv(layer.filter_shape, padding=layer.padding, **shared(layer))
         case GroupPool():
             return GlobalAvgPool()
-        case Conv() | Activation() | Flatten() | GlobalAvgPool() | Dense():
+        case Conv() | Activation() | AvgPool() | SumPool() | Flatten() | GlobalAvgPool() | Dense():
             return layer
         case _:
             raise MethodError(

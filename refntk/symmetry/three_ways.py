@@ -32,6 +32,7 @@ from refntk.evaluation.images import as_image_sets, as_images
 from refntk.inference import GradientFlow
 from refntk.network.layers import (
     Activation,
+    AvgPool,
     Conv,
     Dense,
     Flatten,
@@ -40,6 +41,7 @@ from refntk.network.layers import (
     GroupPool,
     Layer,
     Lift,
+    SumPool,
 )
 from refntk.network.linear import shared
 from refntk.network.network import Network
@@ -137,7 +139,7 @@ def _group_layer(index: int, layer: Layer, group: str, first: bool) -> Layer:
             )  # fmt: skip
         case Conv():
             return GroupConv(layer.filter_shape, padding=layer.padding, **shared(layer))
-        case Activation() | Dense() | Flatten():
+        case Activation() | AvgPool() | SumPool() | Dense() | Flatten():
             return layer
         case _:
             raise MethodError(

@@ -15,7 +15,8 @@ with f(rho) = (sin theta + (pi - theta) rho) / (2 pi) and theta = arccos rho:
   of rho, encloses it also at rho = +-1, where arccos has no derivative;
 - theta falls with rho, so the ends of the ball of rho enclose it; half of the digits are lost at
   rho = +-1, of a number of digits that is chosen for it;
-- the variances of an image obey a recursion of their own, v <- b^2 + w^2 mean of v, and v / 2.
+- the variances of an image obey a recursion of their own, v <- b^2 + w^2 mean of v, and v / 2; up
+  to a mean over windows, which needs the whole kernel of an image with itself.
 
 References
 ----------
@@ -37,15 +38,18 @@ from flint import arb, ctx
 from refntk.errors import MethodError
 from refntk.network.layers import (
     Abs,
+    AvgPool,
     Conv,
     Dense,
     Flatten,
     GlobalAvgPool,
+    GlobalSumPool,
     GroupConv,
     GroupPool,
     LeakyRelu,
     Lift,
     Relu,
+    SumPool,
 )
 from refntk.network.network import Network
 
@@ -209,6 +213,8 @@ class Kernels:
         The group.
     channels : int or None
         Number of channels, in the standard parametrisation.
+    own : pair of Kernels, or None
+        Those of x with itself and of x' with itself, where a mean over windows asks for them.
     """
 
     nngp: Balls
@@ -219,24 +225,43 @@ class Kernels:
     ntk: bool
     shape: tuple[int, ...]
     elements: list[Matrix]
-    channels: int | None
+    channels: int | None = None
+    own: tuple[Kernels, Kernels] | None = None
 
 
 def _through(
     net: Network, x: Balls, x2: Balls, ntk: bool, same: bool, end: int | None = None
 ) -> Kernels:
     """Kernels of one pair of images, (H, W, C) each, before layer `end` or after the last one."""
+    counted = x.shape[-1] if net.parameterization == "standard" else None
+    kernels = _of_images(x, x2, ntk, same, counted)
+    if any(type(layer) in (AvgPool, SumPool) for layer in net.layers[:end]):
+        own = (
+            _of_images(x, x, False, True, counted), _of_images(x2, x2, False, True, counted)
+        )  # fmt: skip
+        kernels = replace(kernels, own=own)
+    for k, layer in enumerate(net.layers[:end]):
+        kernels = _after(_rule(net, k), layer, kernels)
+    return kernels
+
+
+def _of_images(x: Balls, x2: Balls, ntk: bool, same: bool, counted: int | None) -> Kernels:
+    """Kernels of the pixels of two images."""
     channels = x.shape[-1]
     one, two = x.reshape(-1, channels), x2.reshape(-1, channels)
     nngp = one.dot(two.T) / channels
     theta = np.full(nngp.shape, arb(0), object)
     var1, var2 = ((pixels * pixels).sum(axis=1) / channels for pixels in (one, two))
     equal = np.eye(len(nngp), dtype=bool) & same
-    counted = channels if net.parameterization == "standard" else None
-    kernels = Kernels(nngp, theta, var1, var2, equal, ntk, x.shape[:2], [_IDENTITY], counted)
-    for k, layer in enumerate(net.layers[:end]):
-        kernels = _rule(net, k)(layer, kernels)
-    return kernels
+    return Kernels(nngp, theta, var1, var2, equal, ntk, x.shape[:2], [_IDENTITY], counted)
+
+
+def _after(rule: Callable[[Any, Kernels], Kernels], layer: Any, below: Kernels) -> Kernels:
+    """Apply a rule to the kernels of two images, and of each with itself where these are there."""
+    if below.own is None:
+        return rule(layer, below)
+    first, second = (_after(rule, layer, own) for own in below.own)
+    return replace(rule(layer, replace(below, own=(first, second))), own=(first, second))
 
 
 def _rule(net: Network, k: int) -> Callable[[Any, Kernels], Kernels]:
@@ -266,6 +291,42 @@ def _filter(layer: Conv | Lift | GroupConv, below: Kernels) -> Kernels:
     var1, var2 = (_mean_over_maps(var, maps) * w + b for var in (below.var1, below.var2))
     same = np.eye(len(nngp), dtype=bool) & below.same.any()
     return Kernels(nngp, theta, var1, var2, same, below.ntk, shape, elements, layer.width)
+
+
+def _pooled(layer: AvgPool | SumPool, below: Kernels) -> Kernels:
+    """Sum over all pairs of positions of two windows, of one group element each, and divide.
+
+    The windows turn as filters do; `own` holds what is above already.
+    """
+    (height, width), (tall, broad) = layer.window_shape, below.shape
+    step_y, step_x = layer.strides
+    rows, low_y = _reach(layer.padding, height, step_y, tall)
+    columns, low_x = _reach(layer.padding, width, step_x, broad)
+    places: list[list[Place]] = []
+    for a, b in _grid(height, width):
+        # Twice the places, turned about the centre of the window.
+        turned = [_apply(r, (2 * a - height + 1, 2 * b - width + 1)) for r in below.elements]
+        turned = [(height - 1 + dy, width - 1 + dx) for dy, dx in turned]
+        places.append([
+            (r, i * step_y - low_y + dy // 2, j * step_x - low_x + dx // 2)
+            for r, (dy, dx) in enumerate(turned)
+            for i, j in _grid(rows, columns)
+        ])
+    wrap = layer.padding == "CIRCULAR"
+    maps = np.array([[_number(place, (tall, broad), wrap) for place in read] for read in places])
+    count = np.full(maps.shape[1], len(maps))
+    if isinstance(layer, SumPool):
+        count[:] = 1
+    elif layer.normalize_edges:
+        count = (maps >= 0).sum(axis=0)
+    divisors = np.array([[arb(int(c * d)) for d in count] for c in count], object)
+    nngp, theta = (_sum_of_pairs(kernel, maps) / divisors for kernel in (below.nngp, below.theta))
+    first, second = (nngp, nngp) if below.own is None else (own.nngp for own in below.own)
+    same = np.eye(len(nngp), dtype=bool) & below.same.any()
+    var1, var2 = first.diagonal(), second.diagonal()
+    return replace(
+        below, nngp=nngp, theta=theta, var1=var1, var2=var2, same=same, shape=(rows, columns)
+    )
 
 
 def _dense(layer: Dense, below: Kernels) -> Kernels:
@@ -389,6 +450,14 @@ def _mean_over_maps(kernel: Balls, maps: npt.NDArray[np.int64]) -> Balls:
     return np.asarray(total / len(maps))
 
 
+def _sum_of_pairs(kernel: Balls, maps: npt.NDArray[np.int64]) -> Balls:
+    """Sum K[m(i), m'(j)] over all pairs of maps; features outside are 0."""
+    padded = np.full([size + 1 for size in kernel.shape], arb(0), object)
+    padded[:-1, :-1] = kernel
+    rows = sum(padded[m] for m in maps)
+    return np.asarray(sum(rows[:, m] for m in maps))
+
+
 def _rectified(gain: arb, skip: arb, half: arb, below: Kernels) -> tuple[Balls, Balls]:
     """Kernels after an activation with T = gain T_relu + skip K, which is half v at K = v = v'."""
     roots1, roots2 = ([_root(v) for v in var] for var in (below.var1, below.var2))
@@ -440,6 +509,7 @@ def _square(deviation: float) -> arb:
 
 RULES: dict[type, Callable[[Any, Kernels], Kernels]] = {
     Conv: _filter, Lift: _filter, GroupConv: _filter, Dense: _dense,
+    AvgPool: _pooled, SumPool: _pooled,
     Relu: lambda layer, below: _slopes(0.0, 1.0, below),
     LeakyRelu: lambda layer, below: _slopes(layer.alpha, 1.0, below),
     Abs: lambda layer, below: _slopes(-1.0, 1.0, below),
@@ -449,6 +519,7 @@ RULES: dict[type, Callable[[Any, Kernels], Kernels]] = {
 READOUTS: dict[type, Callable[[Balls], arb]] = {
     GroupPool: lambda kernel: kernel.sum() / kernel.size,
     GlobalAvgPool: lambda kernel: kernel.sum() / kernel.size,
+    GlobalSumPool: lambda kernel: kernel.sum(),
     Flatten: lambda kernel: kernel.diagonal().sum() / len(kernel),
 }
 """What each readout makes of the kernel of one pair of images."""

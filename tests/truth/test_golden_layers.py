@@ -36,7 +36,10 @@ TRANSLATED: dict[str, Callable[[dict[str, Any]], Any]] = {
     "Relu": lambda spec: refntk.Relu(),
     "LeakyRelu": lambda spec: refntk.LeakyRelu(alpha=spec["args"][0]),
     "Abs": lambda spec: refntk.Abs(),
+    "AvgPool": lambda spec: refntk.AvgPool(tuple(spec["shape"]), **_linear(spec)),
+    "SumPool": lambda spec: refntk.SumPool(tuple(spec["shape"]), **_linear(spec)),
     "GlobalAvgPool": lambda spec: refntk.GlobalAvgPool(),
+    "GlobalSumPool": lambda spec: refntk.GlobalSumPool(),
     "GroupPool": lambda spec: refntk.GroupPool(),
     "Flatten": lambda spec: refntk.Flatten(),
 }

@@ -1,0 +1,55 @@
+"""Pooling over windows at finite width: AvgPool and SumPool."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from refntk.finite.operator import FloatArray, Operator, Weights
+from refntk.ops.operations import Average
+
+__all__ = ["Pool"]
+
+
+class Pool(Operator):
+    """Sums over windows divided by a number, which the layer says.
+
+    Parameters
+    ----------
+    layer : Average
+        On images, with windows.
+    """
+
+    def __init__(self, layer: Average) -> None:
+        self._below, self._above = layer.support.below, layer.support.above
+        self._maps = layer.support.maps
+        self._shares = 1 / layer.divisors
+
+    def forward(self, parameters: Weights | None, x: FloatArray) -> FloatArray:
+        """Sum and divide; see `Operator.forward`."""
+        features = self._by_number(x)
+        outside = np.zeros((len(x), 1, x.shape[-1]), x.dtype)
+        padded = np.concatenate([features, outside], axis=1)
+        total = np.sum([padded[:, places] for places in self._maps], axis=0)
+        shares = self._shares.astype(x.dtype)[:, None]
+        return self._by_place(total * shares, self._above.shape)
+
+    def pull_back(self, parameters: Weights | None, x: FloatArray, g: FloatArray) -> FloatArray:
+        """Add up over the windows that read a feature; see `Operator.pull_back`."""
+        shared = self._by_number(g) * self._shares.astype(g.dtype)[:, None]
+        below = np.zeros((len(g), self._below.size + 1, g.shape[-1]), g.dtype)
+        for places in self._maps:
+            below[:, places] += shared  # of one filter element, no feature inside is read twice
+        return self._by_place(below[:, :-1], self._below.shape)
+
+    def _by_number(self, x: FloatArray) -> FloatArray:
+        """Bring features into the order of their numbers: (N, features, C)."""
+        if self._below.group is not None:
+            x = x.transpose(0, 3, 1, 2, 4)
+        return x.reshape(len(x), -1, x.shape[-1])
+
+    def _by_place(self, features: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+        """Undo it, for positions of this shape."""
+        count, _, channels = features.shape
+        if self._below.group is None:
+            return features.reshape(count, *shape, channels)
+        return features.reshape(count, -1, *shape, channels).transpose(0, 2, 3, 1, 4)
