@@ -12,8 +12,10 @@ from __future__ import annotations
 from typing import Any
 
 from refntk.network.activations import Abs, Activation, LeakyRelu, Relu
+from refntk.network.composition import Branching, Concat, Product, Residual
 from refntk.network.dense import Dense
 from refntk.network.filters import Conv, GroupConv, Lift
+from refntk.network.normalization import Dropout, LayerNorm
 from refntk.network.pooling import (
     AvgPool,
     Flatten,
@@ -29,8 +31,11 @@ __all__ = [
     "Abs",
     "Activation",
     "AvgPool",
+    "Branching",
+    "Concat",
     "Conv",
     "Dense",
+    "Dropout",
     "Flatten",
     "GlobalAvgPool",
     "GlobalSumPool",
@@ -38,9 +43,12 @@ __all__ = [
     "GroupPool",
     "Kind",
     "Layer",
+    "LayerNorm",
     "LeakyRelu",
     "Lift",
+    "Product",
     "Relu",
+    "Residual",
     "Signal",
     "SumPool",
 ]
@@ -52,6 +60,7 @@ LAYERS: dict[str, type[Any]] = {
         *(Relu, LeakyRelu, Abs),
         *(GroupPool, GlobalAvgPool, Flatten),
         *(AvgPool, SumPool, GlobalSumPool),
+        *(Residual, Concat, Product, LayerNorm, Dropout),
     )
 }
 """Every layer by its name."""
