@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import click
+from refntk.cli.say import say
 
 __all__ = ["echo_columns"]
 
@@ -29,7 +29,7 @@ def echo_columns(rows: Sequence[Mapping[str, Any]]) -> None:
             cell.rjust(width) if number else cell.ljust(width)
             for cell, width, number in zip(line, widths, right, strict=True)
         ]
-        click.echo("  ".join(padded).rstrip())
+        say("  ".join(padded).rstrip())
 
 
 def _text(value: Any) -> str:

@@ -9,6 +9,7 @@ import click
 
 from refntk.cli.program import typed
 from refntk.cli.progress import ProgressBar
+from refntk.cli.say import say
 from refntk.cli.signals import interruptible
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def fill(
 
     if writer.stale is not None:
         stale = f"its lock was left behind by {writer.stale}, which is gone"
-        click.echo(f"{writer.path}: {stale}", err=True)
+        say(f"{writer.path}: {stale}", err=True)
     command = typed(click.get_current_context(), *again)
     missing = writer.missing()
     with (

@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from refntk.cli.say import say
 from refntk.errors import RefntkError, RefntkWarning, printable
 from refntk.output import distinct
 
@@ -93,7 +94,7 @@ class Command(click.Command):
             raise
         except (Exception, KeyboardInterrupt) as error:
             if debug:
-                click.echo(traceback.format_exc(), err=True, nl=False)
+                say(traceback.format_exc(), err=True, nl=False)
             raise _failure(error, ctx) from None
 
     def _keep_inputs(self, ctx: click.Context) -> None:
@@ -122,7 +123,7 @@ def _warning_lines() -> Iterator[None]:
             usual(message, category, *place, **more)
         elif text.split(": ", 1)[-1] not in said:  # the same of X1 by its file and as X1
             said.add(text.split(": ", 1)[-1])
-            click.echo(printable(f"warning: {text}"), err=True)
+            say(f"warning: {text}", err=True)
 
     with warnings.catch_warnings():
         usual = warnings.showwarning

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from refntk.cli import options
+from refntk.cli.say import say
 from refntk.cli.signals import interruptible
 
 if TYPE_CHECKING:
@@ -78,9 +79,9 @@ def open_table(
 
 def finish(output: str, rows: int, plot: str | None, draw: Callable[[], Figure]) -> None:
     """Say what was written, and draw the picture where one is wanted."""
-    click.echo(f"{output}: {rows} rows")
+    say(f"{output}: {rows} rows")
     if plot is not None:
         from refntk.plot import save_figure
 
         save_figure(draw(), plot)
-        click.echo(f"{plot}: picture of {output}")
+        say(f"{plot}: picture of {output}")

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import click
 
 from refntk.cli.program import ENDS, Interrupted, first, typed
+from refntk.cli.say import say
 
 __all__ = ["interruptible"]
 
@@ -82,6 +83,6 @@ def _watch(reading: int, left: threading.Event, message: str) -> None:
     while number := os.read(reading, 1):
         if number[0] in ENDS:
             if not left.wait(_PATIENCE):
-                click.echo(f"Error: {message}", err=True)
+                say(f"Error: {message}", err=True)
                 os._exit(Interrupted.exit_code)
             return

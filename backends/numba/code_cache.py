@@ -19,7 +19,7 @@ from numba.core.caching import FunctionCache
 
 from refntk.errors import RefntkWarning
 
-__all__ = ["compile_and_keep", "trusted"]
+__all__ = ["compile_and_keep", "describe", "trusted"]
 
 
 class _Mending(FunctionCache):  # type: ignore[misc]
@@ -95,3 +95,14 @@ def _warn(text: str) -> None:
         RefntkWarning,
         stacklevel=2,
     )
+
+
+def describe() -> str:
+    """Say in one line where machine code is kept, for `refntk env`."""
+    try:
+        folder = Path(FunctionCache(describe).cache_path)
+    except RuntimeError:
+        return "not kept: no folder for it can be written to; set NUMBA_CACHE_DIR"
+    if not trusted(folder):
+        return f"not kept: other users may write to {folder}; set NUMBA_CACHE_DIR"
+    return f"kept in {folder}, which only you may write to"

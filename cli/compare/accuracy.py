@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from refntk.cli.program import Command
+from refntk.cli.say import say
 
 __all__ = ["accuracy"]
 
@@ -33,7 +34,7 @@ def accuracy(trials: int, seed: int) -> None:
     from refntk.truth.accuracy import page
 
     def report(done: int, total: int) -> None:
-        click.echo(f"network {done} of {total}", err=True)
+        say(f"network {done} of {total}", err=True)
 
     for line in page(report, trials, seed):
-        click.echo(line)
+        say(line)

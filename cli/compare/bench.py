@@ -6,6 +6,7 @@ import click
 
 from refntk.cli import options
 from refntk.cli.program import Command
+from refntk.cli.say import say
 
 __all__ = ["bench"]
 
@@ -48,4 +49,4 @@ def bench(backend: str, threads: int | None, quick: bool) -> None:
         else device_measurements(threads)
     )
     for row in rows:
-        click.echo(f"{row.what:<42}  {row.value:<30}  {row.comment}".rstrip())
+        say(f"{row.what:<42}  {row.value:<30}  {row.comment}".rstrip())

@@ -7,6 +7,7 @@ import click
 from refntk.cli import options
 from refntk.cli.program import BadUse, Command
 from refntk.cli.progress import ProgressBar
+from refntk.cli.say import say
 
 __all__ = ["check"]
 
@@ -70,6 +71,6 @@ def check(
             with open_kernel(other) as second:
                 found = compare_files(kernel, second, tol)
     for line in found.lines:
-        click.echo(line)
+        say(line)
     if found.faults:
         raise BadUse(f"{store}: {'; '.join(found.faults)}")

@@ -11,6 +11,7 @@ import click
 from refntk.cli import options
 from refntk.cli.program import Command
 from refntk.cli.progress import ProgressBar
+from refntk.cli.say import say
 from refntk.cli.signals import interruptible
 
 __all__ = ["converge"]
@@ -165,10 +166,10 @@ def converge(
     result = compare(file.exact, file.samples, dtype)
     if plot is not None:
         _draw(result, net.name or Path(network).name, plot)
-    click.echo(result.table())
-    click.echo(f"{output}: {file.summary}")
+    say(result.table())
+    say(f"{output}: {file.summary}")
     for warning in result.warnings:
-        click.echo(f"Warning: {warning}", err=True)
+        say(f"Warning: {warning}", err=True)
 
 
 def _draw(result: Any, title: str, path: str) -> None:

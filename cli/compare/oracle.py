@@ -10,6 +10,7 @@ import click
 from refntk.cli import options
 from refntk.cli.program import Command, Program
 from refntk.cli.progress import ProgressBar
+from refntk.cli.say import say
 
 __all__ = ["check", "export", "judge", "oracle"]
 
@@ -67,7 +68,7 @@ def export(suite: str, only: str, overwrite: bool, quiet: bool) -> None:
             solved.append(solve(case))
             bar.update(1)
     write_suite(suite, solved, overwrite=overwrite)
-    click.echo(f"{suite}: {len(solved)} cases")
+    say(f"{suite}: {len(solved)} cases")
 
 
 @oracle.command(
@@ -105,7 +106,7 @@ def check(suite: str, answers: str, only: str, answered: bool) -> None:
     known = [*asked.solved, *asked.damaged]
     for name in given:
         if name not in known:
-            click.echo(f"{answers}: {name}: the suite has no such case", err=True)
+            say(f"{answers}: {name}: the suite has no such case", err=True)
     wanted = [name for name in known if fnmatchcase(name, only)]
     _some(only, len(wanted))
     if answered:
@@ -117,8 +118,8 @@ def check(suite: str, answers: str, only: str, answered: bool) -> None:
         for name in wanted
     ]
     for obstacle in (line for verdict in verdicts for line in verdict.obstacles):
-        click.echo(f"not judged: {obstacle}", err=True)
-    click.echo("\n".join(report(settle(verdicts))))
+        say(f"not judged: {obstacle}", err=True)
+    say("\n".join(report(settle(verdicts))))
     if any(verdict.wrong for verdict in verdicts):
         sys.exit(1)
     sys.exit(2 if any(verdict.obstacles for verdict in verdicts) else 0)
@@ -205,8 +206,8 @@ def judge(
                     net, kernel, inputs.x1, inputs.x2, get=name, count=entries, seed=seed,
                     tolerance=tolerance, threads=threads, progress=bar.update,
                 )  # fmt: skip
-            click.echo(f"{matrix}: {name}")
-            click.echo("\n".join(f"  {line}" for line in sample.report()))
+            say(f"{matrix}: {name}")
+            say("\n".join(f"  {line}" for line in sample.report()))
             wrong += sample.wrong
     sys.exit(1 if wrong else 0)
 

@@ -10,6 +10,7 @@ import click
 from refntk.cli import options
 from refntk.cli.program import BadUse, Command, Fault, Program
 from refntk.cli.progress import ProgressBar
+from refntk.cli.say import say
 
 if TYPE_CHECKING:
     from refntk.truth.verify import Check
@@ -84,7 +85,7 @@ def _run(checks: Sequence[Check]) -> None:
     from refntk.truth.verify import verify as outcomes
 
     width = max(len(check.name) for check in checks)
-    click.echo(f"{'check':<{width}}  {'error':>8}  {'bound':>8}  {'time':>7}")
+    say(f"{'check':<{width}}  {'error':>8}  {'bound':>8}  {'time':>7}")
     failed = 0
     for outcome in outcomes(checks):
         error = "" if outcome.error is None else f"{outcome.error:.2g}"
@@ -92,7 +93,7 @@ def _run(checks: Sequence[Check]) -> None:
         if outcome.skipped:
             verdict = f"skipped: {outcome.skipped}"
         failed += not outcome.passed
-        click.echo(
+        say(
             f"{outcome.check.name:<{width}}  {error:>8}  {outcome.check.bound:>8.2g}  "
             f"{outcome.seconds:>5.1f} s  {verdict}"
         )
@@ -169,15 +170,15 @@ def augmentation(
     inside, outside = inputs.x1[train], inputs.x1[test]
     with ProgressBar(pairs(net, inside, outside), quiet=quiet) as bar:
         found = compare(net, inside, targets, outside, threads=threads, progress=bar.update)
-    click.echo(
+    say(
         f"ordinary network on {found.copies} images, all copies under {found.group} of "
         f"{len(train)}; {net.name or network} on these {len(train)}; predictions for them and "
         f"{len(test)} others"
     )
-    click.echo(f"{'training time':>13}  {'difference':>10}  {'of predictions up to':>20}")
+    say(f"{'training time':>13}  {'difference':>10}  {'of predictions up to':>20}")
     for when, gap, size_of in zip(found.times, found.differences, found.largest, strict=True):
-        click.echo(f"{when:>13.4g}  {gap:>10.2g}  {size_of:>20.3g}")
-    click.echo(
+        say(f"{when:>13.4g}  {gap:>10.2g}  {size_of:>20.3g}")
+    say(
         f"cost: {found.kernels[0]} ordinary kernels and {found.seconds[0]:.2f} s on the copies, "
         f"{found.kernels[1]} and {found.seconds[1]:.2f} s with the group network: "
         f"{found.kernels[0] / found.kernels[1]:.2f} and {found.cost_ratio:.2f} times as much"

@@ -10,6 +10,7 @@ from refntk.cli import options
 from refntk.cli.columns import echo_columns
 from refntk.cli.program import BadUse, Command
 from refntk.cli.progress import ProgressBar
+from refntk.cli.say import say
 from refntk.cli.signals import interruptible
 
 __all__ = ["bridge"]
@@ -121,14 +122,14 @@ def bridge(
         rows = table.rows
     summary = summarize(experiment, rows)
     echo_columns(summary)
-    click.echo("\nexponents")
+    say("\nexponents")
     echo_columns(slopes(summary))
-    click.echo("\ngradient descent with these steps against gradient flow, for the kernel")
+    say("\ngradient descent with these steps against gradient flow, for the kernel")
     echo_columns(experiment.step_rows())
-    click.echo(f"\n{output}: {len(rows)} rows")
+    say(f"\n{output}: {len(rows)} rows")
     if plot is not None:
         from refntk.plot import plot_bridge, save_figure
 
         title = f"{net.name or network} on {train} images of {data} and their copies"
         save_figure(plot_bridge(summary, title), plot)
-        click.echo(f"{plot}: picture of {output}")
+        say(f"{plot}: picture of {output}")

@@ -13,6 +13,7 @@ from refntk.cli.columns import echo_columns
 from refntk.cli.program import Command, Program
 from refntk.cli.progress import ProgressBar
 from refntk.cli.result_tables import finish, open_table, output_options
+from refntk.cli.say import say
 
 if TYPE_CHECKING:
     from refntk.data.results.result_table import Table
@@ -156,7 +157,7 @@ def toy(
         for row in toy_rows(diag_reg)[len(table.rows) :]:
             table.append(row)
     gap = max(abs(row["exact"] / row["spectral"] - 1) for row in table.rows)
-    click.echo(f"largest relative difference of exact and spectral error: {gap:.2g}")
+    say(f"largest relative difference of exact and spectral error: {gap:.2g}")
     finish(output, len(table.rows), plot, lambda: plot_toy(table.rows))
 
 
@@ -328,5 +329,5 @@ def advise(
     advised = advice(table.rows, setting.class_names, equivariant)
     echo_columns(advised)
     for line in worth(advised):
-        click.echo(line)
+        say(line)
     finish(output, len(table.rows), plot, lambda: plot_advice(table.rows, setting.class_names))

@@ -10,6 +10,7 @@ from refntk.cli import options
 from refntk.cli.columns import echo_columns
 from refntk.cli.program import BadUse, Command
 from refntk.cli.progress import ProgressBar
+from refntk.cli.say import say
 
 __all__ = ["symmetry"]
 
@@ -112,7 +113,7 @@ def symmetry(
             diag_reg=diag_reg, numbers=inputs.info1.indices[test].tolist(), threads=threads,
             progress=bar.update, **({} if time is None else {"time": time}),
         )  # fmt: skip
-    click.echo(
+    say(
         f"{net.name or network}: trained on {len(train)} images of {data}, measured on "
         f"{len(test)} others"
     )
@@ -122,17 +123,17 @@ def symmetry(
         ("Lie derivatives", found.flows),
         ("floor of the error of an exactly invariant model", found.floors),
     ):
-        click.echo(f"\n{title}")
+        say(f"\n{title}")
         echo_columns(rows)
     if missing:
-        click.echo(f"Warning: three ways are not compared: {missing}", err=True)
+        say(f"Warning: three ways are not compared: {missing}", err=True)
     else:
         ways = three_ways(net, inside, targets, outside, group=group, threads=threads)
-        click.echo("\nlargest difference of mean predictions from the group network, by time")
+        say("\nlargest difference of mean predictions from the group network, by time")
         echo_columns(ways.rows())
     if plot is not None:
         from refntk.plot import plot_angles, save_figure
 
         title = f"{net.name or network} on {data}, {len(test)} images"
         save_figure(plot_angles(found.angles, title), plot, overwrite=overwrite)
-        click.echo(f"\n{plot}: error against the angle")
+        say(f"\n{plot}: error against the angle")

@@ -9,6 +9,7 @@ import click
 from refntk.cli import options
 from refntk.cli.kernels import complete
 from refntk.cli.program import Command
+from refntk.cli.say import say
 
 if TYPE_CHECKING:
     from refntk.inference.curve import LearningCurve
@@ -126,7 +127,7 @@ def learning_curve(
     names = class_list(labels, inputs.info1.class_names)
     repeated = repeated_images(inputs.info1)
     if repeated:
-        click.echo(
+        say(
             f"warning: {repeated} of {inputs.info1.count} images occur more than once; one image "
             "can be in a training set and among its test images",
             err=True,
@@ -137,7 +138,7 @@ def learning_curve(
             net, inputs, get, folder=cache or default_cache(), dtype=dtype, threads=threads
         )
         complete(kernel, quiet=quiet)
-        click.echo(f"{name}: {get} of {kernel.path}", err=True)
+        say(f"{name}: {get} of {kernel.path}", err=True)
         kernels[name] = kernel.read()
     curve = measure(
         kernels, labels, classes=len(names),
@@ -168,9 +169,9 @@ def _echo_table(curve: LearningCurve) -> None:
     heads = [*curve.networks, *(f"{name} - {first}" for name in curve.networks[1:])]
     widths = [max(16, len(head) + 2) for head in heads]
     titles = "".join(f"{head:>{width}}" for head, width in zip(heads, widths, strict=True))
-    click.echo(f"accuracy in %, mean and standard error of {curve.repeats} repeats, "
+    say(f"accuracy in %, mean and standard error of {curve.repeats} repeats, "
                f"{curve.test} test images")  # fmt: skip
-    click.echo(f"{'train':>6}{titles}")
+    say(f"{'train':>6}{titles}")
     mean, error = curve.mean().tolist(), curve.standard_error().tolist()
     gap, gap_error = (values.tolist() for values in curve.difference())
     for s, size in enumerate(curve.sizes):
@@ -179,4 +180,4 @@ def _echo_table(curve: LearningCurve) -> None:
             f"{100 * gap[k][s]:+.2f} ± {100 * gap_error[k][s]:.2f}" for k in range(1, len(mean))
         ]
         line = "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
-        click.echo(f"{size:>6}{line}")
+        say(f"{size:>6}{line}")

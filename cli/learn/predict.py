@@ -9,6 +9,7 @@ import click
 from refntk.cli import options
 from refntk.cli.kernels import complete
 from refntk.cli.program import Command
+from refntk.cli.say import say
 
 __all__ = ["predict"]
 
@@ -111,7 +112,7 @@ def predict(
         raise InputError(f"{train.source}: the classes of its images are not known")
     shared = shared_images(test, train)
     if shared:
-        click.echo(
+        say(
             f"warning: {shared} of {test.count} test images are also training images", err=True
         )
     names = class_list(train.labels, train.class_names)
@@ -128,9 +129,9 @@ def predict(
     }  # fmt: skip
     for path in output:
         write_predictions(path, answers, test, about, overwrite=overwrite)
-    click.echo(f"{', '.join(output)}: {test.count} predictions from {train.count} images")
+    say(f"{', '.join(output)}: {test.count} predictions from {train.count} images")
     if answers.accuracy is not None and answers.confusion is not None:
-        click.echo(f"accuracy {100 * answers.accuracy:.1f} %")
+        say(f"accuracy {100 * answers.accuracy:.1f} %")
         _echo_confusion(answers.confusion.tolist(), names)
 
 
@@ -139,8 +140,8 @@ def _echo_confusion(table: list[list[int]], names: tuple[str, ...]) -> None:
     width = max(len(name) for name in names)
     cell = max(4, 1 + max(len(str(count)) for row in table for count in row))
     heads = "".join(f"{number:>{cell}}" for number in range(len(names)))
-    click.echo(f"{'true class':<{width + 4}} predicted")
-    click.echo(f"{'':<{width + 4}}{heads}")
+    say(f"{'true class':<{width + 4}} predicted")
+    say(f"{'':<{width + 4}}{heads}")
     for number, (name, row) in enumerate(zip(names, table, strict=True)):
         counts = "".join(f"{count:>{cell}}" for count in row)
-        click.echo(f"{number:>3} {name:<{width}}{counts}")
+        say(f"{number:>3} {name:<{width}}{counts}")

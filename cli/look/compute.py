@@ -12,6 +12,7 @@ import click
 from refntk.cli import options
 from refntk.cli.kernels import fill
 from refntk.cli.program import BadUse, Command
+from refntk.cli.say import say
 
 __all__ = ["compute"]
 
@@ -191,4 +192,4 @@ def compute(
         fill(writer, job, scheduler=scheduler, quiet=quiet)
     written = ", ".join(f"{name} {job.shape} {job.dtype}" for name in job.get)
     of = "" if shard is None else f"shard {shard[0]}/{shard[1]} of "
-    click.echo(f"{output}: {of}{written}")
+    say(f"{output}: {of}{written}")

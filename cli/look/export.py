@@ -6,6 +6,7 @@ import click
 
 from refntk.cli import options
 from refntk.cli.program import Command
+from refntk.cli.say import say
 
 __all__ = ["export"]
 
@@ -58,4 +59,4 @@ def export(store: str, form: str, output: str | None, get: str | None, overwrite
             f"{name} {getattr(kernel, name).shape} {getattr(kernel, name).dtype.name}"
             for name in names
         )
-    click.echo(f"{target}: {written}")
+    say(f"{target}: {written}")

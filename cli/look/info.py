@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from refntk.cli.program import Command
+from refntk.cli.say import say
 
 __all__ = ["info"]
 
@@ -24,7 +25,6 @@ def info(store: str) -> None:
     and whether all of it was computed.
     """
     from refntk.data.kernels.store import open_kernel
-    from refntk.errors import printable
 
     with open_kernel(store) as kernel:
-        click.echo(printable(kernel.summary()))
+        say(kernel.summary())

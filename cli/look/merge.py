@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from refntk.cli.program import Command
+from refntk.cli.say import say
 from refntk.cli.signals import interruptible
 
 __all__ = ["merge"]
@@ -35,4 +36,4 @@ def merge(shards: tuple[str, ...], output: str, overwrite: bool) -> None:
     with interruptible(lambda: ""):
         about = merge(shards, output, overwrite=overwrite)
     written = ", ".join(f"{name} {about.shape} {about.dtype}" for name in about.kernels)
-    click.echo(f"{output}: {written}")
+    say(f"{output}: {written}")

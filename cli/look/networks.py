@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from refntk.cli.program import Command
+from refntk.cli.say import say
 
 __all__ = ["networks"]
 
@@ -30,6 +31,6 @@ def networks(name: str | None) -> None:
         width = max(map(len, presets()))
         for known in presets():
             layers = " ".join(type(layer).__name__ for layer in preset(known).layers)
-            click.echo(f"{known:<{width}}  {layers}")
+            say(f"{known:<{width}}  {layers}")
         return
-    click.echo(preset_text(name), nl=False)
+    say(preset_text(name), nl=False)

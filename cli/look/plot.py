@@ -8,6 +8,7 @@ import click
 
 from refntk.cli import options
 from refntk.cli.program import Command
+from refntk.cli.say import say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,7 +77,7 @@ def plot(
         if picture == "trajectories":
             figure = _trajectories(kernel, image, diag_reg)
             save_figure(figure, output, overwrite=overwrite)
-            click.echo(f"{output}: {picture} of {store}")
+            say(f"{output}: {picture} of {store}")
             return
         grams = {name.upper(): kernel.gram(name) for name in ([get] if get else kernel.names)}
         if picture == "gram":
@@ -85,7 +86,7 @@ def plot(
         else:
             figure = plot_spectrum(grams)
     save_figure(figure, output, overwrite=overwrite)
-    click.echo(f"{output}: {picture} of {store}")
+    say(f"{output}: {picture} of {store}")
 
 
 def _trajectories(kernel: KernelFile, image: int, diag_reg: float) -> Figure:

@@ -6,6 +6,7 @@ import click
 
 from refntk.cli.program import Command, Interrupted, Program, typed
 from refntk.cli.progress import ProgressBar
+from refntk.cli.say import say
 
 __all__ = ["data", "fetch"]
 
@@ -54,7 +55,7 @@ def fetch(ctx: click.Context, name: str | None, folder: str | None, quiet: bool)
     if name is None:
         width = max(map(len, DATASETS))
         for known in DATASETS.values():
-            click.echo(
+            say(
                 f"{known.name:<{width}}  {size_text(known.size):>8}  {known.title} "
                 f"({known.licence}; {known.source})"
             )
@@ -70,10 +71,10 @@ def fetch(ctx: click.Context, name: str | None, folder: str | None, quiet: bool)
         raise Interrupted(
             f"interrupted; what has come in is kept. To continue: {typed(ctx)}"
         ) from None
-    click.echo(f"{wanted.name}: {fetched.folder}")
+    say(f"{wanted.name}: {fetched.folder}")
     width = max(len(path) for path, _ in fetched.inputs)
     for path, what in fetched.inputs:
-        click.echo(f"{path:<{width}}  {what}")
+        say(f"{path:<{width}}  {what}")
     again = f"refntk compute gcnn-paper {fetched.inputs[0][0]} {wanted.options}"
-    click.echo(f"next: {again} -o {wanted.name}.h5")
-    click.echo(f"cite: {wanted.source}; {wanted.licence}", err=False)
+    say(f"next: {again} -o {wanted.name}.h5")
+    say(f"cite: {wanted.source}; {wanted.licence}")

@@ -12,6 +12,7 @@ from importlib import metadata
 import click
 
 from refntk.cli.program import Command
+from refntk.cli.say import say
 
 __all__ = ["env"]
 
@@ -28,7 +29,7 @@ def env() -> None:
     """Describe the installation, for a bug report.
 
     Prints the versions of refntk and of what it builds on, the processor with its threads and
-    vector instructions, and the graphics processors.
+    vector instructions, where compiled code is kept, and the graphics processors.
     """
     rows = [
         ("refntk", metadata.version("refntk")),
@@ -40,7 +41,7 @@ def env() -> None:
     ]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        click.echo(f"{name:<{width}}  {value}")
+        say(f"{name:<{width}}  {value}")
 
 
 def _packages() -> Iterator[tuple[str, str]]:
@@ -61,13 +62,15 @@ def _processor() -> Iterator[tuple[str, str]]:
     """Name, threads and vector instructions of the processor."""
     import llvmlite.binding as llvm
 
-    from refntk.evaluation.evaluate import default_threads
+    from refntk.backends.numba.code_cache import describe
+    from refntk.evaluation.machine import default_threads
 
     features = llvm.get_host_cpu_features()
     vectors = [name for name in _VECTOR_FEATURES if features.get(name)]
     yield "processor", f"{llvm.get_host_cpu_name()}, {os.cpu_count()} cores"
     yield "threads", f"{default_threads()} by default"
     yield "vectors", " ".join(vectors) or "none known"
+    yield "machine code", describe()
 
 
 def _gpus() -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from refntk.data.limits import one_line
 from refntk.errors import StoreError
+from refntk.evaluation.machine import require_memory
 
 __all__ = ["KernelArray"]
 
@@ -93,6 +94,8 @@ class KernelArray:
             It is out of range, or of more than two axes.
         StoreError
             A tile is damaged.
+        InputError
+            What is read does not fit into memory.
         """
         rows, cols = _both_axes(key)
         i, j = np.arange(self.shape[0])[rows], np.arange(self.shape[1])[cols]
@@ -173,6 +176,11 @@ class KernelArray:
 
     def _outer(self, rows: NDArray[np.intp], cols: NDArray[np.intp]) -> FloatArray:
         """Entries of some rows and columns, every row with every column."""
+        require_memory(
+            len(rows) * len(cols) * self.dtype.itemsize,
+            f"{len(rows)} x {len(cols)} entries of {self.name} in {self.path}",
+            "read fewer rows or columns at a time, or the array tile by tile with dask",
+        )
         out = np.empty((len(rows), len(cols)), self.dtype)
         bands, across = rows // self._side, cols // self._side
         for band in np.unique(bands):

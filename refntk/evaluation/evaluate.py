@@ -16,9 +16,9 @@ from refntk.errors import InputError
 from refntk.evaluation.correlations import at_readout
 from refntk.evaluation.head import apply_head
 from refntk.evaluation.images import as_image_sets
+from refntk.evaluation.machine import default_threads, require_memory
 from refntk.evaluation.options import DTYPES, KERNELS, Options
 from refntk.evaluation.residence import Residence
-from refntk.evaluation.threads import default_threads
 from refntk.evaluation.tiles import Tile, cut
 from refntk.network.network import Network
 from refntk.network.presets import as_network
@@ -100,7 +100,7 @@ def kernel(
     Raises
     ------
     InputError
-        Images or options are not as above.
+        Images or options are not as above, or there is not enough memory for the result.
     ShapeError
         The network cannot take images of this shape.
     NetworkError
@@ -128,6 +128,12 @@ def kernel(
     place = Residence(x1, x2, backend)
     options = Options(get, dtype, backend, method, threads, tile, device_memory, scale)
     job = Job(net, place.take(x1), place.take(x2), options)
+    require_memory(
+        len(job.get) * math.prod(job.shape) * np.dtype(job.dtype).itemsize,
+        f"{' and '.join(job.get)} of {job.shape[0]} x {job.shape[1]} images",
+        "compute them into a file, refntk compute NETWORK X1 -o OUT.h5, and read parts of it with "
+        "refntk.data.open_kernel",
+    )
     result = {name: np.empty(job.shape, job.dtype) for name in job.get}
     done = 0
 

@@ -11,6 +11,7 @@ import scipy.linalg
 from scipy.linalg import lapack
 
 from refntk.errors import InputError, NotPositiveDefiniteError
+from refntk.evaluation.machine import require_memory
 
 __all__ = ["added", "added_to", "cholesky", "least_diag_reg", "not_definite", "working_copy"]
 
@@ -82,7 +83,17 @@ def working_copy(kernel: npt.NDArray[np.floating[Any]], addition: float) -> Floa
     -------
     array of float64, shape (N, N)
         In Fortran order. The mirror image of what was given in C order: that needs no transposing.
+
+    Raises
+    ------
+    InputError
+        There is no memory for it.
     """
+    require_memory(
+        8 * kernel.size,
+        f"float64 copies of a kernel of {len(kernel)} images",
+        "use IterativeRegression, which needs none, or fewer images",
+    )
     copy = np.array(kernel, dtype=np.float64, order="A")
     matrix = copy if copy.flags.f_contiguous else copy.T
     np.einsum("ii->i", matrix)[...] += addition

@@ -1,7 +1,9 @@
 """`refntk env`."""
 
+import os
 import platform
 import subprocess
+import sys
 from importlib import metadata
 from types import SimpleNamespace
 
@@ -10,6 +12,17 @@ import pytest
 from click.testing import CliRunner
 
 from refntk.cli import main
+
+PLACE = """
+import os, sys
+from pathlib import Path
+from numba.core.caching import FunctionCache
+from refntk.backends.numba.code_cache import describe
+folder = Path(FunctionCache(describe).cache_path)
+folder.mkdir(parents=True, exist_ok=True)
+folder.chmod(int(sys.argv[2]))
+print(describe())
+"""
 
 
 @pytest.fixture
@@ -37,6 +50,19 @@ def test_threads_and_vector_instructions(rows):
     found = rows()
     assert found["threads"].endswith("by default")
     assert found["vectors"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "row"), [(0o700, "kept in {}"), (0o777, "not kept: other users may")]
+)
+def test_where_machine_code_is_kept(tmp_path, mode, row):
+    folder = tmp_path / "cache"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", PLACE, str(folder), str(mode)],
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(folder)},
+    )  # fmt: skip
+    assert done.stdout.startswith(row.format(folder)), done.stderr
 
 
 def test_what_is_missing_names_its_extra(monkeypatch, rows):

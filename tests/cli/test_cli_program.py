@@ -1,9 +1,14 @@
 """How a command of the command line ends."""
 
+from pathlib import Path
+
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from refntk import cli
+from refntk.cli import main
 from refntk.cli.program import Command, Program
 from refntk.errors import InputError
 
@@ -120,3 +125,24 @@ def test_messages_quote_no_escape_sequence():
     for kind in (BadUse, Fault, Interrupted):
         message = kind("tiles\x1b[2J\r\u202e\udcff: bad\nmore").format_message()
         assert message == r"tiles\x1b[2J\r\u202e\udcff: bad" + "\nmore"
+
+
+def test_texts_from_files_are_printed_by_the_one_that_escapes_them():
+    sources = {path: path.read_text() for path in Path(cli.__file__).parent.rglob("*.py")}
+    assert [path.name for path, text in sources.items() if "click.echo(" in text] == ["say.py"]
+
+
+def test_names_of_classes_are_printed_escaped(tmp_path):
+    rng, files = np.random.default_rng(0), []
+    for part in ("train", "test"):
+        path = tmp_path / f"{part}.npz"
+        names = np.array(["a\x1b[2J", "b\u202e"])
+        labels = names[np.arange(6) % 2]
+        np.savez(path, images=rng.random((6, 4, 4, 1)), labels=labels)
+        files.append(str(path))
+    out = str(tmp_path / "answers.csv")
+    result = CliRunner().invoke(main, ["predict", "mlp-1", *files, "-o", out, "-q"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count(r"a\x1b[2J") == 1
+    assert "\x1b" not in result.output
+    assert "\u202e" not in result.output

@@ -2,9 +2,13 @@
 
 import os
 
+import numpy as np
 import pytest
 
-from refntk.evaluation.threads import default_threads
+import refntk
+from refntk.errors import InputError
+from refntk.evaluation.machine import available_memory, default_threads
+from refntk.inference.definite import working_copy
 
 VARIABLES = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 
@@ -59,3 +63,48 @@ def test_the_first_version(tmp_path, quota, count, controllers):
 def test_nothing_is_known(tmp_path):
     assert default_threads(tmp_path) == 8
     assert default_threads() >= 1
+
+
+@pytest.mark.parametrize(
+    ("files", "size"),
+    [
+        ({"proc__meminfo": "MemTotal: 8 kB\nMemAvailable:   5 kB\n"}, 5120),
+        ({"proc__meminfo": "MemAvailable: many kB\n"}, None),
+        (
+            {
+                "proc__self__cgroup": "0::/job\n",
+                "proc__meminfo": "MemAvailable: 5 kB\n",
+                "sys__fs__cgroup__job__memoryDOTmax": "3000\n",
+                "sys__fs__cgroup__job__memoryDOTcurrent": "1000\n",
+            },
+            2000,
+        ),
+        (
+            {
+                "proc__self__cgroup": "4:memory:/job\n",
+                "sys__fs__cgroup__memory__job__memoryDOTlimit_in_bytes": "100\n",
+                "sys__fs__cgroup__memory__job__memoryDOTusage_in_bytes": "300\n",
+            },
+            0,
+        ),
+        ({"proc__self__cgroup": "0::/\n", "sys__fs__cgroup__memoryDOTmax": "max\n"}, None),
+    ],
+)  # fmt: skip
+def test_available_memory(tmp_path, files, size):
+    lay(tmp_path, **files)
+    assert available_memory(tmp_path) == size
+
+
+def test_a_kernel_that_does_not_fit_is_refused_before_it_is_made(rng):
+    images = np.lib.stride_tricks.as_strided(np.ones(1), (2_000_000, 2, 2, 1), (0, 0, 0, 0))
+    with pytest.raises(InputError) as caught:
+        refntk.kernel("mlp-1", images)
+    said = str(caught.value)
+    assert said.startswith("nngp and ntk of 2000000 x 2000000 images take 6.4e+04 GB of memory")
+    assert "refntk compute NETWORK X1 -o OUT.h5" in said
+
+
+def test_a_factor_that_does_not_fit_is_refused():
+    kernel = np.lib.stride_tricks.as_strided(np.ones(1), (2_000_000, 2_000_000), (0, 0))
+    with pytest.raises(InputError, match=r"2000000 images take 3.2e\+04 GB .*IterativeR"):
+        working_copy(kernel, 0.0)

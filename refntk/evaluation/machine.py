@@ -1,0 +1,122 @@
+"""What this process may use of the machine: processors and memory, as its owner shares them out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from refntk.errors import InputError
+
+__all__ = ["available_memory", "default_threads", "require_memory"]
+
+_LIMITS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
+
+_ROOT = Path("/")
+
+
+def default_threads(root: Path = _ROOT) -> int:
+    """Count the processors that this process may use, or fewer where the environment says so.
+
+    Batch scripts and the workers of joblib and dask set ``NUMBA_NUM_THREADS``, ``OMP_NUM_THREADS``
+    or ``LOKY_MAX_CPU_COUNT``, and containers have a quota of processor time; the smallest holds.
+    What is not a positive number counts as not set.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Where ``proc`` and ``sys`` are.
+
+    Returns
+    -------
+    int
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    limits = [os.environ.get(name, "") for name in _LIMITS]
+    asked = [int(limit) for limit in limits if limit.isdecimal() and int(limit) > 0]
+    return min([count or 1, *asked, *_quotas(root)])
+
+
+def available_memory(root: Path = _ROOT) -> int | None:
+    """Find how many bytes this process can still take, as the system and its containers say.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Where ``proc`` and ``sys`` are.
+
+    Returns
+    -------
+    int or None
+        None where nothing says so.
+    """
+    found = []
+    for line in _lines(root / "proc/meminfo"):
+        name, _, size = line.partition(":")
+        if name == "MemAvailable" and size.split()[:1] and size.split()[0].isdecimal():
+            found.append(1024 * int(size.split()[0]))
+    names = ("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    for group in _control_groups(root, "memory"):
+        for limit, used in (("".join(_lines(group / name)) for name in pair) for pair in names):
+            if limit.isdecimal() and used.isdecimal():
+                found.append(max(0, int(limit) - int(used)))
+    return min(found, default=None)
+
+
+def require_memory(size: int, what: str, remedy: str) -> None:
+    """Refuse what would not fit into memory, before anything of it is allocated.
+
+    Parameters
+    ----------
+    size : int
+        Bytes.
+    what, remedy : str
+        For the message: what needs them, in the plural, and what to do instead.
+
+    Raises
+    ------
+    InputError
+        There are fewer bytes.
+    """
+    free = available_memory()
+    if free is not None and size > free:
+        raise InputError(
+            f"{what} take {_gigabytes(size)} of memory, and {_gigabytes(free)} are available: "
+            f"{remedy}"
+        )
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.3g} GB"
+
+
+def _quotas(root: Path) -> Iterator[int]:
+    """Processors by the quotas of the control groups that hold this process."""
+    for group in _control_groups(root, "cpu"):
+        words = " ".join(_lines(group / "cpu.max")).split()
+        if not words:
+            names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+            words = [word for name in names for word in _lines(group / name)]
+        if len(words) == 2 and all(word.isdecimal() for word in words) and int(words[1]):
+            yield max(1, -(-int(words[0]) // int(words[1])))
+
+
+def _control_groups(root: Path, controller: str) -> Iterator[Path]:
+    """Folders of the control groups, of either version, that hold this process."""
+    for line in _lines(root / "proc/self/cgroup"):
+        _, controllers, path = (*line.split(":", 2), "", "")[:3]
+        if controllers and controller not in controllers.split(","):
+            continue
+        mount = root / "sys/fs/cgroup" / (controller if controllers else "")
+        group = mount / path.strip("/")
+        # A container sees its own group as the root of the mount.
+        for place in {group, *group.parents, mount}:
+            if place == mount or mount in place.parents:
+                yield place
+
+
+def _lines(path: Path) -> list[str]:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return path.read_text().splitlines()
+    return []
