@@ -156,8 +156,8 @@ def operator(program: Program, k: int, *counts: int) -> Operator | Joint:
             return Normalised(epsilon, whole)
         case Thin():
             raise MethodError(
-                f"{program.name(k)}: networks of finite width are here without zeros that are drawn "
-                'for each image; for a network that is not trained say mode="test"'
+                f"{program.name(k)}: networks of finite width draw no zeros for each image; for "
+                'one that is not trained say mode="test"'
             )
         case Filter(support=support) if support.windows == ():
             return Affine(layer, channels)

@@ -163,8 +163,10 @@ class FiniteNetwork:
         features = [images.astype(self._dtype, copy=False)]
         for index, (layer, own) in enumerate(zip(self.operators, parameters, strict=True)):
             parts = [features[value] for value in self._reads[index]]
-            joins = isinstance(layer, Joint)
-            features.append(layer.forward(parts) if joins else layer.forward(own, parts[0]))
+            if isinstance(layer, Joint):
+                features.append(layer.forward(parts))
+            else:
+                features.append(layer.forward(own, parts[0]))
         return features
 
     def backward(

@@ -28,9 +28,16 @@ class Branching(ABC):
     """A layer whose signal goes through branches of layers, which join again.
 
     A branch without layers hands on the signal as it is.
+
+    Attributes
+    ----------
+    branches : tuple of tuple of Layer
+    independent : bool
+        Whether the branches must be independent of each other.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
+    independent: ClassVar[bool] = True
     branches: tuple[Branch, ...]
 
     @property
@@ -67,7 +74,7 @@ class Branching(ABC):
             )
         _alike(ends)
         bare = sum(not has_weights(branch) for branch in self.branches)
-        if bare > 1:
+        if bare > 1 and self.independent:
             raise NetworkError(
                 f"{bare} branches have no weights of their own, and their features are not "
                 "independent: put a layer with weights, such as Conv((1, 1)), into all but one"
@@ -145,11 +152,11 @@ class Residual(Branching):
         """Ask for Gaussian features; see `Branching.joined`."""
         for word, branch, end in zip(self.words, self.branches, ends, strict=True):
             if not end.gaussian:
-                where = f"{word} ends in {type(branch[-1]).__name__}" if branch else f"{word} is bare"
+                where = f"ends in {type(branch[-1]).__name__}" if branch else "is bare"
                 raise NetworkError(
-                    f"{where}: it does not give independent Gaussian features, which a sum needs, as "
-                    "the input, an activation and a pool after one do not; let it end in a layer "
-                    "with weights, such as Conv((1, 1))"
+                    f"{word} {where}: it does not give independent Gaussian features, which a sum "
+                    "needs, as the input, an activation and a pool after one do not; let it end in "
+                    "a layer with weights, such as Conv((1, 1))"
                 )
         return ends[0]
 
@@ -178,6 +185,7 @@ class Concat(Branching):
         An argument is wrong; the message begins with its name.
     """
 
+    independent = False
     branches: tuple[Branch, ...]
     _: KW_ONLY
     shares: tuple[float, ...] | None = dataclasses.field(default=None, metadata=QUIET)

@@ -31,8 +31,8 @@ from refntk.evaluation.images import as_image_sets, as_images
 from refntk.inference import GradientFlow, class_targets
 from refntk.network.layers import (
     Activation,
-    Branching,
     AvgPool,
+    Branching,
     Conv,
     Dense,
     Dropout,

@@ -32,8 +32,8 @@ from refntk.evaluation.images import as_image_sets, as_images
 from refntk.inference import GradientFlow
 from refntk.network.layers import (
     Activation,
-    Branching,
     AvgPool,
+    Branching,
     Conv,
     Dense,
     Dropout,

@@ -35,6 +35,7 @@ def test_every_layer_is_listed_and_frozen() -> None:
     assert list(LAYERS) == [
         "Conv", "Lift", "GroupConv", "Dense", "Relu", "LeakyRelu", "Abs",
         "GroupPool", "GlobalAvgPool", "Flatten", "AvgPool", "SumPool", "GlobalSumPool",
+        "Residual", "Concat", "Product", "LayerNorm", "Dropout",
     ]  # fmt: skip
     with pytest.raises(dataclasses.FrozenInstanceError):
         Dense().W_std = 2.0  # type: ignore[misc]

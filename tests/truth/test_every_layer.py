@@ -23,16 +23,21 @@ from refntk.network.layers import (
     LAYERS,
     Abs,
     AvgPool,
+    Concat,
     Conv,
     Dense,
+    Dropout,
     Flatten,
     GlobalAvgPool,
     GlobalSumPool,
     GroupConv,
     GroupPool,
+    LayerNorm,
     LeakyRelu,
     Lift,
+    Product,
     Relu,
+    Residual,
     Signal,
     SumPool,
 )
@@ -75,11 +80,41 @@ NETWORKS: dict[str, list[Any]] = {
     ],
     "GlobalSumPool": [CONV, RELU, GlobalSumPool(), *HEAD],
     "Dense": [Flatten(), *HEAD],
+    "Residual": [
+        CONV, Residual([RELU, CONV, Residual([LEAKY, CONV], shortcut=[RELU, Conv((1, 1))])]),
+        AvgPool((2, 2)), RELU, Residual([Conv((2, 1))], shortcut=[CONV, AvgPool((2, 1))]),
+        GlobalAvgPool(), Residual([RELU, DENSE]), *HEAD[1:]
+    ],
+    "Concat": [
+        CONV, Concat([[], [RELU, Conv((1, 1), b_std=0.2)], [RELU]], shares=[1, 2, 0.5]), CONV,
+        RELU, GlobalAvgPool(), DENSE, Concat([[RELU], [RELU, DENSE]]), DENSE
+    ],
+    "Product": [
+        Lift((3, 3), group="C2"), Product([[RELU], [GroupConv((1, 1), b_std=0.5), LEAKY]]),
+        GroupConv((3, 3)), RELU, GroupPool(), Product([[DENSE], [DENSE]]), DENSE
+    ],
+    "LayerNorm": [
+        CONV, LayerNorm(), RELU, CONV, LayerNorm(axes="all", eps=0.1), RELU, Flatten(), DENSE,
+        LayerNorm(eps=0), RELU, DENSE
+    ],
+    "Dropout": [
+        CONV, RELU, Dropout(0.7), CONV, RELU, Dropout(0.5, mode="test"), Flatten(), DENSE, RELU,
+        Dropout(0.5), DENSE
+    ],
 }
 """A network in which each layer has a say; a new layer adds its own."""
 
 INNER = {"AvgPool", "SumPool"}
 """Those that pool before the readout, which couples the slices."""
+
+OTHERS = {
+    "Residual": r"layer 1 \(Residual: Conv\) does not read the layer before it alone",
+    "Concat": r"layer 1 \(Concat: Relu\) does not read the layer before it alone",
+    "Product": r"layer 1 \(Product: GroupConv\) does not read the layer before it alone",
+    "LayerNorm": r"layer 8 \(LayerNorm\) comes after the readout",
+    "Dropout": r"layer 9 \(Dropout\) comes after the readout",
+}
+"""What else has no slices, and the words that say so."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +187,7 @@ def test_every_route_gives_the_number_of_the_proof(
         "oracle": altered(Case(name, "", net, images, None, False), lambda index, kernels: kernels),
         **{
             method: vars(refntk.kernel(net, images, method=method))
-            for method in ("literal", "slices" if name not in INNER else "auto")
+            for method in ("literal", "auto" if name in INNER | OTHERS.keys() else "slices")
         },
     }
     for found in kernels.values():
@@ -166,14 +201,20 @@ def test_slices_do_not_pool_before_the_readout(name: str, images: Any) -> None:
         refntk.kernel(Network(NETWORKS[name]), images, method="slices")
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - INNER))
+@pytest.mark.parametrize("name", OTHERS)
+def test_slices_name_what_they_have_no_rule_for(name: str, images: Any) -> None:
+    with pytest.raises(MethodError, match=rf"does not apply: {OTHERS[name]}; use the method lite"):
+        refntk.kernel(Network(NETWORKS[name]), images, method="slices")
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - INNER - OTHERS.keys()))
 def test_the_cuda_tables_know_each_layer(name: str) -> None:
     plan = make_plan(Network(NETWORKS[name]), (3, 3, 1))
     table = geometry(plan, np.dtype("float32"), Limits(10**5, 10**5, 8)).table
     assert len(table) == len(plan.steps)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - {"Dropout"}))
 def test_networks_of_finite_width_tend_to_it(
     name: str, images: Any, rng: np.random.Generator
 ) -> None:
@@ -188,6 +229,11 @@ def test_networks_of_finite_width_tend_to_it(
     for k, kernel in enumerate((exact.nngp, exact.ntk)):
         mean, error = np.mean(draws, axis=0)[k], np.std(draws, axis=0)[k] / 4
         assert np.linalg.norm(mean - kernel) < 0.1 * np.linalg.norm(kernel) + 3 * np.max(error)
+
+
+def test_networks_of_finite_width_draw_no_zeros(images: Any) -> None:
+    with pytest.raises(MethodError, match=r"^layer 2 \(Dropout\): networks of finite width draw n"):
+        FiniteNetwork(Network(NETWORKS["Dropout"]), (3, 3, 1), width=4)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -259,8 +305,9 @@ def test_a_layer_of_several_operations(images: Any, assert_close: Close) -> None
     assert_close(found.ntk, full.ntk)
     with pytest.raises(MethodError, match=r"does not apply: layer 2 \(Twofold\) does not read the"):
         refntk.kernel(net, images, method="slices")
+    finite = FiniteNetwork(net, (3, 3, 1), width=4)
+    assert finite.forward(finite.draw(np.random.default_rng(0)), images)[-1].shape == (2, 4)
     for route in (
-        lambda: FiniteNetwork(net, (3, 3, 1), width=4),
         lambda: certify(net, images),
         lambda: FAULTS[0].explains(solve(Case("", "", net, images, None, False)), {}),
     ):
