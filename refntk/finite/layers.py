@@ -74,17 +74,27 @@ class Function(Operator):
     Parameters
     ----------
     dual : Dual
+    name : str
+        What messages call its layer.
     """
 
-    def __init__(self, dual: Dual) -> None:
-        self._dual = dual
+    def __init__(self, dual: Dual, name: str) -> None:
+        self._dual, self._name = dual, name
 
     def forward(self, parameters: Weights | None, x: FloatArray) -> FloatArray:
         """Apply it; see `Operator.forward`. NaN stays NaN."""
         return np.asarray(self._dual.value(x))
 
     def pull_back(self, parameters: Weights | None, x: FloatArray, g: FloatArray) -> FloatArray:
-        """Multiply with the slope; see `Operator.pull_back`."""
+        """Multiply with the slope; see `Operator.pull_back`.
+
+        Raises
+        ------
+        MethodError
+            It jumps, and has no slope to train with.
+        """
+        if not self._dual.tangent:
+            raise MethodError(f"{self._name}: has no NTK: it jumps, and trains nothing below it")
         return np.asarray(g * self._dual.slope(x))
 
 
@@ -163,8 +173,13 @@ def operator(program: Program, k: int, *counts: int) -> Operator | Joint:
             return Affine(layer, channels)
         case Filter(support=support) if support.windows is not None and len(below.shape) == 2:
             return Convolution(layer, channels)
+        case Pointwise(dual=dual) if not dual.pointwise:
+            raise MethodError(
+                f"{program.name(k)}: is a map of kernels, and no function that a network of finite "
+                "width could apply"
+            )
         case Pointwise(dual=dual):
-            return Function(dual)
+            return Function(dual, program.name(k))
         case Stack(support=support) if _whole(support):
             return Rows()
         case Average(support=support) if _whole(support):

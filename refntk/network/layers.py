@@ -11,10 +11,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from refntk.network.activations import Abs, Activation, LeakyRelu, Relu
+from refntk.network.activations import ABRelu, Abs, Activation, Identity, LeakyRelu, Relu
 from refntk.network.composition import Branching, Concat, Product, Residual
 from refntk.network.dense import Dense
 from refntk.network.filters import Conv, GroupConv, Lift
+from refntk.network.functions import (
+    Cos,
+    Elementwise,
+    Erf,
+    Exp,
+    ExpNormalized,
+    Gaussian,
+    Gelu,
+    Hermite,
+    Polynomial,
+    Rbf,
+    RectifiedMonomial,
+    Sigmoid_like,
+    Sign,
+    Sin,
+)
 from refntk.network.normalization import Dropout, LayerNorm
 from refntk.network.pooling import (
     AvgPool,
@@ -28,28 +44,44 @@ from refntk.network.signal import Kind, Layer, Signal
 
 __all__ = [
     "LAYERS",
+    "ABRelu",
     "Abs",
     "Activation",
     "AvgPool",
     "Branching",
     "Concat",
     "Conv",
+    "Cos",
     "Dense",
     "Dropout",
+    "Elementwise",
+    "Erf",
+    "Exp",
+    "ExpNormalized",
     "Flatten",
+    "Gaussian",
+    "Gelu",
     "GlobalAvgPool",
     "GlobalSumPool",
     "GroupConv",
     "GroupPool",
+    "Hermite",
+    "Identity",
     "Kind",
     "Layer",
     "LayerNorm",
     "LeakyRelu",
     "Lift",
+    "Polynomial",
     "Product",
+    "Rbf",
+    "RectifiedMonomial",
     "Relu",
     "Residual",
+    "Sigmoid_like",
+    "Sign",
     "Signal",
+    "Sin",
     "SumPool",
 ]
 
@@ -59,6 +91,8 @@ LAYERS: dict[str, type[Any]] = {
         *(Conv, Lift, GroupConv, Dense),
         *(Relu, LeakyRelu, Abs),
         *(GroupPool, GlobalAvgPool, Flatten),
+        *(ABRelu, Identity, Erf, Sigmoid_like, Gelu, Sin, Cos, Rbf, Exp, Gaussian, ExpNormalized),
+        *(RectifiedMonomial, Polynomial, Hermite, Sign, Elementwise),
         *(AvgPool, SumPool, GlobalSumPool),
         *(Residual, Concat, Product, LayerNorm, Dropout),
     )

@@ -177,8 +177,14 @@ class Network:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256, in hexadecimal, of the layers with all their arguments; not of the name."""
-        layers = [described(layer) for layer in self.layers]
+        """SHA-256, in hexadecimal, of the layers with all their arguments; not of the name.
+
+        Raises
+        ------
+        NetworkError
+            As `to_toml`.
+        """
+        layers = [described(layer, index) for index, layer in enumerate(self.layers)]
         canonical = {"parameterization": self.parameterization, "layers": layers}
         text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
@@ -190,6 +196,11 @@ class Network:
         -------
         str
             `from_toml_string` gives back an equal network of the same name.
+
+        Raises
+        ------
+        NetworkError
+            A layer has a function of one's own, which no text can say.
         """
         return network_text(self.name, self.parameterization, self.layers)
 

@@ -60,12 +60,17 @@ def network_text(name: str | None, parameterization: str, layers: Sequence[Layer
     -------
     str
         One [[layer]] table a layer; the layers of a branch are inline tables, one a line.
+
+    Raises
+    ------
+    NetworkError
+        An argument is a function.
     """
     lines = [] if name is None else [f"name = {_written(name)}"]
     lines.append(f"parameterization = {_written(parameterization)}")
-    for layer in layers:
+    for index, layer in enumerate(layers):
         lines += ["", "[[layer]]"]
-        for key, value in described(layer).items():
+        for key, value in described(layer, index).items():
             if isinstance(value, list) and value and isinstance(value[0], dict | list):
                 inside = "".join(f"    {_written(entry)},\n" for entry in value)
                 lines.append(f"{key} = [\n{inside}]")

@@ -88,12 +88,43 @@ def nested(layers: Iterable[Layer]) -> Iterator[Layer]:
             yield from nested(branch)
 
 
-def described(layer: Layer) -> dict[str, Any]:
-    """Write a layer as files and hashes do: its type and its arguments, layers in it likewise."""
-    return {"type": type(layer).__name__, **{k: _plain(v) for k, v in written(layer).items()}}
+def described(layer: Layer, index: int, outer: str = "") -> dict[str, Any]:
+    """Write a layer as files and hashes do: its type and its arguments, layers in it likewise.
 
+    Parameters
+    ----------
+    layer : Layer
+    index : int
+        Of the layer, or of the one with the branch that it is in.
+    outer : str
+        Names of the layers that it is in.
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(entry) for entry in value]
-    return described(value) if hasattr(value, "__dataclass_fields__") else value
+    Returns
+    -------
+    dict
+        Of text, numbers, lists and such.
+
+    Raises
+    ------
+    NetworkError
+        An argument is a function.
+    """
+    name = type(layer).__name__
+    place = f"{outer}: {name}" if outer else name
+    arguments = written(layer)
+    for key, value in arguments.items():
+        if callable(value):
+            raise NetworkError(
+                f"layer {index} ({place}): {key} is a function of your own, which cannot be "
+                "written to a file: use a known name, or compute in Python",
+                layer=index,
+                key=key,
+            )
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [plain(entry) for entry in value]
+        is_layer = hasattr(value, "__dataclass_fields__")
+        return described(value, index, place) if is_layer else value
+
+    return {"type": name, **{key: plain(value) for key, value in arguments.items()}}

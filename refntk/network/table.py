@@ -124,8 +124,12 @@ def _arguments(layer: Layer) -> str:
 
 
 def _value(value: object) -> str:
+    if isinstance(value, tuple) and all(isinstance(side, int) for side in value):
+        return times((value[0], value[1]))
     if isinstance(value, tuple):
-        return ("x" if isinstance(value[0], int) else ":").join(map(_value, value))
+        return " ".join(map(_value, value))
+    if callable(value):
+        return getattr(value, "__name__", type(value).__name__)
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 

@@ -70,6 +70,21 @@ class Program:
         kind = type(self.operations[k]).__name__
         return MethodError(f"{self.name(k)}: {route} has no rule for its operation {kind}")
 
+    def require_tangent(self) -> None:
+        """Refuse a program that has no tangent kernel.
+
+        Raises
+        ------
+        MethodError
+            The derivative of an activation has no finite variance; the message names the layer.
+        """
+        for k, operation in enumerate(self.operations):
+            if isinstance(operation, Pointwise) and not operation.dual.tangent:
+                raise MethodError(
+                    f"{self.name(k)}: has no NTK: it jumps, so that its derivative is zero almost "
+                    'everywhere and has no finite variance; ask for the NNGP alone, get="nngp"'
+                )
+
     def part(self, start: int, stop: int) -> Program:
         """Cut out operations start to stop - 1, which read no value before number `start`."""
         operations = tuple(_renumbered(op, start) for op in self.operations[start:stop])

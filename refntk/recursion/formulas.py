@@ -28,6 +28,7 @@ from typing import Any, TypeAlias
 
 from array_api_compat import array_namespace, device
 
+from refntk.errors import InputError
 from refntk.ops.dual import Dual
 from refntk.ops.exact import constant
 from refntk.ops.operations import Average, Filter, Rescale
@@ -175,6 +176,11 @@ def activated(
     -------
     nngp, ntk : array of the shape of nngp
         Misof et al., corollary 6: K' = T(v, v', K), and Theta times the derivative of T in K.
+
+    Raises
+    ------
+    InputError
+        Variances are too large for this activation; the message does not know the layer.
     """
     xp = array_namespace(nngp)
     zero = xp.asarray(0, dtype=nngp.dtype, device=device(nngp))
@@ -183,6 +189,12 @@ def activated(
     value, slope = dual.moments(nngp, var1, var2)
     own_value, own_slope = dual.itself(var1)
     value = xp.where(same, own_value, value)
+    if dual.degree != 1 and not xp.all(xp.isfinite(value)):
+        largest = float(xp.max(xp.where(var1 > var2, var1, var2)))
+        raise InputError(
+            f"kernels after it are too large for {nngp.dtype} at variances up to {largest:.3g}: "
+            "use smaller W_std or smaller pixels"
+        )
     return value, None if ntk is None else ntk * xp.where(same, own_slope, slope)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
 from array_api_compat import array_namespace, device
 
 from refntk.errors import InputError
@@ -105,7 +106,7 @@ def propagate(
     ShapeError
         A layer cannot take images of this shape.
     MethodError
-        There is no rule for what a layer does.
+        There is no rule for what a layer does, or no tangent kernel.
 
     Notes
     -----
@@ -116,6 +117,7 @@ def propagate(
     return run(net.program(x1.shape[1:]), x1, x2, ntk, alter)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # the formulas find what is too large
 def run(
     program: Program,
     x1: Array,
@@ -124,6 +126,8 @@ def run(
     alter: Alter | None = None,
 ) -> State:
     """Do the same with a network's program; see `propagate`."""
+    if ntk:
+        program.require_tangent()
     other = x1 if x2 is None else x2
     xp, to = array_namespace(x1, other), device(x1)
     var1 = _variances(program, x1, alter)
@@ -195,10 +199,13 @@ def _through(
                 var1, var2 = variances(below)
                 same = _same_index(values[below][0], same_image)
                 pair = var1[..., :, None], var2[..., None, :]
-                if isinstance(operation, Rescale):
-                    new = rescaled(*values[below], operation, *pair, same)
-                else:
-                    new = activated(*values[below], operation.dual, *pair, same)
+                try:
+                    if isinstance(operation, Rescale):
+                        new = rescaled(*values[below], operation, *pair, same)
+                    else:
+                        new = activated(*values[below], operation.dual, *pair, same)
+                except InputError as error:
+                    raise InputError(f"{program.name(k)}: {error}") from None
             case Thin(below, kept):
                 new = thinned(*values[below], kept, _same_index(values[below][0], same_image))
             case Add(terms, weights) | Join(terms, weights):

@@ -37,7 +37,9 @@ from flint import arb, ctx
 
 from refntk.errors import MethodError
 from refntk.network.layers import (
+    ABRelu,
     Abs,
+    Activation,
     AvgPool,
     Concat,
     Conv,
@@ -48,6 +50,7 @@ from refntk.network.layers import (
     GlobalSumPool,
     GroupConv,
     GroupPool,
+    Identity,
     LayerNorm,
     LeakyRelu,
     Lift,
@@ -58,6 +61,7 @@ from refntk.network.layers import (
 )
 from refntk.network.network import Network
 from refntk.network.sequence import nested
+from refntk.truth.ball_functions import FUNCTIONS
 
 __all__ = ["JOINTS", "PRECISION", "READOUTS", "RULES", "Kernels", "enclosures", "entry_enclosures"]
 
@@ -246,10 +250,8 @@ def _through(
     counted = x.shape[-1] if net.parameterization == "standard" else None
     kernels = _of_images(x, x2, ntk, same, counted)
     if any(type(layer) in (AvgPool, SumPool) for layer in nested(net.layers[:end])):
-        own = (
-            _of_images(x, x, False, True, counted), _of_images(x2, x2, False, True, counted)
-        )  # fmt: skip
-        kernels = replace(kernels, own=own)
+        first, second = (_of_images(image, image, False, True, counted) for image in (x, x2))
+        kernels = replace(kernels, own=(first, second))
     for k, layer in enumerate(net.layers[:end]):
         kernels = _after(f"layer {k} ({type(layer).__name__})", layer, kernels)
     return kernels
@@ -442,6 +444,25 @@ def _slopes(negative: float, positive: float, below: Kernels) -> Kernels:
     return replace(below, nngp=nngp, theta=theta, var1=below.var1 * half, var2=below.var2 * half)
 
 
+def _pointwise(layer: Activation, below: Kernels) -> Kernels:
+    """Apply an activation whose moments `refntk.truth.ball_functions` knows."""
+    moments = FUNCTIONS[type(layer)](layer)
+    nngp, theta = np.empty_like(below.nngp), np.empty_like(below.theta)
+    for i, j in np.ndindex(*nngp.shape):
+        covariance: Any = below.nngp[i, j]
+        one: Any = below.var1[i]
+        two: Any = below.var2[j]
+        if below.same[i, j]:
+            nngp[i, j], slope = moments.itself(one)
+        else:
+            nngp[i, j], slope = moments.between(covariance, one, two)
+        theta[i, j] = below.theta[i, j] * slope if below.ntk else arb(0)
+    var1, var2 = (
+        np.array([moments.itself(v)[0] for v in var], object) for var in (below.var1, below.var2)
+    )
+    return replace(below, nngp=nngp, theta=theta, var1=var1, var2=var2)
+
+
 def _maps(
     layer: Conv | Lift | GroupConv, shape: tuple[int, int], elements: list[Matrix]
 ) -> tuple[tuple[int, int], list[Matrix], npt.NDArray[np.int64]]:
@@ -599,6 +620,9 @@ RULES: dict[type, Callable[[Any, Kernels], Kernels]] = {
     LeakyRelu: lambda layer, below: _slopes(layer.alpha, 1.0, below),
     Abs: lambda layer, below: _slopes(-1.0, 1.0, below),
     LayerNorm: _normalised, Dropout: _thinned,
+    ABRelu: lambda layer, below: _slopes(layer.a, layer.b, below),
+    Identity: lambda layer, below: _slopes(1.0, 1.0, below),
+    **dict.fromkeys(FUNCTIONS, _pointwise),
 }  # fmt: skip
 """What each class of layers does to kernels; a class without a rule is refused."""
 

@@ -156,7 +156,7 @@ Network of 3 layers, NTK parametrisation
 1  Residual                                                                       4x4
      layers:
        Relu                                                                       8x8
-       Concat     shares 1:2                                                      8x8
+       Concat     shares 1 2                                                      8x8
          branch 0:
            Conv   filter_shape 3x3, strides 1x1, padding SAME, W_std 1, b_std 0   8x8
          branch 1:  the signal as it is
@@ -175,7 +175,7 @@ def test_a_table_shows_the_branches() -> None:
     assert [row.split() for row in rows] == [row.split() for row in words]
     starts = [len(row) - len(row[1:].lstrip()) for row in rows]
     assert starts == [len(row) - len(row[1:].lstrip()) for row in words]
-    assert "<td>    Concat</td><td>shares 1:2</td>" in net._repr_html_()
+    assert "<td>    Concat</td><td>shares 1 2</td>" in net._repr_html_()
 
 
 branches = st.recursive(

@@ -34,7 +34,10 @@ VECTOR = Signal("vector", gaussian=True)
 def test_every_layer_is_listed_and_frozen() -> None:
     assert list(LAYERS) == [
         "Conv", "Lift", "GroupConv", "Dense", "Relu", "LeakyRelu", "Abs",
-        "GroupPool", "GlobalAvgPool", "Flatten", "AvgPool", "SumPool", "GlobalSumPool",
+        "GroupPool", "GlobalAvgPool", "Flatten",
+        "ABRelu", "Identity", "Erf", "Sigmoid_like", "Gelu", "Sin", "Cos", "Rbf", "Exp", "Gaussian",
+        "ExpNormalized", "RectifiedMonomial", "Polynomial", "Hermite", "Sign", "Elementwise",
+        "AvgPool", "SumPool", "GlobalSumPool",
         "Residual", "Concat", "Product", "LayerNorm", "Dropout",
     ]  # fmt: skip
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -274,7 +274,9 @@ def test_what_never_ends_is_no_network_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Gelu", "there is no layer Gelu; the activations so far are Relu, LeakyRelu, Abs"),
+        ("Tanh", r'there is no layer Tanh: use Elementwise\("tanh"\)'),
+        ("SiLU", r'there is no layer SiLU: use Elementwise\("swish"\), which is the same function'),
+        ("Monomial", "there is no layer Monomial: use Polynomial, with zeros in coef below the"),
         ("leaky_relu", 'unknown layer "leaky_relu" \\(did you mean "LeakyRelu"\\?\\)'),
         ("MaxPool", "there is no exact kernel of MaxPool: the largest of several Gaussian"),
         ("GlobalMaxPool", "there is no exact kernel of GlobalMaxPool: the largest"),

@@ -21,24 +21,40 @@ from refntk.finite import FiniteNetwork
 from refntk.network import Network
 from refntk.network.layers import (
     LAYERS,
+    ABRelu,
     Abs,
     AvgPool,
     Concat,
     Conv,
+    Cos,
     Dense,
     Dropout,
+    Elementwise,
+    Erf,
+    Exp,
+    ExpNormalized,
     Flatten,
+    Gaussian,
+    Gelu,
     GlobalAvgPool,
     GlobalSumPool,
     GroupConv,
     GroupPool,
+    Hermite,
+    Identity,
     LayerNorm,
     LeakyRelu,
     Lift,
+    Polynomial,
     Product,
+    Rbf,
+    RectifiedMonomial,
     Relu,
     Residual,
+    Sigmoid_like,
+    Sign,
     Signal,
+    Sin,
     SumPool,
 )
 from refntk.ops.operations import Add, Filter
@@ -58,6 +74,14 @@ Close = Callable[..., None]
 CONV, RELU, DENSE = Conv((3, 3), b_std=0.3), Relu(), Dense(W_std=1.2, b_std=0.1)
 HEAD = [DENSE, RELU, DENSE]
 LEAKY = LeakyRelu(alpha=0.2)
+
+
+
+def everywhere(act: Any) -> list[Any]:
+    """On a group and in the head."""
+    return [Lift((3, 3), group="C2", b_std=0.2), act, GroupConv((1, 3)), act, GroupPool(),
+            DENSE, act, DENSE]  # fmt: skip
+
 
 NETWORKS: dict[str, list[Any]] = {
     "Conv": [CONV, RELU, Conv((2, 3), strides=(1, 2), W_std=1.3), GlobalAvgPool()],
@@ -82,7 +106,7 @@ NETWORKS: dict[str, list[Any]] = {
     "Dense": [Flatten(), *HEAD],
     "Residual": [
         CONV, Residual([RELU, CONV, Residual([LEAKY, CONV], shortcut=[RELU, Conv((1, 1))])]),
-        AvgPool((2, 2)), RELU, Residual([Conv((2, 1))], shortcut=[CONV, AvgPool((2, 1))]),
+        AvgPool((2, 2)), RELU, Residual([Conv((2, 1), padding="VALID")], shortcut=[CONV, AvgPool((2, 1))]),
         GlobalAvgPool(), Residual([RELU, DENSE]), *HEAD[1:]
     ],
     "Concat": [
@@ -101,8 +125,38 @@ NETWORKS: dict[str, list[Any]] = {
         CONV, RELU, Dropout(0.7), CONV, RELU, Dropout(0.5, mode="test"), Flatten(), DENSE, RELU,
         Dropout(0.5), DENSE
     ],
+    "ABRelu": [CONV, ABRelu(a=-0.3, b=0.8), GlobalAvgPool(), DENSE, ABRelu(a=0.4, b=1.1), DENSE],
+    "Identity": [CONV, Identity(), Conv((2, 2)), RELU, GlobalAvgPool(), DENSE, Identity(), DENSE],
+    "Erf": everywhere(Erf(a=1.2, b=0.7, c=0.3)),
+    "Sigmoid_like": everywhere(Sigmoid_like()),
+    "Gelu": everywhere(Gelu()),
+    "Sin": everywhere(Sin(a=1.3, b=0.8, c=0.4)),
+    "Cos": everywhere(Cos(a=0.7, b=1.3, c=-0.2)),
+    "Rbf": everywhere(Rbf(gamma=0.6)),
+    "Exp": everywhere(Exp(a=0.7, b=0.6)),
+    "Gaussian": everywhere(Gaussian(a=1.2, b=-0.8)),
+    "ExpNormalized": everywhere(ExpNormalized(gamma=1.7, shift=-0.8)),
+    "RectifiedMonomial": everywhere(RectifiedMonomial(degree=2)),
+    "Polynomial": everywhere(Polynomial(coef=(0.1, -0.4, 0.3, 0.2))),
+    "Hermite": everywhere(Hermite(degree=3)),
+    "Sign": everywhere(Sign()),
+    "Elementwise": [CONV, Elementwise("sigmoid"), GlobalAvgPool(), DENSE],
 }
 """A network in which each layer has a say; a new layer adds its own."""
+
+LITERAL = {
+    *("Erf", "Sigmoid_like", "Gelu", "Sin", "Cos", "Rbf", "Exp", "Gaussian", "ExpNormalized"),
+    *("RectifiedMonomial", "Polynomial", "Hermite", "Sign", "Elementwise"),
+}
+"""Those that no other method than the literal recursion computes."""
+
+TANGENT = [name for name in NETWORKS if name != "Sign"]
+WITHOUT_TANGENT = ("nngp",)
+
+
+def kernels_of(name: str) -> tuple[str, ...]:
+    return ("nngp", "ntk") if name in TANGENT else WITHOUT_TANGENT
+
 
 INNER = {"AvgPool", "SumPool"}
 """Those that pool before the readout, which couples the slices."""
@@ -180,19 +234,27 @@ def test_each_layer_has_a_network() -> None:
 def test_every_route_gives_the_number_of_the_proof(
     name: str, images: Any, assert_close: Close
 ) -> None:
-    net = Network(NETWORKS[name])
-    proof, state = certify(net, images), propagate(net, images)
+    net, get = Network(NETWORKS[name]), kernels_of(name)
+    proof, state = certify(net, images, get=get), propagate(net, images, ntk="ntk" in get)
+    methods = ("literal", "auto" if name in LITERAL | INNER | OTHERS.keys() else "slices")
     kernels = {
         "recursion": {"nngp": state.nngp, "ntk": state.ntk},
-        "oracle": altered(Case(name, "", net, images, None, False), lambda index, kernels: kernels),
         **{
-            method: vars(refntk.kernel(net, images, method=method))
-            for method in ("literal", "auto" if name in INNER | OTHERS.keys() else "slices")
+            method: vars(refntk.kernel(net, images, method=method, get=get)) for method in methods
         },
     }
+    if "ntk" in get:
+        case = Case(name, "", net, images, None, False)
+        kernels["oracle"] = altered(case, lambda index, kernels: kernels)
     for found in kernels.values():
-        for kernel in ("nngp", "ntk"):
+        for kernel in get:
             assert_close(found[kernel].astype(float), getattr(proof, kernel), tol=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(LITERAL))
+def test_slices_are_refused_with_the_name_of_the_layer(name: str, images: Any) -> None:
+    with pytest.raises(MethodError, match=rf"does not apply: layer 1 \({name}\) is no Relu"):
+        refntk.kernel(Network(NETWORKS[name]), images, method="slices", get="nngp")
 
 
 @pytest.mark.parametrize("name", INNER)
@@ -207,14 +269,14 @@ def test_slices_name_what_they_have_no_rule_for(name: str, images: Any) -> None:
         refntk.kernel(Network(NETWORKS[name]), images, method="slices")
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - INNER - OTHERS.keys()))
+@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - INNER - LITERAL - OTHERS.keys()))
 def test_the_cuda_tables_know_each_layer(name: str) -> None:
     plan = make_plan(Network(NETWORKS[name]), (3, 3, 1))
     table = geometry(plan, np.dtype("float32"), Limits(10**5, 10**5, 8)).table
     assert len(table) == len(plan.steps)
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - {"Dropout"}))
+@pytest.mark.parametrize("name", sorted(set(TANGENT) - {"ExpNormalized", "Dropout"}))
 def test_networks_of_finite_width_tend_to_it(
     name: str, images: Any, rng: np.random.Generator
 ) -> None:
@@ -236,11 +298,38 @@ def test_networks_of_finite_width_draw_no_zeros(images: Any) -> None:
         FiniteNetwork(Network(NETWORKS["Dropout"]), (3, 3, 1), width=4)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", TANGENT)
 def test_the_known_mistakes_are_tried_on_each_layer(name: str, images: Any) -> None:
     solved = solve(Case(name, "", Network(NETWORKS[name]), images, None, False))
     answer = {kernel: truth.value for kernel, truth in solved.truth.items()}
     assert not any(fault.explains(solved, answer) for fault in FAULTS)
+
+
+def test_a_map_of_kernels_is_no_finite_network() -> None:
+    net = Network(NETWORKS["ExpNormalized"])
+    with pytest.raises(MethodError, match=r"^layer 1 \(ExpNormalized\): is a map of kernels, and"):
+        FiniteNetwork(net, (3, 3, 1), width=4)
+
+
+@pytest.mark.parametrize("step", [Sign(), RectifiedMonomial(degree=0)])
+def test_jumps_have_no_ntk(step: Any, images: Any, rng: np.random.Generator) -> None:
+    net = Network([CONV, step, GlobalAvgPool()])
+    finite = FiniteNetwork(net, (3, 3, 1), width=4)
+    parameters = finite.draw(rng)
+    features = finite.forward(parameters, images)
+    assert np.isfinite(finite.nngp(features)).all()
+    routes: list[Callable[[], object]] = [
+        lambda: refntk.kernel(net, images),
+        lambda: refntk.kernel(net, images, get="ntk", backend="numpy"),
+        lambda: propagate(net, images),
+        lambda: certify(net, images),
+        lambda: literal(net, images),
+        lambda: finite.ntk(parameters, features),
+    ]
+    word = type(step).__name__
+    for route in routes:
+        with pytest.raises(MethodError, match=rf"^layer 1 \({word}\): has no NTK: it jumps"):
+            route()
 
 
 UNKNOWN = {

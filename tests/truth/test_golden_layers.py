@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,10 @@ def _linear(spec: dict[str, Any]) -> dict[str, Any]:
     return {words[word]: spec[word] for word in words if word in spec} | width
 
 
+def _arguments(spec: dict[str, Any], words: Sequence[str]) -> dict[str, float]:
+    return dict(zip(words, spec.get("args", []), strict=False))
+
+
 TRANSLATED: dict[str, Callable[[dict[str, Any]], Any]] = {
     "Conv": lambda spec: refntk.Conv(tuple(spec["shape"]), **_linear(spec)),
     "Lift": lambda spec: refntk.Lift(tuple(spec["shape"]), **_linear(spec)),
@@ -36,6 +40,14 @@ TRANSLATED: dict[str, Callable[[dict[str, Any]], Any]] = {
     "Relu": lambda spec: refntk.Relu(),
     "LeakyRelu": lambda spec: refntk.LeakyRelu(alpha=spec["args"][0]),
     "Abs": lambda spec: refntk.Abs(),
+    "Erf": lambda spec: refntk.Erf(**_arguments(spec, "abc")),
+    "Sin": lambda spec: refntk.Sin(**_arguments(spec, "abc")),
+    "Rbf": lambda spec: refntk.Rbf(**_arguments(spec, ["gamma"])),
+    "Exp": lambda spec: refntk.Exp(**_arguments(spec, "ab")),
+    "Gaussian": lambda spec: refntk.Gaussian(**_arguments(spec, "ab")),
+    "ExpNormalized": lambda spec: refntk.ExpNormalized(**_arguments(spec, ["gamma"])),
+    "Relu2": lambda spec: refntk.RectifiedMonomial(degree=2),
+    "Sign": lambda spec: refntk.Sign(),
     "AvgPool": lambda spec: refntk.AvgPool(tuple(spec["shape"]), **_linear(spec)),
     "SumPool": lambda spec: refntk.SumPool(tuple(spec["shape"]), **_linear(spec)),
     "GlobalAvgPool": lambda spec: refntk.GlobalAvgPool(),
