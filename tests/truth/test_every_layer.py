@@ -106,7 +106,8 @@ NETWORKS: dict[str, list[Any]] = {
     "Dense": [Flatten(), *HEAD],
     "Residual": [
         CONV, Residual([RELU, CONV, Residual([LEAKY, CONV], shortcut=[RELU, Conv((1, 1))])]),
-        AvgPool((2, 2)), RELU, Residual([Conv((2, 1), padding="VALID")], shortcut=[CONV, AvgPool((2, 1))]),
+        AvgPool((2, 2)), RELU,
+        Residual([Conv((2, 1), padding="VALID")], shortcut=[CONV, AvgPool((2, 1))]),
         GlobalAvgPool(), Residual([RELU, DENSE]), *HEAD[1:]
     ],
     "Concat": [
@@ -162,7 +163,7 @@ INNER = {"AvgPool", "SumPool"}
 """Those that pool before the readout, which couples the slices."""
 
 OTHERS = {
-    "Residual": r"layer 1 \(Residual: Conv\) does not read the layer before it alone",
+    "Residual": r"layer 1 \(Residual: Residual: Relu\) does not read the layer before it alone",
     "Concat": r"layer 1 \(Concat: Relu\) does not read the layer before it alone",
     "Product": r"layer 1 \(Product: GroupConv\) does not read the layer before it alone",
     "LayerNorm": r"layer 8 \(LayerNorm\) comes after the readout",
