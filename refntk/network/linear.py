@@ -119,6 +119,9 @@ class Linear:
 
 def frozen(layer: Layer) -> Layer:
     """Give a layer as it is when it is not trained; one without weights is the same."""
+    if hasattr(layer, "mapped"):
+        branching: Layer = layer.mapped(frozen)
+        return branching
     return replace(layer, trainable=False) if isinstance(layer, Linear) else layer
 
 
