@@ -47,7 +47,7 @@ def save_kernel(kernel: Kernel, path: str | Path, *, overwrite: bool = False) ->
     tops = divisors(
         {f"X{k}": np.asarray(array) for k, array in enumerate(arrays, 1)}, kernel.origin.scale
     )
-    infos = [_info(images) for images in kernel.origin.sets]
+    infos = [_info(images, job.net.axes) for images in kernel.origin.sets]
     inputs = Inputs(
         x1=arrays[0],
         x2=None if job.symmetric else arrays[1],
@@ -71,11 +71,11 @@ def save_kernel(kernel: Kernel, path: str | Path, *, overwrite: bool = False) ->
         writer.finish()
 
 
-def _info(images: object) -> InputInfo:
+def _info(images: object, axes: int) -> InputInfo:
     if isinstance(images, ImageSet):
         return images.info
     array = np.asarray(images)
     shape = array.shape
-    if array.ndim < 4:  # grey images, or a table
+    if axes == 2 and array.ndim < 4:  # grey images, or a table
         array = array[..., None] if array.ndim == 3 else array.reshape(shape[0], 1, 1, shape[1])
     return describe_images(array, source=_SOURCE)

@@ -41,6 +41,8 @@ def as_tables(net: object, x1: Any, x2: Any | None) -> tuple[Network, Any, Any |
     if flat and isinstance(net, list | tuple) and net and isinstance(net[0], Dense):
         net = [Flatten(), *net]
     network = as_network(net)
+    if network.axes == 1:
+        return network, x1, x2
     if x2 is not None and _is_table(x2) != flat:
         one, two = ("a table", "images") if flat else ("images", "a table")
         raise InputError(f"X2: is {two} where X1 is {one}: both must be alike")
