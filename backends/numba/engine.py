@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from refntk.backends import Block, Engine, Images, Matrix, Setting
 from refntk.backends.numba.close import close_correlations
+from refntk.backends.numba.general import general_sums
 from refntk.backends.numba.lanes import lanes_of
+from refntk.backends.numba.parameters import Parameters
 from refntk.backends.numba.perceptron import is_perceptron, perceptron_block, vectors
 from refntk.backends.numba.slices import block_sums
 from refntk.backends.numba.team import share
@@ -60,6 +62,7 @@ class SlicesEngine:
         # Without a convolution all that is left is elementwise and cheap: no precision is given up.
         self._dtype = np.dtype(setting.dtype if self._plan.steps else "float64")
         self._tables = Tables(self._plan, self._dtype.name)
+        self._general = Parameters(self._plan, self._tables) if self._plan.general else None
 
     def prepare(self, images: Matrix) -> _Prepared:
         """Scale and lay out images, see `refntk.backends.Engine.prepare`."""
@@ -107,8 +110,10 @@ class SlicesEngine:
 
     def refine(
         self, images: Matrix, pairs: Sequence[tuple[int, int]]
-    ) -> tuple[Matrix, Matrix]:
+    ) -> tuple[Matrix, Matrix] | None:
         """Compute pairs once more in double-double, see `refntk.backends.Engine.refine`."""
+        if self._general is not None:
+            return None
         return close_correlations(self._plan, images, pairs, self._setting.threads)
 
     def whole(
@@ -142,6 +147,27 @@ class SlicesEngine:
                 (one.images, two.rotated), (task.rows, task.lane, (*down, *across)), static,
                 tables.layout, memory.arrays, partial[task.part, task.group],
             )  # fmt: skip
+
+        general = self._general
+        if general is not None:
+            sums = general_sums(general.names)
+
+            def work(memory: Workspace, task: _Task) -> None:
+                down = bounds[task.part], bounds[task.part + 1]
+                rows = slice(*task.rows)
+                parts, numbers, places = memory.once(
+                    (task.rows, task.lane),
+                    lambda: general.joined(
+                        general.of_images(one.images[rows]),
+                        general.of_images(two.rotated[task.lane : task.lane + lanes]),
+                    ),
+                )
+                sums(
+                    (one.images, two.rotated), parts, (task.rows, task.lane, (*down, *across)),
+                    (general.steps, numbers, places), tables.layout,
+                    (*memory.arrays[:2], memory.arrays[3], memory.room(parts[3].shape[1] * lanes)),
+                    partial[task.part, task.group],
+                )  # fmt: skip
 
         share(tasks, self._setting.threads, lambda: Workspace(tables, ntk), work, progress)
         total: Matrix = partial[0]

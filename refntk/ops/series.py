@@ -83,6 +83,7 @@ class SeriesDual(Dual):
     derivative: Callable[[Array], Array] | None = None
     breakpoints: tuple[float, ...] = ()
     tolerance: float = 1e-12
+    sliced = True
 
     @property
     def name(self) -> str:
@@ -253,6 +254,23 @@ class SeriesDual(Dual):
                     f"the variance, where 1 - |rho| is {close:.2g}: give a tolerance of at least "
                     "that, or smaller W_std"
                 )
+
+
+    def check_tails(self, found: Coefficients) -> None:
+        """Refuse series that may be cut off too early for some correlation.
+
+        Raises
+        ------
+        InputError
+            A tail is more than the tolerance.
+        """
+        worst = _worst_tail(found)
+        if worst > self.tolerance:
+            raise InputError(
+                f"{found.value.shape[1]} terms of the series of {self.name} leave an error of "
+                f"{worst:.2g} of the variance: give a tolerance of at least that, or smaller W_std; "
+                "the method literal looks at the correlations, too"
+            )
 
 
 def _tails(table: Matrix, square: Matrix) -> Matrix:

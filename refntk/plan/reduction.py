@@ -53,7 +53,8 @@ class Step:
     weight, bias : float
         W_std² / |S| and b_std².
     activation : ArcCosine or None
-        The dual of the activation; None where there is none.
+        The dual of the activation; None where there is none, or one beyond the Relu family, which
+        `Plan.body` has.
     tangent : (float, float)
         The (alpha, beta) with which K after the convolution enters Theta: alpha K + beta. (1, 0) in
         the NTK parametrisation.
@@ -114,6 +115,12 @@ class Plan:
         )
 
     @property
+    def general(self) -> bool:
+        """Whether the slices have an activation beyond the Relu family."""
+        duals = (op.dual for op in self.body.operations if isinstance(op, Pointwise))
+        return self.method == "slices" and any(dual.arccos is None for dual in duals)
+
+    @property
     def order(self) -> int:
         """Number of rotations of x' that are averaged over."""
         return point_group(self.group).order
@@ -149,6 +156,7 @@ def make_plan(
     method: str = "auto",
     available: tuple[str, ...] = METHODS,
     backend: str = "",
+    general: bool = True,
 ) -> Plan:
     """Choose the cheapest method that applies to a network, or check one that is asked for.
 
@@ -163,6 +171,8 @@ def make_plan(
         Methods of the backend.
     backend : str
         Its name, for messages.
+    general : bool
+        Whether its slices take activations beyond the Relu family.
 
     Returns
     -------
@@ -189,7 +199,7 @@ def make_plan(
         )
     program = net.program(shape)
     count, obstacle = _readout(program)
-    obstacle = obstacle or _obstacle(program.part(0, count))
+    obstacle = obstacle or _obstacle(program.part(0, count), general)
     if method == "auto":
         method = "slices" if obstacle is None and "slices" in available else "literal"
     if method not in available:
@@ -222,7 +232,7 @@ def _readout(program: Program) -> tuple[int, str | None]:
     return count, None
 
 
-def _obstacle(body: Program) -> str | None:
+def _obstacle(body: Program, general: bool) -> str | None:
     """Say which layer prevents the reductions, and why; None if they hold."""
     wraps: set[bool] = set()
     last = len(body) - 1
@@ -249,8 +259,10 @@ def _obstacle(body: Program) -> str | None:
                     padding = "padding CIRCULAR" if wrap else "another padding"
                     return f"{name} has {padding}, and CIRCULAR does not mix with others"
             case Pointwise(dual=dual):
-                if dual.arccos is None or not isinstance(body.operations[k - 1], Filter):
-                    return f"{name} is no Relu or the like after a convolution"
+                if not isinstance(body.operations[k - 1], Filter):
+                    return f"{name} does not come after a convolution"
+                if dual.arccos is None and not (dual.sliced and general):
+                    return f"{name} is no Relu or the like, which these slices are for"
             case Average(support=support) | Stack(support=support):
                 if support.windows is not None or k < last:
                     return f"{name} pools before the readout"
