@@ -14,7 +14,7 @@ from refntk.backends import Block, Engine, Images, Matrix, Setting
 from refntk.backends.numba.close import close_correlations
 from refntk.backends.numba.general import general_sums
 from refntk.backends.numba.lanes import lanes_of
-from refntk.backends.numba.parameters import Parameters
+from refntk.backends.numba.parameters import Parameters, Sides
 from refntk.backends.numba.perceptron import is_perceptron, perceptron_block, vectors
 from refntk.backends.numba.slices import block_sums
 from refntk.backends.numba.team import share
@@ -150,17 +150,13 @@ class SlicesEngine:
 
         general = self._general
         if general is not None:
-            sums = general_sums(general.names)
+            sums, sides = general_sums(general.names), Sides(general)
 
             def work(memory: Workspace, task: _Task) -> None:
                 down = bounds[task.part], bounds[task.part + 1]
-                rows = slice(*task.rows)
-                parts, numbers, places = memory.once(
-                    (task.rows, task.lane),
-                    lambda: general.joined(
-                        general.of_images(one.images[rows]),
-                        general.of_images(two.rotated[task.lane : task.lane + lanes]),
-                    ),
+                parts, numbers, places = general.joined(
+                    sides.of(one.images, *task.rows),
+                    sides.of(two.rotated, task.lane, task.lane + lanes),
                 )
                 sums(
                     (one.images, two.rotated), parts, (task.rows, task.lane, (*down, *across)),

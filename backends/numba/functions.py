@@ -1,11 +1,12 @@
 r"""What activations do to one entry of a slice: the row functions of all but the Relu family alone.
 
-A function gets the entry and gives (T, the derivative of T in K, the squared distance D after it).
-The entry is an `Entry`: K, D, the deficit u = 1 - rho in [0, 2], m = s s', and s and s'. `Constants`
-are numbers of the arrays' type, ``a`` to ``d`` those of the layer; `one` and `two` are the
-parameters of the two features, as many as `PARAMETERS` says, which `refntk.backends.numba.parameters`
-finds once for each image. Derivations: T and its derivative are those of `refntk.ops`; every D is a
-sum of terms that are not negative, or, where it says so, the difference of kernels.
+A function gets the entry, and gives T, its derivative in K, and the squared distance D after it. An
+`Entry` is K, D, the deficit u = 1 - rho in [0, 2], m = s s', and s and s'. `Constants` are numbers
+of the arrays' type, ``a`` to ``d`` those of the layer; `one` and `two` are the parameters of the
+two features, as many as `PARAMETERS` says, which `refntk.backends.numba.parameters` finds once for
+each image. T and its derivative are those of `refntk.ops`. D is a sum in which little cancels, or,
+where it says so, the difference of kernels: of smooth functions it is asked for where variances are
+large, or numbers short.
 """
 
 from __future__ import annotations
@@ -127,9 +128,10 @@ def _wave(e, c, one, two):
     kernel = e.kernel * c.c
     size = abs(kernel)
     forward = kernel > c.zero
-    least = c.half * c.c * e.distance
+    # Where K is negative D is more than m.
     far = (half1 + half2) - size
-    least = least if forward and e.distance < e.scale else (far if far > c.zero else c.zero)
+    far = far if far > c.zero else c.zero
+    least = c.half * c.c * e.distance if e.distance < e.scale else far
     large, falls = exponential(-least, c)
     _, ratio = exponential(-(size + size), c)
     sinh = -c.half * large * ratio
@@ -202,7 +204,7 @@ def _normalized(e, c, one, two):
 
 @njit(**INLINE)
 def _rectifier(e, c, one, two):
-    """The Relu family among others: a, b, c and d are half, gain, skip and odd."""
+    """Relu and the like among others: a, b, c and d are half, gain, skip and odd."""
     u = e.deficit
     near = u <= c.one
     w = u if near else c.two - u

@@ -18,7 +18,7 @@ from refntk.backends.numba.functions import FUNCTIONS, PARAMETERS, power_functio
 from refntk.backends.numba.general_rows import (
     linear_row_function,
     row_function,
-    series_row_function,
+    series_row,
 )
 from refntk.backends.numba.lanes import (
     INLINE,
@@ -35,6 +35,7 @@ from refntk.backends.numba.lanes import (
 from refntk.backends.numba.layout import Step
 from refntk.backends.numba.maps import load_lanes
 from refntk.backends.numba.slices import advance_function, begin, total
+from refntk.backends.table import LINEAR
 
 __all__ = ["general_sums"]
 
@@ -63,24 +64,25 @@ def _of(functions: tuple[Any, ...]) -> Any:
     return choose
 
 
-def _rows(name: str, three: bool) -> Any:
+def _row(name: str) -> Any:
     """Row function of an activation."""
-    if name == "linear":
-        return linear_row_function(three)
     if name == "series":
-        return series_row_function(three)
+        return series_row
     if name.startswith("power "):
-        return row_function(power_function(int(name.split()[1])), 1, three)
-    return row_function(FUNCTIONS[name], PARAMETERS[name], three)
+        return row_function(power_function(int(name.split()[1])), 1)
+    return row_function(FUNCTIONS[name], PARAMETERS[name])
+
+
+_plain_sums, _sums_of_three = linear_row_function(False), linear_row_function(True)
 
 
 def _calls(names: tuple[str, ...]) -> Any:
-    """Build the function that calls the row function of a step, as `refntk.backends.numba.calls`.
+    """Build the function that takes a row through a step, as in `refntk.backends.numba.calls`.
 
-    What comes in the place of constants is the parameters of x and of x', the numbers of all steps,
-    eight each, and the places of the parameters and how many there are of a feature.
+    What comes in the place of constants is the parameters of x and of x', the numbers of the step,
+    and where its parameters begin and how many there are of a feature.
     """
-    call = _of(tuple(_rows(name, three) for name in ("linear", *names) for three in (False, True)))
+    activate = _of(tuple(map(_row, names)))
 
     @njit(**INLINE)
     def general_row(what, memory, places, rates, own, step, frame, lay):
@@ -88,22 +90,26 @@ def _calls(names: tuple[str, ...]) -> Any:
         out, row, older, slot, map1, map2, _ = places
         one, two, numbers, first, count = own
         lanes = lane_count(work)
+        d, t, p = at(work, out), at(tangent, out), at(plain, out)
         below = at(work, row[0]), at(tangent, row[1]), at(plain, row[1])
         newest = (*older, slot)
         above = some(work, newest), some(tangent, newest), some(plain, newest)
-        maps = some(work, (map1, map2))
-        # Places of the maps in positions, two numbers each.
-        place1 = (map1 - lay.map1 - get(step, _S.root)) // 2
-        place2 = ((map2 - lay.maps2) // lanes - get(step, _S.root)) // 2
-        parameters = (
-            at(one, first + place1 * count),
-            at(two, (first + place2 * count) * lanes),
-        )
-        arguments = (
-            at(work, out), at(tangent, out), at(plain, out), below, above, maps, parameters,
-            numbers, at(work, lay.chords), frame.columns,
-        )  # fmt: skip
-        call(2 * activation + kind % 2, arguments)
+        if kind % 2 == 1:
+            _sums_of_three(d, t, p, below, above, numbers, frame.columns)
+        else:
+            _plain_sums(d, t, p, below, above, numbers, frame.columns)
+        if activation != LINEAR:
+            # Places of the maps in positions, two numbers each.
+            place1 = (map1 - lay.map1 - get(step, _S.root)) // 2
+            place2 = ((map2 - lay.maps2) // lanes - get(step, _S.root)) // 2
+            parameters = (
+                at(one, first + place1 * count),
+                at(two, (first + place2 * count) * lanes),
+            )
+            maps = some(work, (map1, map2))
+            scratch = at(work, lay.chords)
+            arguments = d, t, p, maps, parameters, numbers, scratch, frame.columns
+            activate(activation - 1, arguments)
 
     return general_row
 

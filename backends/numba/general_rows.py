@@ -1,15 +1,15 @@
 r"""The inner loops for activations of any kind: one row of one slice through one layer.
 
 A row has `columns` positions of `lane_count` lanes each. Three numbers of an entry are carried: the
-squared distance D = E[(f(t) - f'(t'))²], K itself and the NTK Theta, all of which a convolution adds
-up. D tells how far nearly parallel features are from parallel, and K what is left where they have
+squared distance D = E[(f(t) - f'(t'))²], K itself and the NTK, all of which a convolution adds up.
+D tells how far nearly parallel features are from parallel, and K what is left where they have
 little in common: with s, s' the roots of the variances after the convolution and m = s s',
 
 .. math::
     u = 1 - \rho = \frac{D - (s - s')^2}{2m} \text{ where } D < m, \quad
     u = 1 - \frac Km \text{ elsewhere}
 
-and the function of the activation takes (K, D, u) to the three numbers above it.
+and the function of the activation takes (K, D, u) to the three numbers above it, in place.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numba import njit
 from refntk.backends.numba.functions import Constants, Entry
 from refntk.backends.numba.lanes import INLINE, OPTIONS, at, get, lane_count, number, put, wide
 
-__all__ = ["TERMS", "linear_row_function", "row_function", "series_row_function"]
+__all__ = ["TERMS", "linear_row_function", "row_function", "series_row"]
 
 _LEAST = (*[0.0] * 8, -708.0, *[0.0] * 7, -87.0)
 _LOG_HIGH = (*[0.0] * 8, 0.6931471803691238, *[0.0] * 7, 0.693359375)
@@ -93,24 +93,47 @@ def _entry(kernel, distance, maps, j, v, lanes, c):
     return Entry(kernel, distance, u, scale, root, other)
 
 
-@njit(**INLINE)
-def _sums(d, t, p, below, above, k, lanes, numbers, three):
-    """Take the three sums of an entry through the convolution."""
-    (below_d, below_t, below_p), (above_d, above_t, above_p) = below, above
-    weight, bias = get(numbers, 4), get(numbers, 5)
-    distance = _newest(below_d, above_d[2], k, lanes, three)
-    distance = (distance + (get(above_d[0], k) + get(above_d[1], k))) * weight
-    kernel = _newest(below_p, above_p[2], k, lanes, three)
-    kernel = (kernel + (get(above_p[0], k) + get(above_p[1], k))) * weight + bias
-    if t is None:
-        return distance, kernel, bias
-    theta = _newest(below_t, above_t[2], k, lanes, three)
-    theta = (theta + (get(above_t[0], k) + get(above_t[1], k))) * weight
-    return distance, kernel, theta + (get(numbers, 6) * kernel + get(numbers, 7))
+def linear_row_function(three: bool) -> Any:
+    """Build the function that takes one row through a convolution.
+
+    Parameters
+    ----------
+    three : bool
+        The newest row is summed here, over three columns; else it comes as a sum.
+
+    Returns
+    -------
+    compiled function
+        (d, t, p, below, above, numbers, columns): D, the NTK and K are written. `below` are the
+        newest rows of the three, `above` for each the sums of two older ones and a place for the
+        newest. `numbers` are four constants of the activation, the weight, the squared bias, and
+        the tangent's alpha and beta. The NTK is None where it is not wanted. Nothing that is
+        written may overlap anything else.
+    """
+
+    @njit(**OPTIONS)
+    def row(d, t, p, below, above, numbers, columns):
+        wide()
+        (below_d, below_t, below_p), (above_d, above_t, above_p) = below, above
+        weight, bias = get(numbers, 4), get(numbers, 5)
+        alpha, beta = get(numbers, 6), get(numbers, 7)
+        lanes = lane_count(d)
+        for k in range(columns * lanes):
+            distance = _newest(below_d, above_d[2], k, lanes, three)
+            put(d, k, (distance + (get(above_d[0], k) + get(above_d[1], k))) * weight)
+            kernel = _newest(below_p, above_p[2], k, lanes, three)
+            kernel = (kernel + (get(above_p[0], k) + get(above_p[1], k))) * weight + bias
+            put(p, k, kernel)
+            if t is not None:
+                theta = _newest(below_t, above_t[2], k, lanes, three)
+                theta = (theta + (get(above_t[0], k) + get(above_t[1], k))) * weight
+                put(t, k, theta + (alpha * kernel + beta))
+
+    return row
 
 
-def row_function(function: Any, count: int, three: bool) -> Any:
-    """Build the function that takes one row through a convolution and an activation.
+def row_function(function: Any, count: int) -> Any:
+    """Build the function that takes one row through an activation, in place.
 
     Parameters
     ----------
@@ -118,24 +141,19 @@ def row_function(function: Any, count: int, three: bool) -> Any:
         One of `refntk.backends.numba.functions`.
     count : int
         Parameters that it reads of a feature.
-    three : bool
-        The newest row is summed here, over three columns; else it comes as a sum.
 
     Returns
     -------
     compiled function
-        (d, t, p, below, above, maps, parameters, numbers, scratch, columns): D, the NTK and K are
-        written. `below` are the newest rows of the three, `above` for each the sums of two older
-        ones and a place for the newest. `maps` have in turns the root of the variance of x and its
-        reciprocal, and rows of lanes of those of x'. `parameters` are `count` numbers of each
-        position of x, and as many rows of lanes of each of x'. `numbers` are the four constants of
-        the layer, weight, squared bias, and the tangent's alpha and beta. The NTK is None where it
-        is not wanted. Nothing that is written may overlap anything else.
+        (d, t, p, maps, parameters, numbers, scratch, columns): D, the NTK and K. `maps` have in
+        turns the root of the variance of x and its reciprocal, and rows of lanes of those of x'.
+        `parameters` are `count` numbers of each position of x, and as many rows of lanes of each of
+        x'. `numbers` begin with the constants of the layer. `scratch` is room for a row.
     """
     read = _READERS[count]
 
     @njit(**OPTIONS)
-    def row(d, t, p, below, above, maps, parameters, numbers, scratch, columns):
+    def row(d, t, p, maps, parameters, numbers, scratch, columns):
         wide()
         c, lanes = _constants(d, numbers), lane_count(d)
         parameters1, parameters2 = parameters
@@ -143,55 +161,31 @@ def row_function(function: Any, count: int, three: bool) -> Any:
             one = read(parameters1, j * count, 1)
             for v in range(lanes):
                 k = j * lanes + v
-                distance, kernel, theta = _sums(d, t, p, below, above, k, lanes, numbers, three)
                 two = read(parameters2, j * count * lanes + v, lanes)
-                entry = _entry(kernel, distance, maps, j, v, lanes, c)
+                entry = _entry(get(p, k), get(d, k), maps, j, v, lanes, c)
                 value, slope, spread = function(entry, c, one, two)
                 put(d, k, spread)
                 put(p, k, value)
                 if t is not None:
-                    put(t, k, theta * slope)
+                    put(t, k, get(t, k) * slope)
 
     return row
 
 
-def linear_row_function(three: bool) -> Any:
-    """Build the function for a convolution with no activation after it; see `row_function`."""
-
-    @njit(**OPTIONS)
-    def row(d, t, p, below, above, maps, parameters, numbers, scratch, columns):
-        wide()
-        lanes = lane_count(d)
-        for k in range(columns * lanes):
-            distance, kernel, theta = _sums(d, t, p, below, above, k, lanes, numbers, three)
-            put(d, k, distance)
-            put(p, k, kernel)
-            if t is not None:
-                put(t, k, theta)
-
-    return row
-
-
-def _opening(three: bool) -> Any:
-    """Build the function that sets rho, or K, the NTK before the activation, and sums to zero."""
-
-    @njit(**OPTIONS)
-    def opening(d, t, p, below, above, maps, numbers, scratch, columns):
-        wide()
-        c, lanes = _constants(d, numbers), lane_count(d)
-        for j in range(columns):
-            for v in range(lanes):
-                k = j * lanes + v
-                distance, kernel, theta = _sums(d, t, p, below, above, k, lanes, numbers, three)
-                entry = _entry(kernel, distance, maps, j, v, lanes, c)
-                # a is 1 for a series in rho, and 0 for one in K.
-                put(scratch, k, kernel + c.a * ((c.one - entry.deficit) - kernel))
-                put(p, k, c.zero)
-                put(d, k, c.zero)
-                if t is not None:
-                    put(t, k, theta)
-
-    return opening
+@njit(**OPTIONS)
+def _open_series(d, p, maps, numbers, scratch, columns):
+    """Write rho, or K, into the scratch row, and set the two sums to zero: D is that of slopes."""
+    wide()
+    c, lanes = _constants(d, numbers), lane_count(d)
+    for j in range(columns):
+        for v in range(lanes):
+            k = j * lanes + v
+            kernel = get(p, k)
+            entry = _entry(kernel, get(d, k), maps, j, v, lanes, c)
+            # a is 1 for a series in rho, and 0 for one in K.
+            put(scratch, k, (c.one - entry.deficit) if c.a > c.zero else kernel)
+            put(p, k, c.zero)
+            put(d, k, c.zero)
 
 
 @njit(**OPTIONS)
@@ -213,8 +207,8 @@ def _add_terms(value, slope, variable, one, two):
 
 
 @njit(**OPTIONS)
-def _finish_series(d, t, p, own1, own2, columns, step):
-    """Turn the sums into D, a difference, and the NTK; `d` has the slope."""
+def _close_series(d, t, p, own1, own2, columns, step):
+    """Turn the sums into the NTK, and into D, a difference."""
     wide()
     lanes, zero = lane_count(d), number(d, 0.0)
     for j in range(columns):
@@ -228,29 +222,24 @@ def _finish_series(d, t, p, own1, own2, columns, step):
             put(d, k, spread if spread > zero else zero)
 
 
-def series_row_function(three: bool) -> Any:
-    """Build the function for a series; see `row_function`.
+@njit(**OPTIONS)
+def series_row(d, t, p, maps, parameters, numbers, scratch, columns):
+    """Take one row through an activation that is a series; see `row_function`.
 
     Its parameters are T(v, v, v), and then for each term, the last one first, the coefficients of
-    the function and of the derivative. The second constant of the layer is the number of terms: a
+    the function and of the derivative. The second constant of the layer is the number of terms, a
     multiple of `TERMS`.
     """
-    opening = _opening(three)
-
-    @njit(**OPTIONS)
-    def row(d, t, p, below, above, maps, parameters, numbers, scratch, columns):
-        lanes = lane_count(d)
-        opening(d, t, p, below, above, maps, numbers, scratch, columns)
-        one, two = parameters
-        terms = int(get(numbers, 1))
-        step = 1 + 2 * terms
-        for j in range(columns):
-            for n in range(0, terms, TERMS):
-                place = j * step + 1 + 2 * n
-                _add_terms(
-                    at(p, j * lanes), at(d, j * lanes), at(scratch, j * lanes),
-                    at(one, place), at(two, place * lanes),
-                )  # fmt: skip
-        _finish_series(d, t, p, one, two, columns, step)
-
-    return row
+    lanes = lane_count(d)
+    _open_series(d, p, maps, numbers, scratch, columns)
+    one, two = parameters
+    terms = int(get(numbers, 1))
+    step = 1 + 2 * terms
+    for j in range(columns):
+        for n in range(0, terms, TERMS):
+            place = j * step + 1 + 2 * n
+            _add_terms(
+                at(p, j * lanes), at(d, j * lanes), at(scratch, j * lanes),
+                at(one, place), at(two, place * lanes),
+            )  # fmt: skip
+    _close_series(d, t, p, one, two, columns, step)

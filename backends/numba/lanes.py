@@ -72,7 +72,9 @@ INLINE: dict[str, Any] = {**OPTIONS, "forceinline": True}
 _NO_VALUE = types.none()
 
 
-def compiled(function: Callable[..., Any], names: dict[str, Any] | None = None, key: str = "") -> Any:
+def compiled(
+    function: Callable[..., Any], names: dict[str, Any] | None = None, key: str = ""
+) -> Any:
     """Compile a function when it is called, and keep the result on disk where that is possible.
 
     Parameters

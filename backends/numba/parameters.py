@@ -7,6 +7,7 @@ that `refntk.backends.numba.workspace.Tables` gives to maps.
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -35,11 +36,14 @@ from refntk.ops.smooth import (
 from refntk.ops.support import Window
 from refntk.plan.reduction import Plan
 
-__all__ = ["Parameters", "Side"]
+__all__ = ["Parameters", "Side", "Sides"]
 
 Array = npt.NDArray[np.float64]
 
 _S = Step()
+
+_KEPT = 32
+"""Sets of images whose parameters are kept, of as many images as there are lanes at most."""
 
 
 @dataclass(frozen=True)
@@ -210,12 +214,14 @@ class Parameters:
         line = columns * (1 + self.tables.wrap) + 2 * margin
         target = maps[:, place : place + (rows + 2 * margin) * line].reshape(count, -1, line)
         if self.tables.wrap:
-            target[:, margin : margin + rows] = roots[..., np.arange(-margin, line - margin) % columns]
+            around = np.arange(-margin, line - margin) % columns
+            target[:, margin : margin + rows] = roots[..., around]
         else:
             target[:, margin : margin + rows, margin : margin + columns] = roots
 
     def _put_roots(self, maps: Array, place: int, roots: Array) -> None:
-        pairs = np.stack([roots, np.divide(1, roots, out=np.zeros_like(roots), where=roots > 0)], -1)
+        inverse = np.divide(1, roots, out=np.zeros_like(roots), where=roots > 0)
+        pairs = np.stack([roots, inverse], axis=-1)
         flat = np.concatenate([pairs] * (1 + self.tables.wrap), axis=2).reshape(len(roots), -1)
         maps[:, place : place + flat.shape[1]] = flat
 
@@ -243,6 +249,29 @@ class Parameters:
         flat1, places = one.flat(terms, self.tables.dtype)
         flat2, _ = two.flat(terms, self.tables.dtype)
         return (one.maps, flat1, two.maps, flat2), self.numbers(terms, (one, two)), places
+
+
+class Sides:
+    """Keeps the parameters of the sets of images that were asked for last.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    """
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._parameters, self._lock = parameters, threading.Lock()
+        self._known: dict[tuple[int, int, int], Side] = {}
+
+    def of(self, pixels: npt.NDArray[Any], first: int, stop: int) -> Side:
+        """Find those of images `first` to `stop` - 1; see `Parameters.of_images`."""
+        key = id(pixels), first, stop
+        with self._lock:
+            if key not in self._known:
+                if len(self._known) == _KEPT:
+                    del self._known[next(iter(self._known))]
+                self._known[key] = self._parameters.of_images(pixels[first:stop])
+            return self._known[key]
 
 
 def _windowed(values: Array, window: Window, axis: int) -> Array:
@@ -279,7 +308,7 @@ class Side:
 
     @cached_property
     def terms(self) -> list[int]:
-        """Terms of the longest series of each step, a multiple of `TERMS`; 0 where there is none."""
+        """Terms of the longest series of each step, a multiple of `TERMS`; 0 where none is."""
         counts = [
             max((one.of_features[1].shape[-2] for one in step if one.name == "series"), default=0)
             for step in self.functions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -169,19 +168,12 @@ class Workspace:
         )
         self.arrays = work, tangent if ntk else None, excess, plain
         self._room = _aligned(0, tables.dtype)
-        self._known: tuple[object, Any] = (None, None)
 
     def room(self, size: int) -> npt.NDArray[Any]:
         """Give an aligned array of at least this size, of any contents."""
         if self._room.size < size:
             self._room = _aligned(size, str(self._room.dtype))
         return self._room
-
-    def once(self, key: object, make: Callable[[], Any]) -> Any:
-        """Make something, unless it is what was made last."""
-        if self._known[0] != key:
-            self._known = key, make()
-        return self._known[1]
 
 
 def _aligned(size: int, dtype: str) -> npt.NDArray[Any]:

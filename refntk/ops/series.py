@@ -268,8 +268,8 @@ class SeriesDual(Dual):
         if worst > self.tolerance:
             raise InputError(
                 f"{found.value.shape[1]} terms of the series of {self.name} leave an error of "
-                f"{worst:.2g} of the variance: give a tolerance of at least that, or smaller W_std; "
-                "the method literal looks at the correlations, too"
+                f"{worst:.2g} of the variance: give a tolerance of at least that, or smaller "
+                "W_std; the method literal looks at the correlations, too"
             )
 
 
