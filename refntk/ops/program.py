@@ -11,9 +11,13 @@ from refntk.ops.operations import (
     Add,
     Average,
     Filter,
+    Join,
+    Multiply,
     Operation,
     Pointwise,
+    Rescale,
     Stack,
+    Thin,
     read_by,
 )
 from refntk.ops.space import Space
@@ -94,6 +98,8 @@ class Builder:
     ----------
     space : Space
         Of the images.
+    channels : int, optional
+        Of the images, in the standard parametrisation, which counts channels.
 
     Attributes
     ----------
@@ -101,9 +107,9 @@ class Builder:
         Index and class of the layer that is at work, set by the network.
     """
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, channels: int | None = None) -> None:
         self.layer = (0, "")
-        self._spaces = [space]
+        self._spaces, self._channels = [space], [channels]
         self._operations: list[Operation] = []
         self._origin: list[tuple[int, str]] = []
 
@@ -111,17 +117,37 @@ class Builder:
         """Tell where the features of a value live."""
         return self._spaces[value]
 
-    def add(self, operation: Operation) -> int:
-        """Append an operation, and return the number of its value."""
+    def channels(self, value: int) -> int | None:
+        """Tell how many channels a value has; None where nobody counts them."""
+        return self._channels[value]
+
+    def add(self, operation: Operation, width: int | None = None) -> int:
+        """Append an operation, and return the number of its value.
+
+        Parameters
+        ----------
+        operation : Operation
+        width : int, optional
+            Channels of a layer with weights, where they are counted.
+        """
         self._spaces.append(_space_after(operation, self._spaces))
+        self._channels.append(_channels_after(operation, self._channels, width))
         self._operations.append(operation)
         self._origin.append(self.layer)
         return len(self._operations)
 
-    def filter(self, below: int, support: Support, weight: float, bias: float) -> int:
-        """Append a layer with weights, in the parametrisation of the network."""
-        tangent = Fraction(weight) ** 2, Fraction(bias) ** 2
-        return self.add(Filter(below, support, weight, bias, tangent))
+    def filter(
+        self,
+        below: int,
+        support: Support,
+        weight: float,
+        bias: float,
+        tangent: tuple[Fraction, Fraction] | None = None,
+        width: int | None = None,
+    ) -> int:
+        """Append a layer with weights; without a tangent that of the NTK parametrisation."""
+        tangent = tangent or (Fraction(weight) ** 2, Fraction(bias) ** 2)
+        return self.add(Filter(below, support, weight, bias, tangent), width)
 
     def program(self) -> Program:
         """Return what has been collected."""
@@ -130,19 +156,33 @@ class Builder:
 
 def _renumbered(operation: Operation, start: int) -> Operation:
     """Read values whose numbers are less by `start`."""
-    if isinstance(operation, Add):
+    if isinstance(operation, Add | Join | Multiply):
         return replace(operation, below=tuple(value - start for value in operation.below))
     return replace(operation, below=operation.below - start)
+
+
+def _channels_after(
+    operation: Operation, channels: list[int | None], width: int | None
+) -> int | None:
+    read = [channels[value] for value in read_by(operation)]
+    match operation:
+        case Filter():
+            return width
+        case Stack(support=support):
+            return read[0] and read[0] * support.size
+        case Join():
+            counted = [count for count in read if count is not None]
+            return sum(counted) if len(counted) == len(read) else None
+        case _:
+            return read[0]
 
 
 def _space_after(operation: Operation, spaces: list[Space]) -> Space:
     match operation:
         case Filter() | Stack() | Average():
             return operation.support.above
-        case Pointwise():
-            return spaces[operation.below]
-        case Add():
-            return spaces[operation.below[0]]
+        case Pointwise() | Rescale() | Thin() | Add() | Join() | Multiply():
+            return spaces[read_by(operation)[0]]
         case _:
             # A route meets it first, and refuses it with the layer's name.
             return spaces[-1]

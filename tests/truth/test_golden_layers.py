@@ -19,10 +19,13 @@ GOLDEN = json.loads((Path(__file__).parent / "layers.json").read_text())
 
 
 def _linear(spec: dict[str, Any]) -> dict[str, Any]:
-    known = {"type", "shape", "W_std", "b_std", "strides", "padding", "group"}
+    words = {word: word for word in ("W_std", "b_std", "strides", "padding", "group")}
+    words |= {"lr": "learning_rate", "lr_bias": "learning_rate_bias"}
+    known = {"type", "shape", "parameterization", "fan_in", *words}
     assert set(spec) <= known, f"no translation of {set(spec) - known}"
-    words = ("W_std", "b_std", "strides", "padding", "group")
-    return {word: spec[word] for word in words if word in spec}
+    # Below the last layer the width of a case is that of every layer.
+    width = {"width": 64} if "fan_in" in spec else {}
+    return {words[word]: spec[word] for word in words if word in spec} | width
 
 
 def _arguments(spec: dict[str, Any], words: Sequence[str]) -> dict[str, float]:
@@ -51,12 +54,23 @@ TRANSLATED: dict[str, Callable[[dict[str, Any]], Any]] = {
     "GlobalSumPool": lambda spec: refntk.GlobalSumPool(),
     "GroupPool": lambda spec: refntk.GroupPool(),
     "Flatten": lambda spec: refntk.Flatten(),
+    "Sum": lambda spec: refntk.Residual(
+        _layers(spec["branches"][0]), shortcut=_layers(spec["branches"][1])
+    ),
+    "Prod": lambda spec: refntk.Product([_layers(branch) for branch in spec["branches"]]),
+    "LayerNorm": lambda spec: refntk.LayerNorm(),
+    "Dropout": lambda spec: refntk.Dropout(spec["rate"]),
 }
 """How each type of the file is said here."""
 
+
+def _layers(specs: list[dict[str, Any]]) -> list[Any]:
+    return [TRANSLATED[spec["type"]](spec) for spec in specs]
+
+
 MISSING = {
     *("group-asymmetric-filter", "group-flatten", "group-partial-rotations"),
-    *("group-stride-2", "learning-rates", "standard"),
+    "group-stride-2",
 }
 """Cases of known types with an argument, or in a place, that no layer takes."""
 
@@ -79,7 +93,9 @@ CASES = [
 @pytest.mark.parametrize("method", METHODS)
 def test_golden_layers(name: str, method: str, assert_close: Callable[..., None]) -> None:
     case = GOLDEN["cases"][name]
-    net = refntk.Network([TRANSLATED[spec["type"]](spec) for spec in case["network"]])
+    layers = _layers(case["network"])
+    parameterization = "standard" if "fan_in" in case["network"][0] else "ntk"
+    net = refntk.Network(layers, parameterization=parameterization)
     get = ("nngp",) if case["ntk"] is None else ("nngp", "ntk")
     images = np.array(GOLDEN["images"][case["images"]])
     try:
