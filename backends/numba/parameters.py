@@ -54,6 +54,8 @@ class _Function:
     ----------
     name : str
         Of `refntk.backends.numba.general.general_sums`.
+    own : float array
+        Variances after the activation.
     numbers : tuple of float
         The constants of the layer, four at most.
     of_features : tuple of float arrays
@@ -62,43 +64,52 @@ class _Function:
     """
 
     name: str
+    own: Array
     numbers: tuple[float, ...] = ()
     of_features: tuple[Array, ...] = ()
 
 
 def _function(dual: Dual, var: Array) -> _Function:
     """Find the parameters of an activation at some variances."""
+    if isinstance(dual, SeriesDual):
+        values, places = np.unique(var.ravel(), return_inverse=True)
+        found = dual.coefficients(values)
+        dual.check_tails(found)
+        own = found.square[places].reshape(var.shape)
+        pairs = np.stack([found.value, found.slope], axis=-1)[:, ::-1]
+        table = pairs[places].reshape(*var.shape, -1, 2)
+        return _Function("series", own, (1.0,), (own, table))
     own = dual.itself(var)[0]
     match dual:
         case Rectifier(arccos=arc):
             numbers = (arc.half, arc.gain, arc.skip, arc.odd)
-            return _Function("rectifier", tuple(float(number) for number in numbers))
+            return _Function("rectifier", own, tuple(float(number) for number in numbers))
         case ErrorFunction(a, b, c):
             v = b * b * var
             above = 4 * v / (np.sqrt(1 + 4 * v) + 1)
             turn = np.arcsin(2 * v / (1 + 2 * v))
             numbers = 2 * a * a / math.pi, b * b, 0.0, c * c
-            return _Function("error", numbers, (1 / np.sqrt(1 + 2 * v), above, turn))
+            return _Function("error", own, numbers, (1 / np.sqrt(1 + 2 * v), above, turn))
         case Gate():
-            return _Function("gelu", (0.5 / math.pi, 0.25), (1 / np.sqrt(1 + var), own))
+            return _Function("gelu", own, (0.5 / math.pi, 0.25), (1 / np.sqrt(1 + var), own))
         case Wave():
             odd, even, rate = (float(number) for number in dual.weights(np.asarray(0.0)))
             v = rate * var
-            return _Function("wave", (odd, even, rate), (v / 2, np.exp(-v)))
+            return _Function("wave", own, (odd, even, rate), (v / 2, np.exp(-v)))
         case GaussianKernel(gamma):
-            return _Function("gaussian_kernel", (gamma,))
+            return _Function("gaussian_kernel", own, (gamma,))
         case Exponential(a, b):
-            return _Function("exponential", (a * a, b * b), (abs(a) * np.exp(b * b * var),))
+            return _Function("exponential", own, (a * a, b * b), (abs(a) * np.exp(b * b * var),))
         case Bell(a, b):
-            return _Function("bell", (a * a, -2 * b), (np.sqrt(1 - 4 * b * var),))
+            return _Function("bell", own, (a * a, -2 * b), (np.sqrt(1 - 4 * b * var),))
         case NormalizedExponential(gamma, shift):
-            return _Function("normalized", (gamma, math.exp(gamma * (1 + shift))))
+            return _Function("normalized", own, (gamma, math.exp(gamma * (1 + shift))))
         case SignDual():
-            return _Function("jump", (1.0, 2 / math.pi))
+            return _Function("jump", own, (1.0, 2 / math.pi))
         case RectifiedPower(0):
-            return _Function("jump", (0.5, 0.5 / math.pi))
+            return _Function("jump", own, (0.5, 0.5 / math.pi))
         case RectifiedPower(power):
-            return _Function(f"power {power}", (float(power * power),), (own,))
+            return _Function(f"power {power}", own, (float(power * power),), (own,))
         case PolynomialDual(square=square):
             terms = len(dual.coefficients)
             # In K: T is the sum of p_n p_n' K^n with p_n = R_n / sqrt(n!).
@@ -109,13 +120,7 @@ def _function(dual: Dual, var: Array) -> _Function:
             table = np.zeros((*var.shape, terms, 2))
             table[..., 0] = np.stack(values[::-1], axis=-1)
             table[..., 1:, 1] = np.stack(slopes[::-1], axis=-1) if slopes else 0
-            return _Function("series", (0.0,), (own, table))
-        case SeriesDual():
-            values, places = np.unique(var.ravel(), return_inverse=True)
-            found = dual.coefficients(values)
-            dual.check_tails(found)
-            pairs = np.stack([found.value, found.slope], axis=-1)[:, ::-1]
-            return _Function("series", (1.0,), (own, pairs[places].reshape(*var.shape, -1, 2)))
+            return _Function("series", own, (0.0,), (own, table))
     raise AssertionError(dual)  # `Dual.sliced` says that there is one
 
 
@@ -196,7 +201,7 @@ class Parameters:
                     functions.append([_function(dual, self._twice(one)) for one in var])
                 except InputError as error:
                     raise InputError(f"{self.layers[k]}: {error}") from None
-                after = dual.itself(var)[0]
+            after = np.stack([one.own[..., : var.shape[-1]] for one in functions[-1]])
             if not np.isfinite(after).all():
                 raise InputError(
                     f"{self.layers[k]}: kernels after it are too large for float64 at variances up "

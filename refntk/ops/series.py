@@ -145,7 +145,7 @@ class SeriesDual(Dual):
         root = np.sqrt(np.maximum(var, 0))
         if not self.breakpoints:
             nodes, weights = _quadrature()
-            hermite = _hermite(nodes, terms)
+            hermite = _hermite_at_nodes(terms)
             x = root[:, None] * nodes
             both = self._checked(x)
             return Coefficients(
@@ -306,6 +306,11 @@ def _rule(cuts: tuple[float, ...]) -> tuple[Matrix, Matrix]:
     z = np.concatenate(nodes)
     density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
     return z, np.concatenate(weights) * density
+
+
+@cache
+def _hermite_at_nodes(terms: int) -> Matrix:
+    return _hermite(_quadrature()[0], terms)
 
 
 def _hermite(z: Matrix, terms: int) -> Matrix:
