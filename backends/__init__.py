@@ -19,6 +19,7 @@ from refntk.plan.reduction import Plan
 
 __all__ = [
     "ENGINES",
+    "RELU_FAMILY_ONLY",
     "Block",
     "Engine",
     "Setting",
@@ -138,6 +139,9 @@ ENGINES: dict[tuple[str, str], str] = {
     ("cupy", "literal"): "refntk.backends.cupy.literal",
 }
 """By backend and method, the module with a function ``engine``, which builds one of a `Setting`."""
+
+RELU_FAMILY_ONLY = frozenset({"cupy"})
+"""Backends whose slices take no other activations; these are left to the literal recursion."""
 
 _INSTALL = {
     "numba": "pip install refntk",

@@ -13,7 +13,9 @@ import numpy.typing as npt
 from refntk.backends import Block, Engine, Images, Matrix, Setting
 from refntk.backends.numba.close import close_correlations
 from refntk.backends.numba.cosets import CosetsEngine
+from refntk.backends.numba.general import general_sums
 from refntk.backends.numba.lanes import lanes_of
+from refntk.backends.numba.parameters import Parameters, Sides
 from refntk.backends.numba.perceptron import is_perceptron, perceptron_block, vectors
 from refntk.backends.numba.slices import block_sums, fast_sums
 from refntk.backends.numba.team import share
@@ -63,6 +65,7 @@ class SlicesEngine:
         self._tables = Tables(self._plan, self._dtype.name)
         self.careful = False
         """Whether some slice needed the careful form, which is compiled only then."""
+        self._general = Parameters(self._plan, self._tables) if self._plan.general else None
 
     def prepare(self, images: Matrix) -> _Prepared:
         """Scale and lay out images, see `refntk.backends.Engine.prepare`."""
@@ -110,8 +113,10 @@ class SlicesEngine:
 
     def refine(
         self, images: Matrix, pairs: Sequence[tuple[int, int]]
-    ) -> tuple[Matrix, Matrix]:
+    ) -> tuple[Matrix, Matrix] | None:
         """Compute pairs once more in double-double, see `refntk.backends.Engine.refine`."""
+        if self._general is not None:
+            return None
         return close_correlations(self._plan, images, pairs, self._setting.threads)
 
     def whole(
@@ -150,6 +155,23 @@ class SlicesEngine:
             self.careful = True  # what is compiled by now, or asked for once, is asked for again
             out[task.rows[0] : task.rows[1]] = 0.0
             block_sums(*given)
+
+        general = self._general
+        if general is not None:
+            sums, sides = general_sums(general.names), Sides(general)
+
+            def work(memory: Workspace, task: _Task) -> None:
+                down = bounds[task.part], bounds[task.part + 1]
+                parts, numbers, places = general.joined(
+                    sides.of(one.images, *task.rows),
+                    sides.of(two.rotated, task.lane, task.lane + lanes),
+                )
+                sums(
+                    (one.images, two.rotated), parts, (task.rows, task.lane, (*down, *across)),
+                    (general.steps, numbers, places), tables.layout,
+                    (*memory.arrays[:2], memory.arrays[3], memory.room(parts[3].shape[1] * lanes)),
+                    partial[task.part, task.group],
+                )  # fmt: skip
 
         share(tasks, self._setting.threads, lambda: Workspace(tables, ntk), work, progress)
         total: Matrix = partial[0]

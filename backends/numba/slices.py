@@ -53,13 +53,13 @@ from refntk.backends.numba.maps import build_maps, gather, load_lanes, select, u
 from refntk.backends.numba.rows import add_row, sum_row
 from refntk.backends.table import LINEAR, SIGNED
 
-__all__ = ["block_sums", "fast_sums"]
+__all__ = ["advance_function", "begin", "block_sums", "fast_sums", "total"]
 
 _S = Step()
 
 
 @njit(**OPTIONS)
-def _begin(work, tangent, excesses, plain, dy, dx, careful, table, lay):
+def begin(work, tangent, excesses, plain, dy, dx, careful, table, lay):
     """Slice of the images: distances and K; or deficits, excesses and K; with no step, K alone."""
     lanes = lane_count(work)
     y0, height = extent(lay.height, dy, lay.wrap)
@@ -206,7 +206,7 @@ def _add_towers(work, array, first, count, map1, map2, step, frame, lay):
             )  # fmt: skip
 
 
-def _advance_function(call, careful):
+def advance_function(call, careful):
     """Build the function that takes a slice through one step.
 
     Parameters
@@ -252,7 +252,7 @@ def _advance_function(call, careful):
                 gather(work, slot, row, size_x, stride_x, columns, lay)
                 gather(tangent, slot, row_t, size_x, stride_x, columns, lay)
                 gather(excesses, slot, row, size_x, stride_x, columns, lay)
-                gather(plain, slot, row, size_x, stride_x, columns, lay)
+                gather(plain, slot, row if careful else row_t, size_x, stride_x, columns, lay)
                 if careful and size_x > 1:
                     _add_chords(work, excesses, slot, r, step, frame, lay)
             ready = max(ready, bound + frame.direct)
@@ -280,12 +280,12 @@ def _advance_function(call, careful):
     return advance
 
 
-_advance = _advance_function(fast_row, False)
-_advance_careful = _advance_function(careful_row, True)
+_advance = advance_function(fast_row, False)
+_advance_careful = advance_function(careful_row, True)
 
 
 @njit(**OPTIONS)
-def _total(array, worst, careful, out, height, width, lay):
+def total(array, worst, careful, out, height, width, lay):
     """Add the sum of a slice to `out`, in pairs and then in double precision.
 
     Those lanes count that need the careful form, or the others.
@@ -329,9 +329,9 @@ def _add_totals(work, tangent, careful, displacement, table, out, lay):
         height, width = table[steps - 1, _S.out_y], table[steps - 1, _S.out_x]
     height, width = extent(height, dy, lay.wrap)[1], extent(width, dx, lay.wrap)[1]
     worst = at(work, lay.worst)
-    _total(work, worst, careful, out[0], height, width, lay)
+    total(work, worst, careful, out[0], height, width, lay)
     if tangent is not None:
-        _total(tangent, worst, careful, out[1], height, width, lay)
+        total(tangent, worst, careful, out[1], height, width, lay)
 
 
 @njit(**INLINE)
@@ -345,7 +345,7 @@ def _fast_slice(memory, displacement, static, lay, out):
     """Take one slice from the images to the sums over its positions; of the lanes that can."""
     (work, tangent, excesses, plain), (table, rates, constants, _) = memory, static
     below_y, below_x = displaced(table, 0, displacement[0], displacement[1])
-    _begin(work, tangent, excesses, plain, below_y, below_x, False, table, lay)
+    begin(work, tangent, excesses, plain, below_y, below_x, False, table, lay)
     for k in range(table.shape[0]):
         rate, own = _rate_of(rates, k), _row_of(constants, k)
         _advance((work, tangent, None, None), k, displacement, table, rate, own, lay)
@@ -357,7 +357,7 @@ def _careful_slice(memory, displacement, static, lay, out):
     """Do the same in the careful form, for the lanes that need it; say that it is done."""
     (work, tangent, excesses, plain), (table, rates, constants, _) = memory, static
     below_y, below_x = displaced(table, 0, displacement[0], displacement[1])
-    _begin(work, tangent, excesses, plain, below_y, below_x, True, table, lay)
+    begin(work, tangent, excesses, plain, below_y, below_x, True, table, lay)
     early = True
     for k in range(table.shape[0]):
         rate, own = _rate_of(rates, k), _row_of(constants, k)

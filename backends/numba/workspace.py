@@ -167,6 +167,13 @@ class Workspace:
             _aligned(tables.layout.tangent_size, tables.dtype) for _ in range(3)
         )
         self.arrays = work, tangent if ntk else None, excess, plain
+        self._room = _aligned(0, tables.dtype)
+
+    def room(self, size: int) -> npt.NDArray[Any]:
+        """Give an aligned array of at least this size, of any contents."""
+        if self._room.size < size:
+            self._room = _aligned(size, str(self._room.dtype))
+        return self._room
 
 
 def _aligned(size: int, dtype: str) -> npt.NDArray[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refntk.backends import Block, Engine, Setting, engine, methods_of
+from refntk.backends import RELU_FAMILY_ONLY, Block, Engine, Setting, engine, methods_of
 from refntk.errors import InputError
 from refntk.evaluation.correlations import at_readout
 from refntk.evaluation.head import apply_head
@@ -203,7 +203,10 @@ class Job:
         available = methods_of(self.backend)
         if "ntk" in self.get:
             net.program(shape).require_tangent()
-        self._plan: Plan = make_plan(net, shape, options.method, available, self.backend)
+        self._plan: Plan = make_plan(
+            net, shape, options.method, available, self.backend,
+            self.backend not in RELU_FAMILY_ONLY,
+        )  # fmt: skip
         self.net = net
         self.shape = len(self._images[0]), len(self._images[-1])
         self.symmetric = x2 is None

@@ -64,7 +64,8 @@ class Step:
     weight, bias : float
         W_std² / |S| and b_std².
     activation : ArcCosine or None
-        The dual of the activation; None where there is none.
+        The dual of the activation; None where there is none, or one beyond the Relu family, which
+        `Plan.body` has.
     tangent : (float, float)
         The (alpha, beta) with which K after the convolution enters Theta: alpha K + beta. (1, 0) in
         the NTK parametrisation.
@@ -128,6 +129,12 @@ class Plan:
         )
 
     @property
+    def general(self) -> bool:
+        """Whether the slices have an activation beyond the Relu family."""
+        duals = (op.dual for op in self.body.operations if isinstance(op, Pointwise))
+        return self.method == "slices" and any(dual.arccos is None for dual in duals)
+
+    @property
     def order(self) -> int:
         """Number of rotations of x' that are averaged over."""
         return point_group(self.group).order
@@ -165,6 +172,7 @@ def make_plan(
     method: str = "auto",
     available: tuple[str, ...] = METHODS,
     backend: str = "",
+    general: bool = True,
 ) -> Plan:
     """Choose the cheapest method that applies to a network, or check one that is asked for.
 
@@ -179,6 +187,8 @@ def make_plan(
         Methods of the backend.
     backend : str
         Its name, for messages.
+    general : bool
+        Whether its slices take activations beyond the Relu family.
 
     Returns
     -------
@@ -206,8 +216,8 @@ def make_plan(
     program = net.program(shape)
     count, obstacle = _readout(program)
     on_cosets = net.takes == "set"
-    reason = obstacle_on_cosets if on_cosets else _obstacle
-    obstacle = obstacle or reason(program.part(0, count))
+    body = program.part(0, count)
+    obstacle = obstacle or (obstacle_on_cosets(body) if on_cosets else _obstacle(body, general))
     if on_cosets and backend == "cupy":
         obstacle = obstacle or f"{program.name(0)} has slices on cosets on processors alone"
     if method == "auto":
@@ -218,7 +228,7 @@ def make_plan(
         )
     if method == "slices" and obstacle is not None:
         raise MethodError(f"the method slices does not apply: {obstacle}; use the method literal")
-    (body, exponent), head = _balanced(program.part(0, count)), program.part(count, len(program))
+    (body, exponent), head = _balanced(body), program.part(count, len(program))
     pooled = not isinstance(body.operations[-1], Stack)
     steps: tuple[Step, ...] = ()
     chain: tuple[Level, ...] = ()
@@ -249,7 +259,7 @@ def _readout(program: Program) -> tuple[int, str | None]:
     return count, None
 
 
-def _obstacle(body: Program) -> str | None:
+def _obstacle(body: Program, general: bool) -> str | None:
     """Say which layer prevents the reductions, and why; None if they hold."""
     wraps: set[bool] = set()
     last = len(body) - 1
@@ -276,8 +286,10 @@ def _obstacle(body: Program) -> str | None:
                     padding = "padding CIRCULAR" if wrap else "another padding"
                     return f"{name} has {padding}, and CIRCULAR does not mix with others"
             case Pointwise(dual=dual):
-                if dual.arccos is None or not isinstance(body.operations[k - 1], Filter):
-                    return f"{name} is no Relu or the like after a convolution"
+                if not isinstance(body.operations[k - 1], Filter):
+                    return f"{name} does not come after a convolution"
+                if dual.arccos is None and not (dual.sliced and general):
+                    return f"{name} is no Relu or the like, which these slices are for"
             case Average(support=support) | Stack(support=support):
                 if support.windows is not None or k < last:
                     return f"{name} pools before the readout"

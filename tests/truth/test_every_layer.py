@@ -145,11 +145,11 @@ NETWORKS: dict[str, list[Any]] = {
 }
 """A network in which each layer has a say; a new layer adds its own."""
 
-LITERAL = {
+GENERAL = {
     *("Erf", "Sigmoid_like", "Gelu", "Sin", "Cos", "Rbf", "Exp", "Gaussian", "ExpNormalized"),
     *("RectifiedMonomial", "Polynomial", "Hermite", "Sign", "Elementwise"),
 }
-"""Those that no other method than the literal recursion computes."""
+"""Those beyond the Relu family, whose slices are the processor's alone."""
 
 TANGENT = [name for name in NETWORKS if name != "Sign"]
 WITHOUT_TANGENT = ("nngp",)
@@ -240,7 +240,7 @@ def test_every_route_gives_the_number_of_the_proof(
 ) -> None:
     net, get = Network(NETWORKS[name]), kernels_of(name)
     proof, state = certify(net, images, get=get), propagate(net, images, ntk="ntk" in get)
-    methods = ("literal", "auto" if name in LITERAL | INNER | OTHERS.keys() else "slices")
+    methods = ("literal", "auto" if name in INNER | OTHERS.keys() else "slices")
     kernels = {
         "recursion": {"nngp": state.nngp, "ntk": state.ntk},
         **{
@@ -255,10 +255,10 @@ def test_every_route_gives_the_number_of_the_proof(
             assert_close(found[kernel].astype(float), getattr(proof, kernel), tol=1e-12)
 
 
-@pytest.mark.parametrize("name", sorted(LITERAL))
-def test_slices_are_refused_with_the_name_of_the_layer(name: str, images: Any) -> None:
+@pytest.mark.parametrize("name", sorted(GENERAL))
+def test_where_slices_are_for_relus_the_layer_is_named(name: str) -> None:
     with pytest.raises(MethodError, match=rf"does not apply: layer 1 \({name}\) is no Relu"):
-        refntk.kernel(Network(NETWORKS[name]), images, method="slices", get="nngp")
+        make_plan(Network(NETWORKS[name]), (3, 3, 1), "slices", general=False)
 
 
 @pytest.mark.parametrize("name", sorted(INNER))
@@ -273,7 +273,7 @@ def test_slices_name_what_they_have_no_rule_for(name: str, images: Any) -> None:
         refntk.kernel(Network(NETWORKS[name]), images, method="slices")
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - INNER - LITERAL - OTHERS.keys()))
+@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - INNER - GENERAL - OTHERS.keys()))
 def test_the_cuda_tables_know_each_layer(name: str) -> None:
     plan = make_plan(Network(NETWORKS[name]), (3, 3, 1))
     table = geometry(plan, np.dtype("float32"), Limits(10**5, 10**5, 8)).table
