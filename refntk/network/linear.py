@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from fractions import Fraction
-from typing import Any
 
 from refntk.errors import NetworkError
 from refntk.network.arguments import QUIET, canonical
@@ -12,7 +11,7 @@ from refntk.network.signal import Channels, Layer
 from refntk.ops.program import Builder
 from refntk.ops.support import Support
 
-__all__ = ["Linear", "frozen", "shared"]
+__all__ = ["Linear", "frozen"]
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,3 @@ class Linear:
 def frozen(layer: Layer) -> Layer:
     """Give a layer as it is when it is not trained; one without weights is the same."""
     return replace(layer, trainable=False) if isinstance(layer, Linear) else layer
-
-
-def shared(layer: Linear) -> dict[str, Any]:
-    """Give the arguments that all layers with weights have, to make another such layer of it."""
-    return {each.name: getattr(layer, each.name) for each in fields(Linear)}

@@ -58,8 +58,8 @@ TRANSLATED: dict[str, Callable[[dict[str, Any]], Any]] = {
 """How each type of the file is said here."""
 
 MISSING = {
-    *("group-asymmetric-filter", "group-flatten", "group-partial-rotations"),
-    "group-stride-2",
+    "group-asymmetric-filter",
+    "group-partial-rotations",
 }
 """Cases of known types with an argument, or in a place, that no layer takes."""
 
