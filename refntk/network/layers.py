@@ -12,8 +12,10 @@ from __future__ import annotations
 from typing import Any
 
 from refntk.network.activations import ABRelu, Abs, Activation, Identity, LeakyRelu, Relu
+from refntk.network.composition import Branching, Concat, Product, Residual
 from refntk.network.dense import Dense
 from refntk.network.filters import Conv, GroupConv, Lift
+from refntk.network.finite_groups import CosetPool, SetGroupConv, SetLift
 from refntk.network.functions import (
     Cos,
     Elementwise,
@@ -30,6 +32,7 @@ from refntk.network.functions import (
     Sign,
     Sin,
 )
+from refntk.network.normalization import Dropout, LayerNorm
 from refntk.network.pooling import (
     AvgPool,
     Flatten,
@@ -46,9 +49,13 @@ __all__ = [
     "Abs",
     "Activation",
     "AvgPool",
+    "Branching",
+    "Concat",
     "Conv",
     "Cos",
+    "CosetPool",
     "Dense",
+    "Dropout",
     "Elementwise",
     "Erf",
     "Exp",
@@ -64,12 +71,17 @@ __all__ = [
     "Identity",
     "Kind",
     "Layer",
+    "LayerNorm",
     "LeakyRelu",
     "Lift",
     "Polynomial",
+    "Product",
     "Rbf",
     "RectifiedMonomial",
     "Relu",
+    "Residual",
+    "SetGroupConv",
+    "SetLift",
     "Sigmoid_like",
     "Sign",
     "Signal",
@@ -86,6 +98,8 @@ LAYERS: dict[str, type[Any]] = {
         *(ABRelu, Identity, Erf, Sigmoid_like, Gelu, Sin, Cos, Rbf, Exp, Gaussian, ExpNormalized),
         *(RectifiedMonomial, Polynomial, Hermite, Sign, Elementwise),
         *(AvgPool, SumPool, GlobalSumPool),
+        *(SetLift, SetGroupConv, CosetPool),
+        *(Residual, Concat, Product, LayerNorm, Dropout),
     )
 }
 """Every layer by its name."""

@@ -29,13 +29,24 @@ from refntk.network.arguments import times
 from refntk.network.network import Network
 from refntk.ops.dual import ArcCosine
 from refntk.ops.groups import point_group
-from refntk.ops.operations import Average, Filter, Operation, Pointwise, Stack, read_by
+from refntk.ops.operations import (
+    Add,
+    Average,
+    Filter,
+    Join,
+    Operation,
+    Pointwise,
+    Stack,
+    Thin,
+    read_by,
+)
 from refntk.ops.program import Program
 from refntk.ops.space import Space
 from refntk.ops.support import Support, Window
+from refntk.plan.cosets import Level, cost, levels, obstacle_on_cosets
 from refntk.plan.equivariance import broken_symmetry
 
-__all__ = ["METHODS", "Plan", "Step", "make_plan"]
+__all__ = ["METHODS", "Plan", "Step", "make_plan", "tangent_of"]
 
 METHODS: tuple[str, ...] = ("slices", "literal")
 """Methods, the cheapest first: ``slices`` uses both reductions, ``literal`` assumes nothing."""
@@ -78,8 +89,8 @@ class Plan:
     ----------
     method : str
         One of `METHODS`.
-    shape : (int, int, int)
-        Height, width and channels of an image.
+    shape : (int, int, int) or (int, int)
+        Height, width and channels of an image; points and channels of a signal on a finite set.
     body : Program
         All operations up to the readout (of GroupPool, GlobalAvgPool or Flatten), which is
         included: the expensive part, a kernel for each pair of images. Its features are those of
@@ -95,18 +106,21 @@ class Plan:
         The body of the reduced network; empty for the literal method.
     pooled : bool
         Whether the readout is a mean over all pairs of positions, or over equal positions only.
+    levels : tuple of Level
+        The body on a finite group, in slices on cosets; empty for images and the literal method.
     doubt : str or None
         Why the network is not equivariant, though it has layers on a group; None where it is.
     """
 
     method: str
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     body: Program
     exponent: int
     head: Program
     group: str
     steps: tuple[Step, ...]
     pooled: bool
+    levels: tuple[Level, ...] = ()
     doubt: str | None = None
 
     @property
@@ -179,10 +193,12 @@ class Plan:
     @property
     def entries(self) -> int:
         """Kernel entries that a pair of images costs, summed over layers and rotations."""
-        height, width, _ = self.shape
         if self.method == "literal":
             return self.largest**2 * len(self.body.operations)
-        places = [step.y.n_out * step.x.n_out for step in self.steps] or [height * width]
+        if self.levels:
+            return cost(self.levels, self.pooled)
+        places = [step.y.n_out * step.x.n_out for step in self.steps]
+        places = places or [math.prod(self.shape[:-1])]
         return self.order * sum(n * n if self.pooled else n for n in places)
 
     @property
@@ -193,7 +209,7 @@ class Plan:
 
 def make_plan(
     net: Network,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     method: str = "auto",
     available: tuple[str, ...] = METHODS,
     backend: str = "",
@@ -203,8 +219,8 @@ def make_plan(
     Parameters
     ----------
     net : Network
-    shape : (H, W, C)
-        Of one image.
+    shape : (H, W, C) or (X, C)
+        Of one image, or of one signal on a finite set.
     method : str, default "auto"
         One of `METHODS`, or ``auto``.
     available : tuple of str
@@ -232,13 +248,17 @@ def make_plan(
     if last.kind != "vector":
         raise NetworkError(
             f"layer {len(net.layers) - 1} ({type(net.layers[-1]).__name__}): the network ends "
-            f"on {'a group' if last.kind == 'group' else 'a grid'}, and has no kernel for a pair "
+            f"on {'a grid' if last.kind == 'grid' else 'a group'}, and has no kernel for a pair "
             "of images: end it with GroupPool, GlobalAvgPool or Flatten"
         )
     program = net.program(shape)
     count, obstacle = _readout(program)
     doubt = broken_symmetry(program)
-    obstacle = obstacle or doubt or _obstacle(program.part(0, count))
+    on_cosets = net.takes == "set"
+    reason = obstacle_on_cosets if on_cosets else _obstacle
+    obstacle = obstacle or doubt or reason(program.part(0, count))
+    if on_cosets and backend == "cupy":
+        obstacle = obstacle or f"{program.name(0)} has slices on cosets on processors alone"
     if method == "auto":
         method = "slices" if obstacle is None and "slices" in available else "literal"
     if method not in available:
@@ -249,9 +269,15 @@ def make_plan(
         raise MethodError(f"the method slices does not apply: {obstacle}; use the method literal")
     (body, exponent), head = _balanced(program.part(0, count)), program.part(count, len(program))
     pooled = not isinstance(body.operations[-1], Stack)
-    steps, group = ((), "C1") if method == "literal" else _steps(body)
+    steps: tuple[Step, ...] = ()
+    chain: tuple[Level, ...] = ()
+    group = "C1"
+    if method == "slices" and on_cosets:
+        chain = levels(body)
+    elif method == "slices":
+        steps, group = _steps(body)
     group = group if pooled else "C1"
-    return Plan(method, shape, body, exponent, head, group, steps, pooled, doubt)
+    return Plan(method, shape, body, exponent, head, group, steps, pooled, chain, doubt)
 
 
 def _readout(program: Program) -> tuple[int, str | None]:
@@ -328,12 +354,22 @@ def _steps(body: Program) -> tuple[tuple[Step, ...], str]:
             group = group if above is None else above.name
             dual = after.dual.arccos if isinstance(after, Pointwise) else None
             weight, bias = layer.weight**2 / (y.size * x.size), layer.bias**2
-            steps.append(Step(y, x, weight, bias, dual, _tangent(layer)))
+            steps.append(Step(y, x, weight, bias, dual, tangent_of(layer)))
     return tuple(steps), group
 
 
-def _tangent(layer: Filter) -> tuple[float, float]:
-    """Write what a layer adds to Theta, alpha A(K) + beta, in terms of K' = w² A(K) + b²."""
+def tangent_of(layer: Filter) -> tuple[float, float]:
+    """Write what a layer adds to Theta, alpha A(K) + beta, in terms of K' = w² A(K) + b².
+
+    Parameters
+    ----------
+    layer : Filter
+
+    Returns
+    -------
+    (float, float)
+        What K' is multiplied by, and what is added. (1, 0) in the NTK parametrisation.
+    """
     if layer.in_ntk_parametrization:
         return 1.0, 0.0
     trained, shifted = layer.tangent
@@ -343,8 +379,11 @@ def _tangent(layer: Filter) -> tuple[float, float]:
 
 def _degree_one(program: Program) -> bool:
     """Whether features scale as the images do, but for biases."""
-    duals = [op.dual for op in program.operations if isinstance(op, Pointwise)]
-    return all(dual.degree == 1 for dual in duals)
+    return all(
+        op.dual.degree == 1 if isinstance(op, Pointwise)
+        else isinstance(op, Filter | Average | Stack | Add | Join | Thin)
+        for op in program.operations
+    )  # fmt: skip
 
 
 def _balanced(body: Program) -> tuple[Program, int]:
