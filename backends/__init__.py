@@ -26,6 +26,7 @@ __all__ = [
     "available_backends",
     "engine",
     "methods_of",
+    "obstacle_of",
     "require",
 ]
 
@@ -177,6 +178,26 @@ def methods_of(backend: str) -> tuple[str, ...]:
     if backend not in available_backends():
         raise UnknownBackendError(unknown("backend", backend, available_backends()))
     return tuple(method for name, method in ENGINES if name == backend)
+
+
+def obstacle_of(backend: str, plan: Plan) -> str | None:
+    """Say what a backend has no code for in a plan of the method slices; None if nothing.
+
+    Parameters
+    ----------
+    backend : str
+        As for `methods_of`.
+    plan : Plan
+
+    Returns
+    -------
+    str or None
+        The layer and the reason.
+    """
+    if backend != "cupy" or plan.method != "slices":
+        return None
+    obstacle: str | None = import_module("refntk.backends.cupy.geometry").obstacle(plan)
+    return obstacle
 
 
 def require(backend: str) -> None:

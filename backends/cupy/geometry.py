@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.backends.table import is_usual, step_constants, step_table
+from refntk.ops.operations import Filter
 from refntk.plan.reduction import Plan, Step
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Limits",
     "Sizes",
     "geometry",
+    "obstacle",
 ]
 
 MARCH_THREADS = 512
@@ -140,6 +142,17 @@ class Geometry:
     def parts(self) -> int:
         """Sums that a pair of images and one rotation has."""
         return self.sizes.classes_y
+
+
+def obstacle(plan: Plan) -> str | None:
+    """Say which layer of a plan of the method slices the kernels cannot do, and why."""
+    for k, operation in enumerate(plan.body.operations):
+        if isinstance(operation, Filter) and operation.support.windows:
+            if any(window.dilation > 1 for window in operation.support.windows):
+                return f"{plan.body.name(k)} is dilated"
+            if plan.oblong and operation.support.above.group is not None:
+                return f"{plan.body.name(k)} turns images that are not square by 90 degrees"
+    return None
 
 
 def geometry(plan: Plan, dtype: np.dtype[Any], limits: Limits) -> Geometry:

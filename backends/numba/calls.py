@@ -102,10 +102,11 @@ def careful_row(what, memory, places, rates, constants, step, frame, lay):
     lanes, size = lane_count(work), get(step, _S.size_y)
     one = rows_of_sums(newest, get(step, _S.in_y), lanes, frame, lay)
     two = three = (lay.zero, lay.zero)
+    apart = get(step, _S.dilation_y)
     if 1 < size < 4:
-        two = rows_of_sums(newest - 1, get(step, _S.in_y), lanes, frame, lay)
+        two = rows_of_sums(newest - apart, get(step, _S.in_y), lanes, frame, lay)
     if size == 3:
-        three = rows_of_sums(newest - 2, get(step, _S.in_y), lanes, frame, lay)
+        three = rows_of_sums(newest - 2 * apart, get(step, _S.in_y), lanes, frame, lay)
     ones = some(work, (one[0], two[0], three[0], map1))
     twos = some(work, (one[1], two[1], three[1], map2))
     arguments = (

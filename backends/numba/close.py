@@ -133,9 +133,9 @@ def _products(hi, lo, pixels1, pixels2, channels, size):
 @njit(**EXACT)
 def _begin(slice_, pixels1, pixels2, dy, dx, wrap):
     """Set the slice of displacement dy, dx to the kernel of the images."""
-    height, width, channels, lanes = pixels1.shape
-    y0, rows = extent(height, dy, wrap)
-    x0, columns = extent(width, dx, wrap)
+    (height, width, channels, lanes), (height2, width2) = pixels1.shape, pixels2.shape[:2]
+    y0, rows = extent(height, height2, dy, wrap)
+    x0, columns = extent(width, width2, dx, wrap)
     one, two = start(pixels1), start(pixels2)
     hi, lo = start(slice_[0]), start(slice_[1])
     line = slice_.shape[2] * lanes
@@ -143,7 +143,7 @@ def _begin(slice_, pixels1, pixels2, dy, dx, wrap):
         for x in range(x0, x0 + columns):
             place = y * line + x * lanes
             first = (y * width + x) * channels * lanes
-            second = ((y + dy) % height * width + (x + dx) % width) * channels * lanes
+            second = ((y + dy) % height2 * width2 + (x + dx) % width2) * channels * lanes
             _products(
                 at(hi, place), at(lo, place), at(one, first), at(two, second), channels, lanes
             )
@@ -163,7 +163,7 @@ def _convolve(slice_, sums, step, below, above, wrap):
     sums[:, y0 : y0 + rows, left : left + columns_above] = 0.0
     for y in range(y0, y0 + rows):
         for b in range(step[_S.size_x]):
-            shift = b - step[_S.low_x]
+            shift = b * step[_S.dilation_x] - step[_S.low_x]
             if step[_S.stride_x] == 1 and not wrap:
                 first = max(left, x0 - shift)
                 count = min(left + columns_above, x0 + columns - shift) - first
@@ -183,7 +183,7 @@ def _convolve(slice_, sums, step, below, above, wrap):
     slice_[:, top : top + rows_above, left : left + columns_above] = 0.0
     for i in range(top, top + rows_above):
         for a in range(step[_S.size_y]):
-            y = step[_S.stride_y] * i - step[_S.low_y] + a
+            y = step[_S.stride_y] * i - step[_S.low_y] + a * step[_S.dilation_y]
             y = y % step[_S.in_y] if wrap else y
             if y0 <= y < y0 + rows:
                 out, place = i * line + left * lanes, y * line + left * lanes
@@ -224,16 +224,16 @@ def _maps(pixels, slice_, sums, table, rates, duals, wrap, maps):
 
 
 @njit(**EXACT)
-def _activate(slice_, maps1, maps2, place, step, dual, above, dy, dx, wrap):
+def _activate(slice_, maps1, maps2, place, step, other, dual, above, dy, dx, wrap):
     """Take a slice through an activation; its maps begin at `place`."""
     lanes = slice_.shape[3]
-    line = step[_S.out_x] * (1 + wrap)
+    line1, line2 = step[_S.out_x] * (1 + wrap), other[_S.out_x] * (1 + wrap)
     top, rows, left, columns = above
     one0, one1, one2, one3 = start(maps1[0]), start(maps1[1]), start(maps1[2]), start(maps1[3])
     two0, two1, two2, two3 = start(maps2[0]), start(maps2[1]), start(maps2[2]), start(maps2[3])
     for i in range(top, top + rows):
-        p = place + (i * line + left) * lanes
-        q = place + ((i + dy) % step[_S.out_y] * line + left + dx) * lanes
+        p = place + (i * line1 + left) * lanes
+        q = place + ((i + dy) % other[_S.out_y] * line2 + left + dx) * lanes
         rows = (
             at(start(slice_[0, i]), left * lanes), at(start(slice_[1, i]), left * lanes),
             at(one0, p), at(one1, p), at(one2, p), at(one3, p),
@@ -246,13 +246,14 @@ def _activate(slice_, maps1, maps2, place, step, dual, above, dy, dx, wrap):
 
 
 @compiled
-def _sums(pixels1, pixels2, table, rates, duals, wrap, bounds, across, maps, work, out):
+def _sums(pixels1, pixels2, tables, rates, duals, wrap, bounds, across, maps, work, out):
     """Sum K at the readout over positions, for some displacements along y and all along x.
 
     Parameters
     ----------
     pixels1, pixels2 : float64 array, shape (H, W, C, lanes)
-    table, rates
+        Those of x' have the shape of x, or all have that of x turned by 90 degrees.
+    tables, rates
         As for `refntk.backends.numba.slices.block_sums`.
     duals : float64 array, shape (steps, 2)
         Gain and skip of each activation.
@@ -266,23 +267,24 @@ def _sums(pixels1, pixels2, table, rates, duals, wrap, bounds, across, maps, wor
         Sums, hi and lo, are put where a displacement's place in `bounds` is.
     """
     slice_, sums, lanes = work[0], work[1], pixels1.shape[3]
+    table, other = tables
     steps = table.shape[0]
     _maps(pixels1, slice_, sums, table, rates, duals, wrap, maps[0])
-    _maps(pixels2, slice_, sums, table, rates, duals, wrap, maps[1])
+    _maps(pixels2, slice_, sums, other, rates, duals, wrap, maps[1])
     for dy in range(bounds[0], bounds[1]):
         total = out[dy - bounds[0]]
         for dx in range(across[0], across[1]):
             below_y, below_x = displaced(table, 0, dy, dx)
             _begin(slice_, pixels1, pixels2, below_y, below_x, wrap)
-            y0, rows = extent(pixels1.shape[0], below_y, wrap)
-            x0, columns = extent(pixels1.shape[1], below_x, wrap)
+            y0, rows = extent(pixels1.shape[0], pixels2.shape[0], below_y, wrap)
+            x0, columns = extent(pixels1.shape[1], pixels2.shape[1], below_x, wrap)
             place = 0
             for k in range(steps):
-                step = table[k]
+                step, step2 = table[k], other[k]
                 above_y, above_x = displaced(table, k + 1, dy, dx)
                 below = y0, rows, x0, columns
-                y0, rows = extent(step[_S.out_y], above_y, wrap)
-                x0, columns = extent(step[_S.out_x], above_x, wrap)
+                y0, rows = extent(step[_S.out_y], step2[_S.out_y], above_y, wrap)
+                x0, columns = extent(step[_S.out_x], step2[_S.out_x], above_x, wrap)
                 above = y0, rows, x0, columns
                 _convolve(slice_, sums, step, below, above, wrap)
                 for i in range(y0, y0 + rows):
@@ -290,8 +292,8 @@ def _sums(pixels1, pixels2, table, rates, duals, wrap, bounds, across, maps, wor
                     _scale_row(hi, lo, rates[k, 0], rates[k, 5], columns * lanes)
                 if step[_S.activation] != LINEAR:
                     _activate(
-                        slice_, maps[0], maps[1], place, step, (duals[k, 0], duals[k, 1]),
-                        above, above_y, above_x, wrap,
+                        slice_, maps[0], maps[1], place, step, step2,
+                        (duals[k, 0], duals[k, 1]), above, above_y, above_x, wrap,
                     )  # fmt: skip
                 place += step[_S.out_y] * step[_S.out_x] * (1 + wrap) * lanes
             for i in range(y0, y0 + rows):
@@ -348,9 +350,23 @@ def _kernels(
     plan: Plan, images: Array, pairs: Sequence[tuple[int, int]], threads: int
 ) -> list[Fraction]:
     """Sum K at the readout over positions and rotations of x', for pairs of numbers of images."""
-    tables = Tables(plan, "float64")
+    totals = [Fraction()] * len(pairs)
+    for elements, turned in plan.families:
+        sums = _rotated_sums(Tables(plan, "float64", turned), images, pairs, elements, threads)
+        totals = [total + part for total, part in zip(totals, sums, strict=True)]
+    return totals
+
+
+def _rotated_sums(
+    tables: Tables,
+    images: Array,
+    pairs: Sequence[tuple[int, int]],
+    elements: Sequence[int],
+    threads: int,
+) -> list[Fraction]:
+    """Do so for the rotations that give x' one shape."""
     (first, last), across = tables.displacements
-    rotations = [(i, j, r) for i, j in pairs for r in range(plan.order)]
+    rotations = [(i, j, r) for i, j in pairs for r in elements]
     chunks = [rotations[k : k + _LANES] for k in range(0, len(rotations), _LANES)]
     out = np.zeros((len(chunks), last - first, 2, _LANES))
     # Cut further where there are few pairs: a sum for each displacement does not depend on it.
@@ -362,17 +378,17 @@ def _kernels(
     def work(room: tuple[Array, Array], task: tuple[int, tuple[int, int]]) -> None:
         k, (begin, end) = task
         _sums(
-            *_lanes(plan, images, chunks[k]), tables.steps, tables.rates, tables.duals, tables.wrap,
-            (begin, end), across, *room, out[k, begin - first : end - first],
+            *_lanes(tables.plan, images, chunks[k]), tables.both, tables.rates, tables.duals,
+            tables.wrap, (begin, end), across, *room, out[k, begin - first : end - first],
         )  # fmt: skip
 
-    share(tasks, threads, lambda: _room(plan, tables.wrap), work)
+    share(tasks, threads, lambda: _room(tables.plan, tables.wrap), work)
     sums = [
         sum((Fraction(hi) + Fraction(lo) for hi, lo in lane), Fraction())
         for chunk in out
         for lane in chunk.transpose(2, 0, 1).tolist()
     ]
-    n = plan.order
+    n = len(elements)
     return [sum(sums[k * n : (k + 1) * n], Fraction()) for k in range(len(pairs))]
 
 
@@ -383,14 +399,14 @@ def _lanes(
     group = point_group(plan.group)
     filled = [*rotations] + [rotations[-1]] * (_LANES - len(rotations))
     one = np.stack([images[i] for i, _, _ in filled], axis=-1)
-    two = np.stack([rotate(images[j : j + 1], r, group)[0] for _, j, r in filled], axis=-1)
-    return one, two
+    two = np.stack([rotate(images[j], r, group) for _, j, r in filled], axis=-1)
+    # Of turned images NumPy keeps the order in memory, and the compiled code reads them in its own.
+    return one, np.ascontiguousarray(two)
 
 
 def _room(plan: Plan, wrap: int) -> tuple[Array, Array]:
     """Give memory for the maps of two images, and for a slice and its sums."""
-    height, width, _ = plan.shape
     places = sum(step.y.n_out * step.x.n_out for step in plan.steps) * (1 + wrap) * _LANES
-    tallest = max([height, *(step.y.n_out for step in plan.steps)])
-    widest = max([width, *(step.x.n_out for step in plan.steps)])
+    shapes = [each.extent for each in ((plan, plan.turned()) if plan.oblong else (plan,))]
+    tallest, widest = np.max(shapes, axis=0).tolist()
     return np.zeros((2, 4, places)), np.zeros((2, 2, tallest, widest, _LANES))

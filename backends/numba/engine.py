@@ -35,10 +35,13 @@ One part takes a few milliseconds for one image x and all lanes; it is what thre
 
 @dataclass(frozen=True)
 class _Prepared:
-    """Images x, and all rotations of each of them one after the other; axes [y, channel, x]."""
+    """Images x, and all rotations of each of them one after the other; axes [y, channel, x].
+
+    Rotations are one array for each family of the plan.
+    """
 
     images: npt.NDArray[Any]
-    rotated: npt.NDArray[Any]
+    rotated: list[npt.NDArray[Any]]
 
 
 class _Task(NamedTuple):
@@ -62,54 +65,77 @@ class SlicesEngine:
         self._setting, self._plan = setting, setting.plan
         # Without a convolution all that is left is elementwise and cheap: no precision is given up.
         self._dtype = np.dtype(setting.dtype if self._plan.steps else "float64")
-        self._tables = Tables(self._plan, self._dtype.name)
+        self._families = [
+            (elements, Tables(self._plan, self._dtype.name, turned))
+            for elements, turned in self._plan.families
+        ]
         self.careful = False
         """Whether some slice needed the careful form, which is compiled only then."""
-        self._general = Parameters(self._plan, self._tables) if self._plan.general else None
+        tables = self._families[0][1]  # the only ones, where these are asked for
+        self._general = Parameters(self._plan, tables) if self._plan.general else None
 
     def prepare(self, images: Matrix) -> _Prepared:
         """Scale and lay out images, see `refntk.backends.Engine.prepare`."""
         group = point_group(self._plan.group)
         scaled = images / np.sqrt(images.shape[-1])
-        turned = np.stack([rotate(scaled, r, group) for r in range(group.order)], axis=1)
-        kept = turned.swapaxes(-1, -2).astype(self._dtype)
-        rotated = kept.reshape(len(images) * group.order, -1)
-        return _Prepared(np.ascontiguousarray(rotated[:: group.order]), rotated)
+        rotated = []
+        for elements, _ in self._families:
+            turned = np.stack([rotate(scaled, r, group) for r in elements], axis=1)
+            kept = turned.swapaxes(-1, -2).astype(self._dtype)
+            rotated.append(kept.reshape(len(images) * len(elements), -1))
+        one = rotated[0][:: len(self._families[0][0])]  # the identity comes first
+        return _Prepared(np.ascontiguousarray(one), rotated)
 
     def diagonal(self, prepared: _Prepared) -> Matrix:
         """NNGP of each image with itself, see `refntk.backends.Engine.diagonal`."""
-        count, order = len(prepared.images), self._plan.order
-        tasks = [
-            _Task((row, row + 1), row * order, 0, part)
-            for row in range(count)
-            for part in range(_parts(self._plan))
-        ]
-        sums = self._run(prepared, prepared, tasks, 1, False, lambda fraction: None)
-        return _over_rotations(self._plan, sums[0, :, 0, :order])[:, 0]
+        by_family = []
+        for family, (elements, tables) in enumerate(self._families):
+            order = len(elements)
+            tasks = [
+                _Task((row, row + 1), row * order, 0, part)
+                for row in range(len(prepared.images))
+                for part in range(_parts(tables))
+            ]
+            sums = self._run(prepared, prepared, family, tasks, 1, False, lambda fraction: None)
+            by_family.append(_over_rotations(sums[0, :, 0, :order], order)[:, 0])
+        return _mean(self._plan, by_family)
 
     def block(
         self, one: _Prepared, two: _Prepared | None, progress: Callable[[float], None]
     ) -> Block:
         """Kernels at the readout, see `refntk.backends.Engine.block`."""
-        plan, ntk = self._plan, self._setting.ntk
-        other = one if two is None else two
+        by_family = [
+            self._sums(one, two, family, progress) for family in range(len(self._families))
+        ]
+        kernels = _mean(self._plan, by_family)
+        return kernels[0], kernels[1] if self._setting.ntk else None
+
+    def _sums(
+        self, one: _Prepared, two: _Prepared | None, family: int,
+        progress: Callable[[float], None],
+    ) -> Matrix:  # fmt: skip
+        """Sum kernels over positions and the rotations of one family: (kernels, N, M)."""
+        (elements, tables), ntk = self._families[family], self._setting.ntk
+        order, other = len(elements), one if two is None else two
         lanes, count = lanes_of(self._dtype), len(one.images)
         # Rotations of a few images fill the lanes. A group that they do not fill comes first: for
         # the same images it meets few rows there, as the last one it would meet all of them.
-        last = range(len(other.rotated), 0, -lanes)[::-1]
+        last = range(len(other.rotated[family]), 0, -lanes)[::-1]
         tasks = []
         for group, stop in enumerate(last):
-            wanted = count if two is not None else stop // plan.order
+            wanted = count if two is not None else stop // order
             for first in range(0, wanted, lanes):
                 rows, lane = (first, min(first + lanes, wanted)), max(stop - lanes, 0)
-                tasks += [_Task(rows, lane, group, part) for part in range(_parts(plan))]
-        sums = self._run(one, other, tasks, len(last), ntk, progress)
+                tasks += [_Task(rows, lane, group, part) for part in range(_parts(tables))]
+        share = len(self._families)
+        sums = self._run(
+            one, other, family, tasks, len(last), ntk, lambda fraction: progress(fraction / share)
+        )
         # Axes (group, x, kernel, lane) to (kernel, x, rotated x').
         flat = sums.transpose(2, 1, 0, 3).reshape(sums.shape[2], count, len(last) * lanes)
         if lanes > last[0]:
             flat = np.delete(flat, range(last[0], lanes), axis=2)
-        kernels = _over_rotations(plan, flat)
-        return kernels[0], kernels[1] if ntk else None
+        return _over_rotations(flat, order)
 
     def refine(
         self, images: Matrix, pairs: Sequence[tuple[int, int]]
@@ -130,25 +156,26 @@ class SlicesEngine:
         return perceptron_block(plan, vectors(plan, one), other, self._setting.threads, progress)
 
     def _run(
-        self, one: _Prepared, two: _Prepared, tasks: Sequence[_Task], groups: int, ntk: bool,
-        progress: Callable[[float], None],
+        self, one: _Prepared, two: _Prepared, family: int, tasks: Sequence[_Task], groups: int,
+        ntk: bool, progress: Callable[[float], None],
     ) -> Matrix:  # fmt: skip
         """Share out tasks among threads; sums of shape (groups, images x, kernels, lanes).
 
         Parts are added in their own order, so that the sums depend on nothing but the pair of
         images.
         """
-        tables = self._tables
-        parts, lanes = _parts(self._plan), lanes_of(self._dtype)
+        tables = self._families[family][1]
+        parts, lanes = _parts(tables), lanes_of(self._dtype)
         bounds, across = _bounds(tables, parts), tables.displacements[1]
         partial = np.zeros((parts, groups, len(one.images), 1 + ntk, lanes))
-        static = tables.steps, tables.rates, tables.constants, tables.unlike
+        static = tables.both, tables.rates, tables.constants, tables.unlike
+        images, layouts = (one.images, two.rotated[family]), tables.layouts
 
         def work(memory: Workspace, task: _Task) -> None:
             down, out = bounds[task.part : task.part + 2], partial[task.part, task.group]
             given = (
-                (one.images, two.rotated), (task.rows, task.lane, (*down, *across)), static,
-                tables.layout, memory.arrays, out,
+                images, (task.rows, task.lane, (*down, *across)), static,
+                layouts, memory.arrays, out,
             )  # fmt: skip
             if not self.careful and fast_sums(*given):
                 return
@@ -164,10 +191,10 @@ class SlicesEngine:
                 down = bounds[task.part], bounds[task.part + 1]
                 parts, numbers, places = general.joined(
                     sides.of(one.images, *task.rows),
-                    sides.of(two.rotated, task.lane, task.lane + lanes),
+                    sides.of(images[1], task.lane, task.lane + lanes),
                 )
                 sums(
-                    (one.images, two.rotated), parts, (task.rows, task.lane, (*down, *across)),
+                    images, parts, (task.rows, task.lane, (*down, *across)),
                     (general.steps, numbers, places), tables.layout,
                     (*memory.arrays[:2], memory.arrays[3], memory.room(parts[3].shape[1] * lanes)),
                     partial[task.part, task.group],
@@ -180,28 +207,39 @@ class SlicesEngine:
         return total
 
 
-def _parts(plan: Plan) -> int:
+def _parts(tables: Tables) -> int:
     """Into how many parts the displacements are split: a matter of the plan alone."""
-    (first, last), _ = Tables(plan, "float64").displacements
-    return max(1, min(last - first, plan.entries // plan.order // _ENTRIES_A_PART))
+    (first, last), _ = tables.displacements
+    entries = tables.plan.entries // tables.plan.order
+    return max(1, min(last - first, entries // _ENTRIES_A_PART))
 
 
 def _bounds(tables: Tables, parts: int) -> list[int]:
     """Cut the displacements along y into parts of about the same number of entries."""
-    first, last = tables.displacements[0]
-    rows = [1 if tables.wrap else last - abs(dy) for dy in range(first, last)]
+    (first, last), (one, two) = tables.displacements[0], tables.heights
+    rows = [
+        1 if tables.wrap else min(one, two - dy) - max(0, -dy) for dy in range(first, last)
+    ]
     share = np.cumsum([0, *rows]) / sum(rows)
     cuts = [int(np.searchsorted(share, part / parts)) for part in range(parts + 1)]
     return [first + cut for cut in cuts]
 
 
-def _over_rotations(plan: Plan, sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Turn sums over positions into means over positions and rotations, along the last axis."""
-    by_image = sums.reshape(*sums.shape[:-1], -1, plan.order)
+def _over_rotations(sums: npt.NDArray[np.float64], order: int) -> npt.NDArray[np.float64]:
+    """Add up the rotations of each image, along the last axis."""
+    by_image = sums.reshape(*sums.shape[:-1], -1, order)
     total = by_image[..., 0].copy()
-    for r in range(1, plan.order):
+    for r in range(1, order):
         total += by_image[..., r]
-    return total / plan.divisor
+    return total
+
+
+def _mean(plan: Plan, by_family: list[Matrix]) -> Matrix:
+    """Turn sums over positions and the rotations of each family into means."""
+    total = by_family[0]
+    for more in by_family[1:]:
+        total = total + more
+    return np.asarray(total / plan.divisor)
 
 
 def require() -> None:

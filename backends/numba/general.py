@@ -188,6 +188,7 @@ def _block(pixels, parts, part, static, lay, memory, out):
     """
     (pixels1, pixels2), (maps1, own1, maps2, own2), (rows, lane, bounds) = pixels, parts, part
     (table, numbers, places), steps = static, static[0].shape[0]
+    both = table, table  # of x and x', which have one shape
     work, tangent, plain, two = (
         start(memory[0]), start(memory[1]), start(memory[2]), start(memory[3])
     )
@@ -204,13 +205,14 @@ def _block(pixels, parts, part, static, lay, memory, out):
             for dx in range(bounds[2], bounds[3]):
                 below_y, below_x = displaced(table, 0, dy, dx)
                 _clear(tangent, lay)
-                begin(work, plain, work, work, below_y, below_x, False, table, lay)
+                begin(work, plain, work, work, below_y, below_x, False, table, lay, lay)
                 for k in range(steps):
                     given = at(start(numbers), 8 * k)
                     own = one, two, given, places[k, 0], places[k, 1]
-                    _advance((work, tangent, None, plain), k, (dy, dx), table, (), own, lay)
-                height = extent(table[steps - 1, _S.out_y], dy, lay.wrap)[1]
-                width = extent(table[steps - 1, _S.out_x], dx, lay.wrap)[1]
+                    _advance((work, tangent, None, plain), k, (dy, dx), both, (), own, lay)
+                rows_out, columns_out = table[steps - 1, _S.out_y], table[steps - 1, _S.out_x]
+                height = extent(rows_out, rows_out, dy, lay.wrap)[1]
+                width = extent(columns_out, columns_out, dx, lay.wrap)[1]
                 worst = at(work, lay.worst)
                 total(plain, worst, False, out[row, 0], height, width, lay)
                 if tangent is not None:

@@ -61,31 +61,41 @@ class Step(NamedTuple):
     scales: int = 15  # reciprocals of these
     root: int = 16  # in turns, the root of the variance after the convolution and its reciprocal
     level: int = 17  # sum of these roots over all positions, and sum of the variances
+    dilation_y: int = 18  # distance of the positions that a window reads
+    dilation_x: int = 19
+    shift_y: int = 20  # displacement below, for one of 0 after the last step
+    shift_x: int = 21
 
 
 class Frame(NamedTuple):
     """One slice at one step: its rectangles below and above the convolution, and their maps.
 
-    Rows of the rectangles count from 0; offsets into the maps are of their first columns.
+    Rows of the rectangles count from 0; offsets into the maps are of their first columns. Maps of
+    x' have their own shape where it is turned by 90 degrees.
     """
 
     first: int  # row of x at row 0 below
     shift: int  # rows of x' less rows of x, below
     height: int  # of the rectangle below
     width: int
-    left: int  # columns that windows read before it, and beyond
+    low: int  # rows that windows read before it
+    left: int  # columns that they read before it, and beyond
     right: int
     rows: int  # of the rectangle above
     columns: int
     slots: int  # of the ring
     direct: int  # whether the row function sums the columns of the newest row
-    line: int  # positions in a row of the maps of sums and, halved, of roots
-    line_below: int
+    line1: int  # positions in a row of the maps of sums and, halved, of roots
+    line2: int
+    line_below1: int
+    line_below2: int
     below1: int  # for x, and for x' in lanes
     below2: int
     sums1: int
     sums2: int
-    scales: int  # from the sums to their reciprocals, in positions
+    scales1: int  # from the sums to their reciprocals, in positions
+    scales2: int
     root1: int  # at row 0 above
     root2: int
     other: int  # row of x' at row 0 above
+    rows2: int  # of x', all of them, above

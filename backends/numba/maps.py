@@ -48,19 +48,19 @@ def load_lanes(pixels, first, work, place, lay):
 
 
 @njit(**INLINE)
-def gather(array, target, row, size, stride, columns, lay):
-    """Box sums along a row: column j of the target sums columns stride * j + b, b < size."""
+def gather(array, target, row, size, stride, dilation, columns, lay):
+    """Box sums along a row: column j of the target sums columns stride * j + dilation * b."""
     if array is not None:
         lanes = lane_count(array)
         # Without a stride all columns are one run.
         runs, length = (1, columns * lanes) if stride == 1 else (columns, lanes)
         for j in range(runs):
             first, out = row + j * stride * lanes, target + j * lanes
-            second = first + lanes if size > 1 else lay.zero
-            third = first + 2 * lanes if size > 2 else lay.zero
+            second = first + dilation * lanes if size > 1 else lay.zero
+            third = first + 2 * dilation * lanes if size > 2 else lay.zero
             sum_row(at(array, out), at(array, first), at(array, second), at(array, third), length)
             for b in range(3, size):
-                add_row(at(array, out), at(array, first + b * lanes), length)
+                add_row(at(array, out), at(array, first + b * dilation * lanes), length)
 
 
 @njit(**OPTIONS)
@@ -95,13 +95,13 @@ def _wrap_row(work, row, width, lay):
 
 
 @njit(**INLINE)
-def _add_columns(work, target, row, size, stride, columns):
+def _add_columns(work, target, row, size, stride, dilation, columns):
     """Add to each column of the target the squares of its window in a row."""
     lanes = lane_count(work)
     runs, length = (1, columns * lanes) if stride == 1 else (columns, lanes)
     for b in range(size):
         for j in range(runs):
-            source = row + (j * stride + b) * lanes
+            source = row + (j * stride + b * dilation) * lanes
             add_squares(at(work, target + j * lanes), at(work, source), length)
 
 
@@ -143,7 +143,8 @@ def build_maps(work, maps, numerator, table, rates, lay):
                 _wrap_row(work, row, width, lay)
             sum_row(total, zero, zero, zero, columns * lanes)
             first = row - table[k, _S.low_x] * lanes
-            _add_columns(work, lay.older, first, table[k, _S.size_x], stride_x, columns)
+            size_x, dilation_x = table[k, _S.size_x], table[k, _S.dilation_x]
+            _add_columns(work, lay.older, first, size_x, stride_x, dilation_x, columns)
             roots_row(total, some, other, one, nothing, one, columns * lanes)
             target = maps + (y + margin) * line * lanes
             for x in range(line):
@@ -155,7 +156,7 @@ def build_maps(work, maps, numerator, table, rates, lay):
         for i in range(table[k, _S.out_y]):
             sum_row(total, zero, zero, zero, columns * lanes)
             for a in range(table[k, _S.size_y]):
-                y = table[k, _S.stride_y] * i - table[k, _S.low_y] + a
+                y = table[k, _S.stride_y] * i - table[k, _S.low_y] + a * table[k, _S.dilation_y]
                 y = y % table[k, _S.in_y] if lay.wrap else y
                 row = maps + (table[k, _S.sums] + (y + margin) * line) * lanes
                 add_squares(total, at(work, row), columns * lanes)

@@ -82,8 +82,8 @@ def _function(dual: Dual, var: Array) -> _Function:
     own = dual.itself(var)[0]
     match dual:
         case Rectifier(arccos=arc):
-            numbers = (arc.half, arc.gain, arc.skip, arc.odd)
-            return _Function("rectifier", own, tuple(float(number) for number in numbers))
+            parts = arc.half, arc.gain, arc.skip, arc.odd
+            return _Function("rectifier", own, tuple(float(part) for part in parts))
         case ErrorFunction(a, b, c):
             v = b * b * var
             above = 4 * v / (np.sqrt(1 + 4 * v) + 1)
@@ -116,10 +116,10 @@ def _function(dual: Dual, var: Array) -> _Function:
             means = dual.means(var)
             root = math.sqrt(square)
             values = [root * mean / math.sqrt(math.factorial(n)) for n, mean in enumerate(means)]
-            slopes = [math.sqrt(n + 1) * value for n, value in enumerate(values[1:])]
+            rates = [math.sqrt(n + 1) * value for n, value in enumerate(values[1:])]
             table = np.zeros((*var.shape, terms, 2))
             table[..., 0] = np.stack(values[::-1], axis=-1)
-            table[..., 1:, 1] = np.stack(slopes[::-1], axis=-1) if slopes else 0
+            table[..., 1:, 1] = np.stack(rates[::-1], axis=-1) if rates else 0
             return _Function("series", own, (0.0,), (own, table))
     raise AssertionError(dual)  # `Dual.sliced` says that there is one
 
@@ -283,7 +283,7 @@ def _windowed(values: Array, window: Window, axis: int) -> Array:
     """Sum over the windows of a filter along an axis."""
     total: Array | None = None
     for a in range(window.size):
-        places = window.stride * np.arange(window.n_out) - window.low + a
+        places = window.stride * np.arange(window.n_out) - window.low + a * window.dilation
         if window.wrap:
             term = values.take(places % window.n_in, axis=axis)
         else:

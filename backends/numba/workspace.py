@@ -28,15 +28,28 @@ class Tables:
     plan : Plan
     dtype : str
         Precision of the recursion.
+    turned : bool
+        Whether images x' have the shape of images x turned by 90 degrees.
     """
 
     plan: Plan
     dtype: str
+    turned: bool = False
+
+    @cached_property
+    def both(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Tables of the steps for images x, and for x', of whom only sides and places differ."""
+        return self.steps, self._other.steps
+
+    @cached_property
+    def _other(self) -> Tables:
+        """The tables of images of the shape of x', among themselves."""
+        return Tables(self.plan.turned(), self.dtype) if self.turned else self
 
     @cached_property
     def steps(self) -> npt.NDArray[np.int64]:
         """One row of `Step` for each convolution."""
-        column, (place, scale_y, scale_x) = Step(), (0, 1, 1)
+        column, place = Step(), 0
         table = step_table(self.plan, column, len(column))
         for k, step in enumerate(self.plan.steps):
             repeats = 1 + self.wrap
@@ -51,10 +64,16 @@ class Tables:
             for name, size in sizes.items():
                 table[k, name] = place
                 place += size
+        scales, shifts = [1, 1], [0, 0]
+        lows = [(step.y.low, step.x.low) for step in self._other.plan.steps]
         for k in reversed(range(len(table))):
-            scale_y *= table[k, column.stride_y]
-            scale_x *= table[k, column.stride_x]
-            table[k, column.scale_y], table[k, column.scale_x] = scale_y, scale_x
+            step = self.plan.steps[k]
+            for axis, window in enumerate((step.y, step.x)):
+                scales[axis] *= window.stride
+                shifts[axis] = window.stride * shifts[axis] + window.low - lows[k][axis]
+                table[k, column.scale_y + axis] = scales[axis]
+                table[k, column.shift_y + axis] = shifts[axis]
+                table[k, column.dilation_y + axis] = window.dilation
         return table
 
     @cached_property
@@ -95,7 +114,7 @@ class Tables:
     def margin(self) -> int:
         """Positions that any window reaches out of its image, on the side where it is most."""
         windows = [window for step in self.plan.steps for window in (step.y, step.x)]
-        high = [w.stride * (w.n_out - 1) - w.low + w.size - w.n_in for w in windows]
+        high = [w.stride * (w.n_out - 1) - w.low + w.span - w.n_in for w in windows]
         return max([0, *high, *(w.low for w in windows)])
 
     @property
@@ -103,12 +122,22 @@ class Tables:
         """Range of the displacements after the last step, along y and along x."""
         if not self.plan.pooled:
             return (0, 1), (0, 1)
-        height, width, _ = self.plan.shape
-        if self.plan.steps:
-            height, width = self.plan.steps[-1].y.n_out, self.plan.steps[-1].x.n_out
+        height, width = self.plan.last
         if self.wrap:
             return (0, height), (0, width)
-        return (1 - height, height), (1 - width, width)
+        height2, width2 = self._other.plan.last
+        return (1 - height, height2), (1 - width, width2)
+
+    @property
+    def heights(self) -> tuple[int, int]:
+        """Rows of positions at the readout, of x and of x'."""
+        return self.plan.last[0], self._other.plan.last[0]
+
+    @property
+    def layouts(self) -> tuple[Layout, Layout]:
+        """The layout as images x have it, and as images x' have it."""
+        height, width, _ = self._other.plan.shape
+        return self.layout, self.layout._replace(height=height, width=width)
 
     @cached_property
     def layout(self) -> Layout:
@@ -116,21 +145,23 @@ class Tables:
         height, width, channels = self.plan.shape
         lanes = lanes_of(np.dtype(self.dtype))
         windows = self.plan.steps
-        widest = max([width, *(step.x.n_out for step in windows)])
-        tallest = max([height, *(step.y.n_out for step in windows)])
+        (tallest, widest), other = self.plan.extent, self._other
+        widest = max(widest, other.plan.extent[1])
         line = (widest + 2 * self.margin) * lanes
         slot = widest * lanes
         slots = [
-            (step.y.n_out * step.y.stride if self.wrap else 0) + step.y.size for step in windows
+            (step.y.n_out * step.y.stride if self.wrap else 0) + step.y.span for step in windows
         ]
         ring = max([0, *slots]) * slot
-        map_size = int(self.steps[-1, Step().level]) + 2 if windows else 0
+        map_size, map_size2 = (
+            int(table[-1, Step().level]) + 2 if windows else 0 for table in self.both
+        )
         pixels = height * channels * width * (1 + self.wrap) * lanes
         sizes = {
             "slice": tallest * line, "ring": ring, "zero": line, "gathered": line, "older": line,
             "tangent_size": 0, "chords": line, "halo": line, "unlike": lanes, "worst": lanes,
             "pixels1": height * channels * width, "pixels2": pixels,
-            "maps1": map_size * lanes, "maps2": map_size * lanes, "map1": map_size,
+            "maps1": map_size * lanes, "maps2": map_size2 * lanes, "map1": map_size,
             "map_size": 0, "size": 0,
         }  # fmt: skip
         places: dict[str, int] = {}

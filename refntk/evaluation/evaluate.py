@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -10,8 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refntk.backends import RELU_FAMILY_ONLY, Block, Engine, Setting, engine, methods_of
-from refntk.errors import InputError
+from refntk.backends import (
+    RELU_FAMILY_ONLY,
+    Block,
+    Engine,
+    Setting,
+    engine,
+    methods_of,
+    obstacle_of,
+)
+from refntk.errors import InputError, MethodError, RefntkWarning
 from refntk.evaluation.correlations import at_readout
 from refntk.evaluation.head import apply_head
 from refntk.evaluation.images import as_image_sets
@@ -200,13 +209,9 @@ class Job:
         if x2 is not None:
             _same_shape(*self._images)
         shape = self._images[0].shape[1:]
-        available = methods_of(self.backend)
         if "ntk" in self.get:
             net.program(shape).require_tangent()
-        self._plan: Plan = make_plan(
-            net, shape, options.method, available, self.backend,
-            self.backend not in RELU_FAMILY_ONLY,
-        )  # fmt: skip
+        self._plan: Plan = _plan(net, shape, options.method, self.backend)
         self.net = net
         self.shape = len(self._images[0]), len(self._images[-1])
         self.symmetric = x2 is None
@@ -352,6 +357,24 @@ class Job:
             upper = np.triu_indices(len(block), 1)
             block.T[upper] = block[upper]
         return block
+
+
+def _plan(net: Network, shape: tuple[int, int, int], method: str, backend: str) -> Plan:
+    """Plan for a backend, and say where the network is not as symmetric as its layers suggest."""
+    available = methods_of(backend)
+    general = backend not in RELU_FAMILY_ONLY
+    plan = make_plan(net, shape, method, available, backend, general)
+    obstacle = obstacle_of(backend, plan)
+    if obstacle is not None and method != "auto":
+        raise MethodError(
+            f"the backend {backend} cannot: {obstacle}; use the method literal, or the backend "
+            "numba"
+        )
+    if obstacle is not None:
+        plan = make_plan(net, shape, "literal", available, backend)
+    if plan.doubt is not None:
+        warnings.warn(f"{plan.doubt}", RefntkWarning, stacklevel=4)
+    return plan
 
 
 def _pixels(x: Any) -> Any:

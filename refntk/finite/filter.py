@@ -132,12 +132,12 @@ class Convolution(LinearOperator):
 def _layout(support: Support) -> tuple[tuple[Window, Window], npt.NDArray[np.int64]]:
     """Find a window that holds the filter in all orientations, and the slots (n, E) in it."""
     assert support.windows is not None
-    group, sides = support.above.group, [window.size for window in support.windows]
+    group, sides = support.above.group, [window.span for window in support.windows]
     if group is not None and group.swaps_axes:
         sides = [max(sides)] * 2
     y, x = (
         # About the same centre.
-        replace(window, size=side, low=window.low + side // 2 - window.size // 2)
+        replace(window, size=side, low=window.low + (side - window.span) // 2, dilation=1)
         for window, side in zip(support.windows, sides, strict=True)
     )
     elements = np.eye(2, dtype=np.int64)[None] if group is None else group.matrices

@@ -33,7 +33,6 @@ __all__ = [
     "by_name",
     "canonical",
     "finite_number",
-    "require_odd",
     "times",
     "truth",
     "written",
@@ -120,10 +119,13 @@ def arguments(layer: Any) -> list[dataclasses.Field[Any]]:
     Returns
     -------
     list of dataclasses.Field
-        Its own, and then those that it shares with other layers.
+        Its own, then those that it shares with other layers, then those of both that are `QUIET`.
     """
     own = inspect.get_annotations(layer if isinstance(layer, type) else type(layer))
-    return sorted(dataclasses.fields(layer), key=lambda field: field.name not in own)
+    return sorted(
+        dataclasses.fields(layer),
+        key=lambda field: (bool(field.metadata.get("quiet")), field.name not in own),
+    )
 
 
 def written(layer: Any) -> dict[str, Any]:
@@ -182,25 +184,6 @@ def canonical(layer: Any, **rules: Callable[[str, object], object]) -> None:
             )
         value = known[field.name](field.name, getattr(layer, field.name))
         object.__setattr__(layer, field.name, value)
-
-
-def require_odd(name: str, sides: tuple[int, int]) -> None:
-    """Refuse an even side of a filter that a group turns about its centre.
-
-    Parameters
-    ----------
-    name : str
-        The argument that holds the sides.
-    sides : (int, int)
-
-    Raises
-    ------
-    NetworkError
-        A side is even.
-    """
-    if any(side % 2 == 0 for side in sides):
-        message = f"{name}: a filter that the group turns needs odd sides, not {times(sides)}"
-        raise NetworkError(message, key=name)
 
 
 def times(shape: tuple[int, int]) -> str:
@@ -330,6 +313,7 @@ def _width(name: str, value: object) -> int | None:
 _RULES: dict[str, Callable[[str, object], object]] = {
     "filter_shape": _two_sizes,
     "strides": _two_sizes,
+    "dilations": _two_sizes,
     "window_shape": _two_sizes,
     "normalize_edges": truth,
     "padding": _padding_word,

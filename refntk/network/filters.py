@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from typing import Any, TypeVar
 
-from refntk.errors import ShapeError
-from refntk.network.arguments import by_name, require_odd, times
+from refntk.errors import NetworkError, ShapeError
+from refntk.network.arguments import QUIET, by_name, times
 from refntk.network.linear import Linear
 from refntk.network.signal import Signal, require
 from refntk.ops.groups import PointGroup, point_group
@@ -13,7 +14,7 @@ from refntk.ops.program import Builder
 from refntk.ops.space import Space
 from refntk.ops.support import Support, Window
 
-__all__ = ["Conv", "GroupConv", "Lift", "offsets", "windows"]
+__all__ = ["Conv", "GroupConv", "Lift", "recast", "windows"]
 
 
 @by_name
@@ -28,6 +29,8 @@ class Conv(Linear):
     strides : (int, int), default (1, 1)
         Step along y and x.
     padding : {"SAME", "VALID", "CIRCULAR"}, default "SAME"
+    dilations : (int, int), default (1, 1)
+        Distance of the positions that a filter reads, along y and x.
     W_std, b_std, bias, width, learning_rate, learning_rate_bias, trainable
         Scale and training of the weights, see `refntk.network.linear.Linear`.
 
@@ -41,6 +44,7 @@ class Conv(Linear):
     _: KW_ONLY
     strides: tuple[int, int] = (1, 1)
     padding: str = "SAME"
+    dilations: tuple[int, int] = field(default=(1, 1), metadata=QUIET)
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError` or `ShapeError`."""
@@ -60,10 +64,12 @@ class Lift(Linear):
     Parameters
     ----------
     filter_shape : (int, int)
-        Height and width of the filter, both odd: the group turns it about its centre.
+        Height and width of the filter, which the group turns about its centre.
     group : str
         Name of the point group, one of C1, C2, C4, D1, D2, D4.
     padding : {"SAME", "VALID", "CIRCULAR"}, default "SAME"
+    strides, dilations : (int, int), default (1, 1)
+        As for `Conv`. The network is equivariant where the group maps the windows to one another.
     W_std, b_std, bias, width, learning_rate, learning_rate_bias, trainable
         Scale and training of the weights, see `refntk.network.linear.Linear`.
 
@@ -77,11 +83,13 @@ class Lift(Linear):
     _: KW_ONLY
     group: str
     padding: str = "SAME"
+    strides: tuple[int, int] = field(default=(1, 1), metadata=QUIET)
+    dilations: tuple[int, int] = field(default=(1, 1), metadata=QUIET)
 
     def __post_init__(self) -> None:
         """Check the arguments and bring them to their canonical types."""
         super().__post_init__()
-        require_odd("filter_shape", self.filter_shape)
+        _require_pixels(self, self.group)
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError` or `ShapeError`."""
@@ -101,8 +109,10 @@ class GroupConv(Linear):
     Parameters
     ----------
     filter_shape : (int, int)
-        Height and width of the filter, both odd: the group turns it about its centre.
+        Height and width of the filter, which the group turns about its centre.
     padding : {"SAME", "VALID", "CIRCULAR"}, default "SAME"
+    strides, dilations : (int, int), default (1, 1)
+        As for `Lift`.
     W_std, b_std, bias, width, learning_rate, learning_rate_bias, trainable
         Scale and training of the weights, see `refntk.network.linear.Linear`.
 
@@ -115,11 +125,8 @@ class GroupConv(Linear):
     filter_shape: tuple[int, int]
     _: KW_ONLY
     padding: str = "SAME"
-
-    def __post_init__(self) -> None:
-        """Check the arguments and bring them to their canonical types."""
-        super().__post_init__()
-        require_odd("filter_shape", self.filter_shape)
+    strides: tuple[int, int] = field(default=(1, 1), metadata=QUIET)
+    dilations: tuple[int, int] = field(default=(1, 1), metadata=QUIET)
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError` or `ShapeError`."""
@@ -133,25 +140,26 @@ class GroupConv(Linear):
         return _filter(self, build, below, build.space(below).group)
 
 
-def offsets(layer: Lift | GroupConv) -> tuple[tuple[int, int], ...]:
-    """List the offsets S of a group layer's filter, centred, row by row.
+_Filter = TypeVar("_Filter", Conv, Lift, GroupConv)
+
+
+def recast(layer: Conv | Lift | GroupConv, kind: type[_Filter], **others: Any) -> _Filter:
+    """Make a convolution of another class with the arguments that the two share.
 
     Parameters
     ----------
-    layer : Lift or GroupConv
+    layer : Conv, Lift or GroupConv
+    kind : type
+        One of these.
+    **others
+        Arguments that the layer does not have.
 
     Returns
     -------
-    tuple of (int, int)
-        The |S| offsets (y, x).
-
-    Examples
-    --------
-    >>> offsets(GroupConv((1, 3)))
-    ((0, -1), (0, 0), (0, 1))
+    Conv, Lift or GroupConv
     """
-    height, width = layer.filter_shape
-    return tuple((a - height // 2, b - width // 2) for a in range(height) for b in range(width))
+    names = [each.name for each in fields(kind) if hasattr(layer, each.name)]
+    return kind(**{name: getattr(layer, name) for name in names}, **others)
 
 
 def windows(layer: Conv | Lift | GroupConv, shape: tuple[int, int]) -> tuple[Window, Window]:
@@ -168,9 +176,10 @@ def windows(layer: Conv | Lift | GroupConv, shape: tuple[int, int]) -> tuple[Win
     Returns
     -------
     (Window, Window)
-        Along y and along x. For side k, stride s and n inputs: SAME has ceil(n / s) outputs and
-        max((n_out - 1) s + k - n, 0) zeros, of which half, rounded down, lie below; VALID has
-        (n - k) // s + 1 outputs; CIRCULAR has n / s, and (k - 1) // 2 wrapped positions below.
+        Along y and along x. For side k, dilation d, stride s and n inputs a window spans
+        k' = (k - 1) d + 1: SAME has ceil(n / s) outputs and max((n_out - 1) s + k' - n, 0) zeros,
+        of which half, rounded down, lie below; VALID has (n - k') // s + 1 outputs; CIRCULAR has
+        n / s, and (k' - 1) // 2 wrapped positions below.
 
     Raises
     ------
@@ -178,16 +187,19 @@ def windows(layer: Conv | Lift | GroupConv, shape: tuple[int, int]) -> tuple[Win
         VALID: the filter is larger than the image. CIRCULAR: the filter is larger than the image
         (a window would count a pixel twice), or a stride does not divide it.
     """
-    sides, strides = layer.filter_shape, layer.strides if isinstance(layer, Conv) else (1, 1)
-    too_large = any(k > n for k, n in zip(sides, shape, strict=True))
+    strides = layer.strides
+    tall, wide = _reach(layer)
+    spans = tall + 1, wide + 1
+    sides = times(spans)
+    too_large = any(k > n for k, n in zip(spans, shape, strict=True))
     if too_large and layer.padding == "VALID":
         raise ShapeError(
-            f"with padding VALID the {times(sides)} filter eats the {times(shape)} image: "
+            f"with padding VALID the {sides} filter eats the {times(shape)} image: "
             "use padding SAME, a smaller filter or larger images"
         )
     if too_large and layer.padding == "CIRCULAR":
         raise ShapeError(
-            f"with padding CIRCULAR the {times(sides)} filter would count pixels of the "
+            f"with padding CIRCULAR the {sides} filter would count pixels of the "
             f"{times(shape)} image twice: use a smaller filter or larger images"
         )
     if layer.padding == "CIRCULAR" and any(n % s for n, s in zip(shape, strides, strict=True)):
@@ -195,18 +207,20 @@ def windows(layer: Conv | Lift | GroupConv, shape: tuple[int, int]) -> tuple[Win
             f"with padding CIRCULAR the strides {times(strides)} must divide the {times(shape)} "
             "image: use padding SAME or VALID, other strides or other images"
         )
-    y, x = (_window(layer.padding, k, s, n) for k, s, n in zip(sides, strides, shape, strict=True))
+    axes = zip(layer.filter_shape, layer.dilations, strides, shape, strict=True)
+    y, x = (_window(layer.padding, *axis) for axis in axes)
     return y, x
 
 
-def _window(padding: str, size: int, stride: int, n_in: int) -> Window:
+def _window(padding: str, size: int, dilation: int, stride: int, n_in: int) -> Window:
+    span = (size - 1) * dilation + 1
     if padding == "VALID":
-        return Window(n_in, (n_in - size) // stride + 1, size, stride, 0, False)
+        return Window(n_in, (n_in - span) // stride + 1, size, stride, 0, False, dilation)
     n_out = -(-n_in // stride)
     if padding == "CIRCULAR":
-        return Window(n_in, n_out, size, stride, (size - 1) // 2, True)
-    low = max((n_out - 1) * stride + size - n_in, 0) // 2
-    return Window(n_in, n_out, size, stride, low, False)
+        return Window(n_in, n_out, size, stride, (span - 1) // 2, True, dilation)
+    low = max((n_out - 1) * stride + span - n_in, 0) // 2
+    return Window(n_in, n_out, size, stride, low, False, dilation)
 
 
 def _filter(
@@ -232,17 +246,29 @@ def _positions(
 def _turned_positions(
     layer: Lift | GroupConv, shape: tuple[int, int] | None, name: str
 ) -> tuple[int, int] | None:
-    if shape is None:
-        return None
-    group = point_group(name)
-    if group.swaps_axes and shape[0] != shape[1]:
-        raise ShapeError(
-            f"the group {name} turns images by 90 degrees and needs square ones, "
-            f"not {times(shape)}: crop or resize them, or use one of C1, C2, D1, D2"
-        )
-    if layer.padding == "VALID" and not group.acts_on(offsets(layer)):
+    _require_pixels(layer, name)
+    tall, wide = _reach(layer)
+    turned = point_group(name).swaps_axes and tall != wide
+    if shape is not None and turned and layer.padding == "VALID":
         raise ShapeError(
             f"with padding VALID the group {name} must map the {times(layer.filter_shape)} filter "
             "to itself, else each rotation has other output positions: use a square filter, or SAME"
         )
     return _positions(layer, shape)
+
+
+def _require_pixels(layer: Lift | GroupConv, name: str) -> None:
+    """Refuse a filter that the group turns to places between the pixels."""
+    tall, wide = _reach(layer)
+    if point_group(name).swaps_axes and (tall - wide) % 2:
+        raise NetworkError(
+            f"filter_shape: a {times(layer.filter_shape)} filter that the group {name} turns by 90 "
+            "degrees would lie between the pixels: use sides that are both odd or both even",
+            key="filter_shape",
+        )
+
+
+def _reach(layer: Conv | Lift | GroupConv) -> tuple[int, int]:
+    """Positions from the first place of a filter to the last one, along y and x."""
+    y, x = ((k - 1) * d for k, d in zip(layer.filter_shape, layer.dilations, strict=True))
+    return y, x

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from fractions import Fraction
-from typing import Any
 
 from refntk.errors import NetworkError
 from refntk.network.arguments import QUIET, canonical
@@ -13,7 +12,7 @@ from refntk.network.signal import Channels, Layer
 from refntk.ops.program import Builder
 from refntk.ops.support import Support
 
-__all__ = ["Linear", "frozen", "shared"]
+__all__ = ["Linear", "frozen"]
 
 
 @dataclass(frozen=True)
@@ -123,8 +122,3 @@ def frozen(layer: Layer) -> Layer:
         branching: Layer = layer.mapped(frozen)
         return branching
     return replace(layer, trainable=False) if isinstance(layer, Linear) else layer
-
-
-def shared(layer: Linear) -> dict[str, Any]:
-    """Give the arguments that all layers with weights have, to make another such layer of it."""
-    return {each.name: getattr(layer, each.name) for each in fields(Linear)}

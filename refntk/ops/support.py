@@ -31,7 +31,9 @@ __all__ = ["Support", "Window"]
 
 @dataclass(frozen=True)
 class Window:
-    """How a filter slides along one axis: output i reads inputs ``stride * i - low + a``, a < size.
+    """How a filter slides along one axis.
+
+    Output i reads inputs ``stride * i - low + dilation * a``, a < size.
 
     Attributes
     ----------
@@ -44,6 +46,8 @@ class Window:
         Number of positions by which the first window reaches out of the image.
     wrap : bool
         Whether positions outside are wrapped; they count as zero otherwise.
+    dilation : int, default 1
+        Distance of the positions that a window reads.
     """
 
     n_in: int
@@ -52,6 +56,38 @@ class Window:
     stride: int
     low: int
     wrap: bool
+    dilation: int = 1
+
+    @property
+    def span(self) -> int:
+        """Number of positions from the first one that a window reads to the last one."""
+        return (self.size - 1) * self.dilation + 1
+
+    @property
+    def starts(self) -> npt.NDArray[np.int64]:
+        """First position that each output reads, outside of the image perhaps."""
+        return self.stride * np.arange(self.n_out) - self.low
+
+    def mirrored(self, mirror: int) -> int | None:
+        """Find the reflection above that goes with a reflection below.
+
+        Parameters
+        ----------
+        mirror : int
+            Positions below are mirrored by i -> mirror - i; this is n_in - 1 of an image.
+
+        Returns
+        -------
+        int or None
+            What those above are mirrored by, n_out - 1 where nothing is wrapped. None where windows
+            are not mirrored to windows.
+        """
+        above, rest = divmod(mirror + 2 * self.low - self.span + 1, self.stride)
+        if rest:
+            return None
+        if self.wrap:
+            return above % self.n_out
+        return above if above == self.n_out - 1 else None
 
 
 @dataclass(frozen=True)
@@ -105,7 +141,8 @@ class Support:
         assert self.windows is not None
         sides = tuple(window.size for window in self.windows)
         places = np.indices(sides).reshape(len(sides), int(np.prod(sides))).T
-        return 2 * places - (np.array(sides, np.int64) - 1)
+        steps = np.array([window.dilation for window in self.windows], np.int64)
+        return steps * (2 * places - (np.array(sides, np.int64) - 1))
 
     @property
     def invariant(self) -> bool:
@@ -129,8 +166,8 @@ class Support:
         # Axes: element r of the output, place of the filter, position of the output.
         places = np.zeros((*turned.shape[:2], 1), np.int64)
         for axis, window in enumerate(self.windows):
-            first = window.stride * np.arange(window.n_out) - window.low
-            reads = (2 * first + window.size - 1 + turned[:, :, axis, None]) // 2
+            # Twice the centre of each window, and twice the offset from it.
+            reads = (2 * window.starts + window.span - 1 + turned[:, :, axis, None]) // 2
             reads = reads % window.n_in if window.wrap else reads
             inside = (reads >= 0) & (reads < window.n_in)
             along = places[..., None] * window.n_in + reads[:, :, None, :]

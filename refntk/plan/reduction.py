@@ -3,9 +3,11 @@ r"""Which exact reductions apply to a network, and the plan of computation that 
 The literal recursion holds n² P² numbers for a pair of images of P positions under a group of order
 n. Two theorems make it cheap:
 
-**Orbit reduction.** Where every filter is invariant under the group and the padding treats all
-sides alike, a lifted network's kernel after pooling is the mean over rotations of one image of the
-kernel C of the ordinary network with the same filters, and after Flatten it is that kernel itself:
+**Orbit reduction.** Where every filter is invariant under the group and all windows are mapped to
+one another (`refntk.plan.equivariance`), a lifted network's kernel after pooling is the mean over
+rotations of one image of the kernel C of the ordinary network with the same filters, and after
+Flatten it is that kernel itself. Images of any shape do: one that is turned by 90 degrees has
+another.
 
 .. math::
     K(x, x') = \frac1n \sum_{\rho} C(x, \rho \cdot x')
@@ -40,8 +42,9 @@ from refntk.ops.operations import (
 )
 from refntk.ops.program import Program
 from refntk.ops.space import Space
-from refntk.ops.support import Window
+from refntk.ops.support import Support, Window
 from refntk.plan.cosets import Level, cost, levels, obstacle_on_cosets
+from refntk.plan.equivariance import broken_symmetry
 
 __all__ = ["METHODS", "Plan", "Step", "make_plan", "tangent_of"]
 
@@ -106,6 +109,8 @@ class Plan:
         Whether the readout is a mean over all pairs of positions, or over equal positions only.
     levels : tuple of Level
         The body on a finite group, in slices on cosets; empty for images and the literal method.
+    doubt : str or None
+        Why the network is not equivariant, though it has layers on a group; None where it is.
     """
 
     method: str
@@ -117,6 +122,7 @@ class Plan:
     steps: tuple[Step, ...]
     pooled: bool
     levels: tuple[Level, ...] = ()
+    doubt: str | None = None
 
     @property
     def homogeneous(self) -> bool:
@@ -138,6 +144,48 @@ class Plan:
     def order(self) -> int:
         """Number of rotations of x' that are averaged over."""
         return point_group(self.group).order
+
+    @property
+    def oblong(self) -> bool:
+        """Whether the group turns x' to another shape: by 90 degrees, where it is not square."""
+        return self.shape[0] != self.shape[1] and point_group(self.group).swaps_axes
+
+    @property
+    def families(self) -> tuple[tuple[tuple[int, ...], bool], ...]:
+        """Elements of the group that give x' one shape, and whether it is another than that of x.
+
+        All elements are one family unless the plan is `oblong`.
+        """
+        elements = tuple(range(self.order))
+        if not self.oblong:
+            return ((elements, False),)
+        swapped = point_group(self.group).matrices[:, 0, 1] != 0
+        return tuple(
+            (tuple(r for r in elements if swapped[r] == turned), turned)
+            for turned in (False, True)
+        )
+
+    @property
+    def last(self) -> tuple[int, int]:
+        """Number of positions at the readout along y, and along x."""
+        if not self.steps:
+            return self.shape[0], self.shape[1]
+        return self.steps[-1].y.n_out, self.steps[-1].x.n_out
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Most positions of any features along y, and along x."""
+        height, width, _ = self.shape
+        return (
+            max([height, *(step.y.n_out for step in self.steps)]),
+            max([width, *(step.x.n_out for step in self.steps)]),
+        )
+
+    def turned(self) -> Plan:
+        """Give the plan of images that are turned by 90 degrees."""
+        height, width, channels = self.shape
+        steps = tuple(replace(step, y=step.x, x=step.y) for step in self.steps)
+        return replace(self, shape=(width, height, channels), steps=steps)
 
     @property
     def divisor(self) -> float:
@@ -215,9 +263,11 @@ def make_plan(
         )
     program = net.program(shape)
     count, obstacle = _readout(program)
+    doubt = broken_symmetry(program)
     on_cosets = net.takes == "set"
     body = program.part(0, count)
-    obstacle = obstacle or (obstacle_on_cosets(body) if on_cosets else _obstacle(body, general))
+    reason = obstacle_on_cosets(body) if on_cosets else _obstacle(body, general)
+    obstacle = obstacle or doubt or reason
     if on_cosets and backend == "cupy":
         obstacle = obstacle or f"{program.name(0)} has slices on cosets on processors alone"
     if method == "auto":
@@ -238,7 +288,7 @@ def make_plan(
     elif method == "slices":
         steps, group = _steps(body)
     group = group if pooled else "C1"
-    return Plan(method, shape, body, exponent, head, group, steps, pooled, chain)
+    return Plan(method, shape, body, exponent, head, group, steps, pooled, chain, doubt)
 
 
 def _readout(program: Program) -> tuple[int, str | None]:
@@ -281,21 +331,32 @@ def _obstacle(body: Program, general: bool) -> str | None:
                 if operation.tangent[0] and not operation.weight:
                     return f"{name} trains weights of deviation 0"
                 wrap = any(window.wrap for window in support.windows)
+                if wrap and _oblong(support):
+                    return f"{name} wraps images that are not square, and the group turns them"
                 wraps.add(wrap)
                 if len(wraps) > 1:
                     padding = "padding CIRCULAR" if wrap else "another padding"
                     return f"{name} has {padding}, and CIRCULAR does not mix with others"
             case Pointwise(dual=dual):
-                if not isinstance(body.operations[k - 1], Filter):
+                below = body.operations[k - 1]
+                if not isinstance(below, Filter):
                     return f"{name} does not come after a convolution"
                 if dual.arccos is None and not (dual.sliced and general):
                     return f"{name} is no Relu or the like, which these slices are for"
+                if dual.arccos is None and _oblong(below.support):
+                    return f"{name} is no Relu or the like, and images are turned to another shape"
             case Average(support=support) | Stack(support=support):
                 if support.windows is not None or k < last:
                     return f"{name} pools before the readout"
             case _:
                 return f"{name} has no rule there"
     return None
+
+
+def _oblong(support: Support) -> bool:
+    """Whether the group of the features above turns an image to another shape."""
+    group, shape = support.above.group, support.below.shape
+    return group is not None and group.swaps_axes and len(set(shape)) > 1
 
 
 def _steps(body: Program) -> tuple[tuple[Step, ...], str]:

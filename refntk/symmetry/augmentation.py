@@ -25,10 +25,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refntk.errors import InputError, MethodError
+from refntk.errors import InputError, MethodError, ShapeError
 from refntk.evaluation.evaluate import Job, kernel
 from refntk.evaluation.images import as_image_sets, as_images
 from refntk.inference import GradientFlow, class_targets
+from refntk.network.arguments import times
+from refntk.network.filters import recast
 from refntk.network.layers import (
     Activation,
     AvgPool,
@@ -45,7 +47,6 @@ from refntk.network.layers import (
     Lift,
     SumPool,
 )
-from refntk.network.linear import shared
 from refntk.network.network import Network
 from refntk.ops.groups import point_group, rotate
 from refntk.plan.reduction import make_plan
@@ -192,7 +193,7 @@ def _group(net: Network) -> str:
 def _ordinary_layer(index: int, layer: Layer) -> Layer:
     match layer:
         case Lift() | GroupConv():
-            return Conv(layer.filter_shape, padding=layer.padding, **shared(layer))
+            return recast(layer, Conv)
         case GroupPool():
             return GlobalAvgPool()
         case Conv() | Activation() | AvgPool() | SumPool() | Flatten() | GlobalAvgPool() | Dense():
@@ -221,8 +222,18 @@ def rotated_copies(images: FloatArray, group: str) -> FloatArray:
     -------
     float array, shape (n N, H, W, C)
         All images as they are, then all turned by the second element, and so on.
+
+    Raises
+    ------
+    ShapeError
+        The group turns images that are not square by 90 degrees, so that copies differ in shape.
     """
     elements = point_group(group)
+    if elements.swaps_axes and images.shape[1] != images.shape[2]:
+        raise ShapeError(
+            f"the group {group} turns {times(images.shape[1:3])} images by 90 degrees, and copies "
+            "of two shapes are no set of images: crop them to squares, or use one of C1, C2, D1, D2"
+        )
     return np.concatenate([rotate(images, r, elements) for r in range(elements.order)])
 
 

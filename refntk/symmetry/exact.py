@@ -102,7 +102,7 @@ def _shifts(layer: Layer) -> bool:
     """Whether shifting its input shifts its output, in distribution; False of unknown layers."""
     match layer:
         case Conv() | Lift() | GroupConv():
-            return layer.padding == "CIRCULAR" and getattr(layer, "strides", (1, 1)) == (1, 1)
+            return layer.padding == "CIRCULAR" and layer.strides == (1, 1)
         case Activation() | Dense() | Flatten() | GlobalAvgPool() | GroupPool():
             return True
         case LayerNorm() | Dropout():
@@ -120,10 +120,10 @@ def _turns(layer: Layer, quarters: int) -> bool:
     """
     match layer:
         case Conv() | Lift() | GroupConv():
-            height, width = layer.filter_shape
-            centred = height % 2 == 1 and width % 2 == 1 and (quarters == 2 or height == width)
-            strided = getattr(layer, "strides", (1, 1)) != (1, 1)
-            return centred and not strided and _keeps(layer, quarters)
+            height, width = zip(layer.filter_shape, layer.dilations, strict=True)
+            odd = all(side % 2 == 1 for side in layer.filter_shape)
+            centred = odd and (quarters == 2 or height == width)
+            return centred and layer.strides == (1, 1) and _keeps(layer, quarters)
         case Activation() | Dense() | Flatten() | GlobalAvgPool() | GroupPool():
             return True
         case LayerNorm() | Dropout():

@@ -30,6 +30,7 @@ from refntk.errors import MethodError
 from refntk.evaluation.evaluate import kernel
 from refntk.evaluation.images import as_image_sets, as_images
 from refntk.inference import GradientFlow
+from refntk.network.filters import recast
 from refntk.network.layers import (
     Activation,
     AvgPool,
@@ -46,7 +47,6 @@ from refntk.network.layers import (
     Lift,
     SumPool,
 )
-from refntk.network.linear import shared
 from refntk.network.network import Network
 from refntk.network.sequence import nested
 from refntk.plan.reduction import make_plan
@@ -139,11 +139,9 @@ def _group_layer(index: int, layer: Layer, group: str, first: bool) -> Layer:
         case GlobalAvgPool():
             return GroupPool()
         case Conv() if first:
-            return Lift(
-                layer.filter_shape, group=group, padding=layer.padding, **shared(layer)
-            )  # fmt: skip
+            return recast(layer, Lift, group=group)
         case Conv():
-            return GroupConv(layer.filter_shape, padding=layer.padding, **shared(layer))
+            return recast(layer, GroupConv)
         case Activation() | AvgPool() | SumPool() | Dense() | Flatten() | LayerNorm() | Dropout():
             return layer
         case Branching() if not first:

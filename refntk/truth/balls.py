@@ -395,8 +395,8 @@ def _pooled(layer: AvgPool | SumPool, below: Kernels) -> Kernels:
     """
     (height, width), (tall, broad) = layer.window_shape, below.shape
     step_y, step_x = layer.strides
-    rows, low_y = _reach(layer.padding, height, step_y, tall)
-    columns, low_x = _reach(layer.padding, width, step_x, broad)
+    rows, low_y = _reach(layer.padding, height, 1, step_y, tall)
+    columns, low_x = _reach(layer.padding, width, 1, step_x, broad)
     places: list[list[Place]] = []
     for a, b in _grid(height, width):
         # Twice the places, turned about the centre of the window.
@@ -513,33 +513,30 @@ def _maps(
 ) -> tuple[tuple[int, int], list[Matrix], npt.NDArray[np.int64]]:
     """Shape and group of the features above, and the maps, of shape (filter elements, features)."""
     (height, width), (tall, broad) = layer.filter_shape, shape
-    if isinstance(layer, Conv):
-        step_y, step_x = layer.strides
-        rows, low_y = _reach(layer.padding, height, step_y, tall)
-        columns, low_x = _reach(layer.padding, width, step_x, broad)
-        above = elements
-        places = [
-            [(0, i * step_y - low_y + a, j * step_x - low_x + b) for i, j in _grid(rows, columns)]
-            for a, b in _grid(height, width)
-        ]
-    else:
-        # Centred offsets s, turned by the element r of the output: t + r s.
-        above = _group(layer.group) if isinstance(layer, Lift) else elements
-        valid = layer.padding == "VALID"
-        rows = tall - (height - 1 if valid else 0)
-        columns = broad - (width - 1 if valid else 0)
-        start_y, start_x = (height // 2, width // 2) if valid else (0, 0)
-        below = range(len(elements)) if isinstance(layer, GroupConv) else [0]
-        places = []
-        for q, (a, b) in product(below, _grid(height, width)):
-            read: list[Place] = []
-            for r in above:
-                target = 0 if isinstance(layer, Lift) else above.index(_times(r, above[q]))
-                dy, dx = _apply(r, (a - height // 2, b - width // 2))
-                read += [
-                    (target, i + start_y + dy, j + start_x + dx) for i, j in _grid(rows, columns)
-                ]
-            places.append(read)
+    (step_y, step_x), (apart_y, apart_x) = layer.strides, layer.dilations
+    rows, low_y = _reach(layer.padding, height, apart_y, step_y, tall)
+    columns, low_x = _reach(layer.padding, width, apart_x, step_x, broad)
+    above = _group(layer.group) if isinstance(layer, Lift) else elements
+    below = range(len(elements)) if isinstance(layer, GroupConv) else [0]
+    # Twice what the centre of a window is away from its first position.
+    middle_y, middle_x = apart_y * (height - 1), apart_x * (width - 1)
+    places = []
+    for q, (a, b) in product(below, _grid(height, width)):
+        offset = 2 * apart_y * a - middle_y, 2 * apart_x * b - middle_x
+        read: list[Place] = []
+        for r in above:
+            target = above.index(_times(r, above[q])) if isinstance(layer, GroupConv) else 0
+            # Offsets s about the centre, turned by the element r of the output: c(t) + r s.
+            dy, dx = _apply(r, offset)
+            read += [
+                (
+                    target,
+                    i * step_y - low_y + _half(middle_y + dy),
+                    j * step_x - low_x + _half(middle_x + dx),
+                )
+                for i, j in _grid(rows, columns)
+            ]
+        places.append(read)
     wrap = layer.padding == "CIRCULAR"
     maps = [[_number(place, shape, wrap) for place in read] for read in places]
     return (rows, columns), above, np.array(maps)
@@ -549,14 +546,22 @@ def _grid(rows: int, columns: int) -> list[tuple[int, int]]:
     return list(np.ndindex(rows, columns))
 
 
-def _reach(padding: str, side: int, step: int, size: int) -> tuple[int, int]:
+def _half(double: int) -> int:
+    """Halve an even number: what a group turns stays on pixels."""
+    half, rest = divmod(double, 2)
+    assert not rest
+    return half
+
+
+def _reach(padding: str, side: int, apart: int, step: int, size: int) -> tuple[int, int]:
     """Count the outputs along an axis, and the places by which the first window is outside."""
+    reach = apart * (side - 1)  # from the first position that a window reads to the last one
     if padding == "VALID":
-        return (size - side) // step + 1, 0
+        return (size - reach - 1) // step + 1, 0
     count = (size + step - 1) // step
     if padding == "CIRCULAR":
-        return count, (side - 1) // 2
-    return count, max(0, (count - 1) * step + side - size) // 2
+        return count, reach // 2
+    return count, max(0, (count - 1) * step + reach + 1 - size) // 2
 
 
 def _number(place: Place, shape: tuple[int, int], wrap: bool) -> int:

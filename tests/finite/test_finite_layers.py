@@ -8,7 +8,6 @@ import pytest
 
 import refntk.finite.layers
 from refntk.finite.operator import LinearOperator, Weights
-from refntk.network.filters import offsets
 from refntk.network.layers import (
     Conv,
     Dense,
@@ -50,10 +49,18 @@ LINEAR = [
     (Conv((2, 2), strides=(2, 1), padding="CIRCULAR", **STDS), GRID),
     (Conv((4, 1), padding="CIRCULAR", **STDS), GRID),
     (Conv((5, 3)), Signal(shape=(3, 4))),
+    (Conv((2, 3), dilations=(3, 1), strides=(1, 2), **STDS), GRID),
+    (Conv((2, 2), dilations=(2, 3), padding="VALID"), Signal(shape=(5, 6))),
+    (Conv((3, 2), dilations=(1, 2), padding="CIRCULAR"), GRID),
     *((Lift((3, 3), group=name, **STDS), GRID) for name in GROUPS),
     *((Lift((3, 3), group="C4", padding=padding, **STDS), GRID) for padding in PADDINGS),
     (Lift((1, 3), group="D4", **STDS), GRID),
     (Lift((3, 1), group="C2", padding="CIRCULAR"), Signal(shape=(4, 5))),
+    (Lift((2, 2), group="C4", padding="VALID", **STDS), Signal(shape=(4, 3))),
+    (Lift((4, 2), group="D4", padding="SAME"), GRID),
+    (Lift((3, 2), group="C4", dilations=(1, 2), strides=(2, 2)), Signal(shape=(5, 4))),
+    (GroupConv((2, 2), padding="VALID", strides=(2, 2), **STDS), on_group("D4")),
+    (GroupConv((3, 3), padding="CIRCULAR", dilations=(1, 2)), on_group("C4", (4, 6))),
     *((GroupConv((3, 3), **STDS), on_group(name)) for name in GROUPS),
     *((GroupConv((3, 3), padding=padding, **STDS), on_group("C4")) for padding in PADDINGS),
     (GroupConv((3, 1), padding="CIRCULAR", **STDS), on_group("D4")),
@@ -87,58 +94,64 @@ def out_of_image(padding, t, shape):
     return t if all(0 <= i < n for i, n in zip(t, shape, strict=True)) else None
 
 
-def positions(layer, shape):
-    """Centres t of the output, in the coordinates of the input."""
-    margin = [k // 2 if layer.padding == "VALID" else 0 for k in layer.filter_shape]
-    return [range(m, n - m) for m, n in zip(margin, shape, strict=True)]
+def slid(layer, shape):
+    """By axis, with XLA's rule for SAME, the extra zero at the end: count, low, step, dilation."""
+    axes = zip(shape, layer.filter_shape, layer.strides, layer.dilations, strict=True)
+    for n, k, step, d in axes:
+        reach = (k - 1) * d
+        count = (n - reach - 1) // step + 1 if layer.padding == "VALID" else math.ceil(n / step)
+        low = {
+            "VALID": 0,
+            "CIRCULAR": reach // 2,
+            "SAME": max((count - 1) * step + reach + 1 - n, 0) // 2,
+        }[layer.padding]
+        yield count, low, step, d
 
 
 def loops_on_group(layer, below, parameters, x):
-    """THEORY: f'(t, r) = sigma_w / sqrt(F) sum_q sum_s w(q, s) f(t + r s, r q) + sigma_b b."""
+    """THEORY: f'(t, r) = sigma_w / sqrt(F) sum_q sum_s w(q, s) f(c(t) + r s, r q) + sigma_b b."""
     group = point_group(layer.group if isinstance(layer, Lift) else below.group)
     lifted = isinstance(layer, Lift)
-    support = offsets(layer)
     elements = [0] if lifted else range(group.order)
-    entries = list(itertools.product(elements, support))
+    axes = list(slid(layer, below.shape))
+    # Twice the offsets from the centre of a window.
+    reach = np.array([(k - 1) * d for k, (*_, d) in zip(layer.filter_shape, axes, strict=True)])
+    apart = np.array([d for *_, d in axes])
+    places = [2 * apart * e - reach for e in np.ndindex(*layer.filter_shape)]
+    entries = list(itertools.product(elements, places))
     fan_in = len(entries) * x.shape[-1]
-    rows, columns = positions(layer, below.shape)
-    out = np.zeros(
-        (len(x), len(rows), len(columns), group.order, parameters.bias.size)
-    ) + layer.b_std * parameters.bias
-    for (i, y), (j, x_), r in itertools.product(
-        enumerate(rows), enumerate(columns), range(group.order)
-    ):
+    count = [n for n, *_ in axes]
+    out = np.zeros((len(x), *count, group.order, parameters.bias.size))
+    out += layer.b_std * parameters.bias
+    for *t, r in np.ndindex(*count, group.order):
+        first = [i * step - low for i, (_, low, step, _) in zip(t, axes, strict=True)]
         for e, (q, s) in enumerate(entries):
-            step = group.matrices[r] @ s
-            t = out_of_image(layer.padding, (y + step[0], x_ + step[1]), below.shape)
-            if t is not None:
-                read = x[:, *t] if lifted else x[:, *t, group.cayley[r, q]]
+            double = 2 * np.array(first) + reach + group.matrices[r] @ s
+            assert not (double % 2).any()
+            read = out_of_image(layer.padding, tuple((double // 2).tolist()), below.shape)
+            if read is not None:
+                values = x[:, *read] if lifted else x[:, *read, group.cayley[r, q]]
                 weight = layer.W_std / math.sqrt(fan_in) * parameters.weight[e]
-                out[:, i, j, r] += read @ weight
+                out[:, *t, r] += values @ weight
     return out
 
 
 def loops_on_grid(layer, below, parameters, x):
-    """The same for Conv, with XLA's rule for SAME: the extra zero is at the end."""
-    shape, sides, strides = below.shape, layer.filter_shape, layer.strides
-    if layer.padding == "VALID":
-        count = [(n - k) // s + 1 for n, k, s in zip(shape, sides, strides, strict=True)]
-        low = [0, 0]
-    else:
-        count = [math.ceil(n / s) for n, s in zip(shape, strides, strict=True)]
-        low = [
-            (k - 1) // 2 if layer.padding == "CIRCULAR" else max((m - 1) * s + k - n, 0) // 2
-            for m, n, k, s in zip(count, shape, sides, strides, strict=True)
-        ]
+    """The same for Conv."""
+    axes = list(slid(layer, below.shape))
+    count = [n for n, *_ in axes]
     out = np.zeros((len(x), *count, parameters.bias.size)) + layer.b_std * parameters.bias
-    fan_in = math.prod(sides) * x.shape[-1]
-    for i, j in np.ndindex(*count):
-        for e, place in enumerate(np.ndindex(*sides)):
-            t = [k * s - m + a for k, s, m, a in zip((i, j), strides, low, place, strict=True)]
-            read = out_of_image(layer.padding, tuple(t), shape)
+    fan_in = math.prod(layer.filter_shape) * x.shape[-1]
+    for t in np.ndindex(*count):
+        for e, place in enumerate(np.ndindex(*layer.filter_shape)):
+            reads = [
+                i * step - low + d * a
+                for i, a, (_, low, step, d) in zip(t, place, axes, strict=True)
+            ]
+            read = out_of_image(layer.padding, tuple(reads), below.shape)
             if read is not None:
                 weight = layer.W_std / math.sqrt(fan_in) * parameters.weight[e]
-                out[:, i, j] += x[:, *read] @ weight
+                out[:, *t] += x[:, *read] @ weight
     return out
 
 

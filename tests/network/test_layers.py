@@ -10,7 +10,7 @@ import pytest
 
 from refntk.errors import NetworkError, ShapeError
 from refntk.network.arguments import QUIET, written
-from refntk.network.filters import offsets, windows
+from refntk.network.filters import recast, windows
 from refntk.network.layers import (
     LAYERS,
     Conv,
@@ -142,13 +142,23 @@ def test_a_misspelt_padding_gets_a_hint() -> None:
         GroupConv((3, 3), padding="same")
 
 
-@pytest.mark.parametrize("shape", [(2, 3), (3, 4), (2, 2)])
-def test_group_layers_refuse_even_sides(shape: tuple[int, int]) -> None:
-    message = f"^filter_shape: .* needs odd sides, not {shape[0]}x{shape[1]}"
+@pytest.mark.parametrize("shape", [(2, 3), (3, 4)])
+def test_filters_must_turn_onto_pixels(shape: tuple[int, int]) -> None:
+    message = f"^filter_shape: a {shape[0]}x{shape[1]} filter that the group C4 turns by 90"
     with pytest.raises(NetworkError, match=message):
-        Lift(shape, group="C1")
+        Lift(shape, group="C4").after(GRID)
     with pytest.raises(NetworkError, match=message):
-        GroupConv(shape)
+        GroupConv(shape).after(GROUP)
+    assert Lift(shape, group="D2").after(GRID).shape == (6, 6)
+    assert Lift((2, 3), group="C4", dilations=(2, 1)).after(GRID).shape == (6, 6)
+
+
+def test_a_convolution_of_another_class() -> None:
+    lift = Lift((3, 5), group="C4", padding="VALID", strides=(2, 1), dilations=(1, 2), b_std=0.3)
+    assert recast(lift, Conv) == Conv(
+        (3, 5), padding="VALID", strides=(2, 1), dilations=(1, 2), b_std=0.3
+    )
+    assert recast(recast(lift, GroupConv), Lift, group="C4") == lift
 
 
 def test_lift_needs_a_known_group() -> None:
@@ -160,6 +170,8 @@ def test_lift_needs_a_known_group() -> None:
     ("layer", "below", "above"),
     [
         (Conv((3, 3)), Signal("grid", (6, 5)), Signal("grid", (6, 5), gaussian=True)),
+        (Lift((3, 3), group="C4"), Signal("grid", (6, 5)), Signal("group", (6, 5), "C4", True)),
+        (Lift((2, 2), group="C4", strides=(2, 2)), GRID, Signal("group", (3, 3), "C4", True)),
         (Lift((3, 3), group="D2"), Signal("grid", (6, 5)), Signal("group", (6, 5), "D2", True)),
         (Lift((3, 3), group="C4", padding="VALID"), GRID, Signal("group", (4, 4), "C4", True)),
         (GroupConv((5, 5), padding="VALID"), GROUP, Signal("group", (2, 2), "C4", True)),
@@ -204,11 +216,10 @@ def test_what_does_not_fit(layer: Layer, below: Signal, message: str) -> None:
     ("layer", "shape", "message"),
     [
         (
-            Lift((3, 3), group="C4"),
-            (6, 5),
-            "the group C4 turns images .* square ones, not 6x5: crop",
+            Conv((3, 3), padding="VALID", dilations=(3, 1)),
+            (6, 6),
+            "VALID the 7x3 filter eats the 6x6 image: use",
         ),
-        (Lift((3, 3), group="D4"), (5, 6), "the group D4 turns images by 90 degrees"),
         (Conv((3, 7), padding="VALID"), (6, 6), "VALID the 3x7 filter eats the 6x6 image: use"),
         (
             Lift((7, 7), group="C2", padding="VALID"),
@@ -237,32 +248,31 @@ def test_a_rectangular_filter_may_be_valid_where_the_group_keeps_it() -> None:
     assert Lift((3, 1), group="D2", padding="VALID").after(Signal(shape=(6, 5))).shape == (4, 5)
 
 
-def test_offsets_are_centred() -> None:
-    assert offsets(Lift((3, 1), group="C1")) == ((-1, 0), (0, 0), (1, 0))
-    assert sum(y for y, _ in offsets(GroupConv((5, 3)))) == 0
-
-
 @pytest.mark.parametrize(
-    ("padding", "size", "stride", "n_in", "n_out", "low"),
+    ("padding", "size", "dilation", "stride", "n_in", "n_out", "low"),
     [
-        ("SAME", 3, 1, 6, 6, 1),
-        ("SAME", 2, 1, 6, 6, 0),  # an even side has its extra zero at the end
-        ("SAME", 4, 1, 6, 6, 1),
-        ("SAME", 3, 2, 6, 3, 0),  # one zero in all, at the end
-        ("SAME", 3, 2, 5, 3, 1),
-        ("SAME", 1, 3, 5, 2, 0),
-        ("SAME", 9, 1, 2, 2, 4),  # larger than the image
-        ("VALID", 3, 2, 6, 2, 0),
-        ("VALID", 6, 1, 6, 1, 0),
-        ("CIRCULAR", 3, 2, 6, 3, 1),
-        ("CIRCULAR", 2, 1, 6, 6, 0),
+        ("SAME", 3, 1, 1, 6, 6, 1),
+        ("SAME", 2, 1, 1, 6, 6, 0),  # an even side has its extra zero at the end
+        ("SAME", 4, 1, 1, 6, 6, 1),
+        ("SAME", 3, 1, 2, 6, 3, 0),  # one zero in all, at the end
+        ("SAME", 3, 1, 2, 5, 3, 1),
+        ("SAME", 1, 1, 3, 5, 2, 0),
+        ("SAME", 9, 1, 1, 2, 2, 4),  # larger than the image
+        ("SAME", 2, 4, 1, 6, 6, 2),
+        ("VALID", 3, 1, 2, 6, 2, 0),
+        ("VALID", 6, 1, 1, 6, 1, 0),
+        ("VALID", 2, 3, 2, 7, 2, 0),
+        ("CIRCULAR", 3, 1, 2, 6, 3, 1),
+        ("CIRCULAR", 2, 1, 1, 6, 6, 0),
+        ("CIRCULAR", 3, 2, 1, 6, 6, 2),
     ],
 )
 def test_windows_follow_xla(
-    padding: str, size: int, stride: int, n_in: int, n_out: int, low: int
+    padding: str, size: int, dilation: int, stride: int, n_in: int, n_out: int, low: int
 ) -> None:
-    y, x = windows(Conv((size, 1), strides=(stride, 1), padding=padding), (n_in, 4))
-    assert y == Window(n_in, n_out, size, stride, low, wrap=padding == "CIRCULAR")
+    conv = Conv((size, 1), strides=(stride, 1), dilations=(dilation, 1), padding=padding)
+    y, x = windows(conv, (n_in, 4))
+    assert y == Window(n_in, n_out, size, stride, low, padding == "CIRCULAR", dilation)
     assert x == Window(4, 4, 1, 1, 0, wrap=padding == "CIRCULAR")
 
 

@@ -61,6 +61,8 @@ def test_the_hash_is_stable_and_sees_every_argument() -> None:
         Lift((3, 3), group="C4", b_std=1e-9),
         Conv((3, 3)),
         Conv((3, 3), strides=(1, 2)),
+        Conv((3, 3), dilations=(1, 2)),
+        Lift((3, 3), group="C4", strides=(2, 2)),
     ]
     assert len({Network([layer]).hash for layer in variants}) == len(variants)
     assert Network([Flatten()]).hash != Network([Flatten(), Dense()]).hash
@@ -111,8 +113,9 @@ def test_pooled_gaussian_features_may_meet_a_relu() -> None:
 
 
 def test_a_shape_error_names_the_layer() -> None:
-    with pytest.raises(ShapeError, match=r"^layer 0 \(Lift\): the group C4 turns .* not 6x5"):
-        small().signals((6, 5))
+    lifted = Network([Lift((3, 1), group="C4", padding="VALID")])
+    with pytest.raises(ShapeError, match=r"^layer 0 \(Lift\): with padding VALID the group C4 m"):
+        lifted.signals((6, 5))
     deep = Network([Conv((3, 3), padding="VALID")] * 3)
     with pytest.raises(ShapeError, match=r"^layer 2 \(Conv\): .*3x3 filter eats the 2x2 image"):
         deep.signals((6, 6))
@@ -134,12 +137,18 @@ def sides(step: int) -> st.SearchStrategy[tuple[int, int]]:
     return st.tuples(side, side)
 
 
+odd, even = st.sampled_from([1, 3]), st.sampled_from([2, 4])
+same_parity = st.tuples(odd, odd) | st.tuples(even, even)
+
+
 deviations = st.floats(0, 1e154)
 paddings = st.sampled_from(["SAME", "VALID", "CIRCULAR"])
 scales = {"W_std": deviations, "b_std": deviations}
-lifts = st.builds(Lift, sides(2), group=st.sampled_from(GROUPS), padding=paddings, **scales)
-convs = st.builds(Conv, sides(1), strides=sides(1), padding=paddings, **scales)
-group_convs = st.builds(GroupConv, sides(2), padding=paddings, **scales)
+lifts = st.builds(Lift, same_parity, group=st.sampled_from(GROUPS), padding=paddings, **scales)
+convs = st.builds(
+    Conv, sides(1), strides=sides(1), dilations=sides(1), padding=paddings, **scales
+)
+group_convs = st.builds(GroupConv, same_parity, strides=sides(1), padding=paddings, **scales)
 denses = st.builds(Dense, **scales)
 names = st.none() | st.text(min_size=1).filter(str.isprintable)
 
@@ -196,7 +205,7 @@ TOML_ERRORS = [
     ('# c\n[[layer]]\ntype = "Lift"\ngroup = "C4"', "line 2: layer 0 (Lift): the argument fi"),
     (LIFT + '  "padding"= "same"', 'line 5: layer 0 (Lift): padding: unknown padding "same" (did'),
     (LIFT.replace("C4", "c4"), 'line 4: layer 0 (Lift): unknown group "c4" (did you mean "C4"?)'),
-    (LIFT.replace("[3, 3]", "[2, 3]"), "line 3: layer 0 (Lift): filter_shape: a filter that the"),
+    (LIFT.replace("[3, 3]", "[2, 3]"), "line 3: layer 0 (Lift): filter_shape: a 2x3 filter that"),
     (LIFT + "W_std = nan", "line 5: layer 0 (Lift): W_std: expected a finite standard deviation"),
     (LIFT + '[[layer]]\ntype = "Dense"', "line 5: layer 1 (Dense): needs a vector, but gets"),
     ('layer = [{type = "Dense"}]', "net.toml: layer 0 (Dense): needs a vector, but gets a grid"),

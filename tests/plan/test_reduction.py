@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 
-from refntk.errors import MethodError, NetworkError, ShapeError
+from refntk.errors import MethodError, NetworkError, RefntkWarning, ShapeError
+from refntk.evaluation.evaluate import kernel
 from refntk.network import Network, preset, presets
 from refntk.network.filters import windows
 from refntk.network.layers import (
@@ -22,7 +26,7 @@ from refntk.network.layers import (
     Relu,
 )
 from refntk.ops.dual import ArcCosine
-from refntk.ops.groups import GROUPS, point_group
+from refntk.ops.groups import GROUPS, point_group, rotate
 from refntk.ops.operations import Filter, Pointwise
 from refntk.ops.support import Window
 from refntk.plan.reduction import METHODS, Step, make_plan
@@ -141,6 +145,86 @@ OBSTACLES: list[tuple[list[Layer], str]] = [
 ]
 
 
+LOST = [
+    (
+        [Lift((3, 3), group="C4", strides=(2, 2)), GroupPool()],
+        r"layer 0 \(Lift\) has 3 windows of 3 every 2 of 6 positions along y, which C4 does not "
+        r"map to one another",
+    ),
+    (
+        [Lift((3, 3), group="C4"), Relu(), GroupConv((2, 2)), GroupPool()],
+        r"layer 2 \(GroupConv\) has 6 windows of 2 every 1 of 6 positions along y, which C4 does "
+        r"not map to one another",
+    ),
+    (
+        [Lift((1, 1), group="D4", strides=(1, 5)), Relu(), GroupConv((1, 1)), GroupPool()],
+        r"layer 0 \(Lift\) has strides 1x5 along axes that D4 swaps",
+    ),
+    (
+        [Lift((2, 2), group="D1"), GroupPool()],
+        r"layer 0 \(Lift\) has 6 windows of 2 every 1 of 6 positions along x, which D1 does not "
+        r"map to one another",
+    ),
+    (
+        [
+            Lift((2, 2), group="C2", padding="CIRCULAR"),
+            GroupConv((2, 2), strides=(2, 2), padding="CIRCULAR"),
+            GroupPool(),
+        ],
+        r"layer 1 \(GroupConv\) has 3 windows of 2 every 2 of 6 positions along y, which C2 does "
+        r"not map to one another",
+    ),
+]
+
+
+@pytest.mark.parametrize(("layers", "reason"), LOST)
+def test_where_a_network_on_a_group_is_not_equivariant(layers: list[Layer], reason: str) -> None:
+    net, lost = Network(layers), f"{reason}, so that the network is not equivariant"
+    plan = make_plan(net, (6, 6, 1))
+    assert plan.method == "literal"
+    assert re.fullmatch(lost, str(plan.doubt))
+    with pytest.raises(MethodError, match=f"^the method slices does not apply: {lost}; use the"):
+        make_plan(net, (6, 6, 1), "slices")
+    x = np.random.default_rng(0).normal(size=(2, 6, 6, 1))
+    with pytest.warns(RefntkWarning, match=f"^{lost}$"):
+        k = kernel(net, x)
+    group = point_group(net.layers[0].group)  # type: ignore[union-attr]
+    with pytest.warns(RefntkWarning, match=f"^{lost}$"):
+        turned = [kernel(net, rotate(x, r, group), x) for r in range(1, group.order)]
+    # The network is not equivariant, indeed.
+    assert max(np.abs(each.nngp / k.nngp - 1).max() for each in turned) > 1e-4
+
+
+def test_where_it_is_though_windows_are_even_or_strided() -> None:
+    even = {"padding": "CIRCULAR", "strides": (2, 2)}
+    for layers, shape in (
+        ([Lift((2, 2), group="C4", padding="VALID"), GroupConv((4, 4), padding="VALID")], (7, 6)),
+        ([Lift((3, 3), group="D4", strides=(2, 2)), GroupConv((3, 3), strides=(2, 2))], (9, 5)),
+        ([Lift((2, 3), group="D1"), GroupConv((4, 3))], (6, 6)),
+        ([Lift((2, 2), group="D4", **even), GroupConv((3, 3), padding="CIRCULAR")], (8, 8)),
+        ([Lift((2, 2), group="C4", padding="CIRCULAR")] * 1, (6, 6)),
+        ([Lift((3, 3), group="C4", strides=(2, 2), padding="VALID", dilations=(2, 2))], (7, 9)),
+    ):
+        net = Network([*layers, Relu(), GroupPool()])
+        plan = make_plan(net, shape)
+        assert (plan.method, plan.doubt) == ("slices", None)
+        x, y = np.random.default_rng(0).normal(size=(2, 2, *shape, 2))
+        k = kernel(net, x, y, method="literal")
+        group = point_group(net.layers[0].group)
+        for r in range(1, group.order):
+            if not (group.matrices[r, 0, 1] and shape[0] != shape[1]):
+                turned = kernel(net, rotate(x, r, group), y, method="literal")
+                assert_allclose(turned.nngp, k.nngp, rtol=1e-13)
+                assert_allclose(turned.ntk, k.ntk, rtol=1e-13)
+
+
+def test_images_that_wrap_and_are_turned_must_be_square_for_slices() -> None:
+    net = Network([Lift((3, 3), group="C4", padding="CIRCULAR"), GroupPool()])
+    assert make_plan(net, (5, 6, 1)).method == "literal"
+    with pytest.raises(MethodError, match=r"layer 0 \(Lift\) wraps images that are not square"):
+        make_plan(net, (5, 6, 1), "slices")
+
+
 @pytest.mark.parametrize(("layers", "reason"), OBSTACLES)
 def test_where_the_reductions_do_not_apply(layers: list[Layer], reason: str) -> None:
     net = Network(layers)
@@ -229,7 +313,6 @@ def test_a_network_without_readout(layers: list[Layer], message: str) -> None:
 @pytest.mark.parametrize(
     ("layers", "shape", "message"),
     [
-        ([Lift((3, 3), group="C4"), GroupPool()], (4, 5, 1), r"^layer 0 \(Lift\): .* square"),
         (
             [Conv((3, 3), padding="VALID"), Conv((3, 3), padding="VALID"), GlobalAvgPool()],
             (4, 9, 3),

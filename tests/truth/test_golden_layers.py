@@ -69,8 +69,8 @@ def _layers(specs: list[dict[str, Any]]) -> list[Any]:
 
 
 MISSING = {
-    *("group-asymmetric-filter", "group-flatten", "group-partial-rotations"),
-    "group-stride-2",
+    "group-asymmetric-filter",
+    "group-partial-rotations",
 }
 """Cases of known types with an argument, or in a place, that no layer takes."""
 

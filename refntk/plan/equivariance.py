@@ -1,0 +1,67 @@
+r"""Where a network of group layers is not equivariant: windows that the group does not keep.
+
+A layer on a group reads position c(t) + r s for the element r of its output, with c(t) the centre
+of a window. Turning the image about its centre turns the features where the centres c(t) are turned
+onto one another, which is a matter of sides, strides and padding: along each axis that some element
+flips the windows must be mirrored to windows, and axes that some element exchanges must have one
+stride. The places of the filter do not matter, as they are turned with the output.
+"""
+
+from __future__ import annotations
+
+from refntk.network.arguments import times
+from refntk.ops.groups import PointGroup
+from refntk.ops.operations import Average, Filter
+from refntk.ops.program import Program
+from refntk.ops.support import Window
+
+__all__ = ["broken_symmetry"]
+
+
+def broken_symmetry(program: Program) -> str | None:
+    """Name the first layer on a group whose windows the group does not map to one another.
+
+    Parameters
+    ----------
+    program : Program
+
+    Returns
+    -------
+    str or None
+        The layer and the reason; None where all features turn with the image.
+    """
+    mirrors: list[int] = []
+    for k, operation in enumerate(program.operations):
+        if not isinstance(operation, Filter | Average):
+            continue
+        support = operation.support
+        group = support.above.group
+        if group is None or not support.windows:
+            continue
+        if support.below.group is None:
+            mirrors = [window.n_in - 1 for window in support.windows]
+        reason = _reason(group, support.windows, mirrors)
+        if reason is not None:
+            return f"{program.name(k)} {reason}, so that the network is not equivariant"
+        above = zip(support.windows, mirrors, strict=True)
+        mirrors = [
+            mirror if found is None else found
+            for mirror, found in ((m, window.mirrored(m)) for window, m in above)
+        ]
+    return None
+
+
+def _reason(group: PointGroup, windows: tuple[Window, ...], mirrors: list[int]) -> str | None:
+    """Say why a group does not keep the windows of a layer."""
+    strides = [window.stride for window in windows]
+    if group.swaps_axes and len(set(strides)) > 1:
+        return f"has strides {times((strides[0], strides[1]))} along axes that {group.name} swaps"
+    for axis, (window, mirror) in enumerate(zip(windows, mirrors, strict=True)):
+        flips = (group.matrices[:, axis] < 0).any()
+        if flips and window.mirrored(mirror) is None:
+            return (
+                f"has {window.n_out} windows of {window.span} every {window.stride} of "
+                f"{window.n_in} positions along {'yx'[axis]}, which {group.name} does not map to "
+                "one another"
+            )
+    return None
