@@ -115,10 +115,10 @@ def _function(dual: Dual, var: Array) -> _Function:
             # In K: T is the sum of p_n p_n' K^n with p_n = R_n / sqrt(n!).
             means = dual.means(var)
             root = math.sqrt(square)
-            values = [root * mean / math.sqrt(math.factorial(n)) for n, mean in enumerate(means)]
-            rates = [math.sqrt(n + 1) * value for n, value in enumerate(values[1:])]
+            terms_of = [root * mean / math.sqrt(math.factorial(n)) for n, mean in enumerate(means)]
+            rates = [math.sqrt(n + 1) * value for n, value in enumerate(terms_of[1:])]
             table = np.zeros((*var.shape, terms, 2))
-            table[..., 0] = np.stack(values[::-1], axis=-1)
+            table[..., 0] = np.stack(terms_of[::-1], axis=-1)
             table[..., 1:, 1] = np.stack(rates[::-1], axis=-1) if rates else 0
             return _Function("series", own, (0.0,), (own, table))
     raise AssertionError(dual)  # `Dual.sliced` says that there is one
