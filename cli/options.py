@@ -156,7 +156,7 @@ size: _Decorator = click.option(
     "--size",
     type=positive,
     metavar="PX",
-    help="Shrink the images to PX by PX pixels, averaging over areas.",
+    help="Bring the images to PX by PX pixels, by averaging over areas unless --fit says else.",
 )
 
 standardize: _Decorator = click.option(
@@ -181,6 +181,15 @@ _ABOUT_PIXELS = (
         metavar="drop|white|black",
         help="Leave the transparency of image files out, or lay them on white or black.",
     ),
+    click.option(
+        "--fit",
+        type=Word("fit", "resize", "crop", "pad"),
+        default="resize",
+        show_default=True,
+        metavar="resize|crop|pad",
+        help="How images come to --size: averaged over areas, cut to their middle, or with black "
+        "around them.",
+    ),
 )
 _LABELS = click.option(
     "--labels",
@@ -192,7 +201,7 @@ _LABELS = click.option(
 
 
 def pixels(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --scale, --alpha and --labels, which the command gets as one dictionary `reading`.
+    """Add --scale, --alpha, --fit and --labels, which the command gets as one dictionary `reading`.
 
     Parameters
     ----------
@@ -206,7 +215,7 @@ def pixels(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def with_reading(*args: Any, **kwargs: Any) -> Any:
-        names = ("scale", "alpha", "labels")
+        names = ("scale", "alpha", "fit", "labels")
         reading = {name: kwargs.pop(name) for name in names}
         return command(*args, reading=reading, **kwargs)
 
@@ -227,7 +236,8 @@ def changed(reading: Mapping[str, Any]) -> dict[str, Any]:
     -------
     dict
     """
-    given = {name: value for name, value in reading.items() if value and value != "auto"}
+    usual = (None, (), "auto", "resize")
+    given = {name: value for name, value in reading.items() if value not in usual}
     return {name: list(v) if isinstance(v, tuple) else v for name, v in given.items()}
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import glob
 import os
 import secrets
 import stat
@@ -206,7 +207,8 @@ def distinct(
     path : str or path
         The output; links are followed.
     inputs : iterable of str or path
-        Files or folders; a key after ``::`` does not count, and names that are no files neither.
+        Files, folders or patterns; a key after ``::`` does not count, and names that are no files
+        neither.
     error : type of RefntkError
 
     Raises
@@ -215,7 +217,9 @@ def distinct(
         It is one of the inputs, or an existing picture in a folder that is one.
     """
     for given in inputs:
-        names = str(given), str(given).rpartition("::")[0]
+        names = [str(given), str(given).rpartition("::")[0]]
+        if glob.has_magic(str(given)):
+            names += glob.glob(str(given), recursive=True)
         if any(_same(Path(path), Path(name)) for name in names if name):
             raise error(
                 f"{path}: is the input {given} or a part of it; nothing is written over what is "

@@ -157,6 +157,8 @@ def test_a_picture_in_a_folder_that_is_read_is_no_output(tmp_path):
     picture.touch()
     with pytest.raises(StoreError, match="nothing is written over what is read"):
         distinct(picture, [tmp_path / "tiles"])
+    with pytest.raises(StoreError, match="is the input"):
+        distinct(picture, [tmp_path / "tiles" / "*" / "*"])
     distinct(tmp_path / "tiles" / "k.h5", [tmp_path / "tiles"])
     distinct(tmp_path / "tiles" / "a" / "new.png", [tmp_path / "tiles"])
 

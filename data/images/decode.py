@@ -77,6 +77,8 @@ class TiffTags:
         Meaning of samples beyond the colours: 1 and 2 are alpha.
     orientation : int
         1 to 8, as in EXIF.
+    swapped : bool
+        Whether the file is big-endian and compressed.
     """
 
     bits: int
@@ -84,6 +86,7 @@ class TiffTags:
     photometric: int
     extra: tuple[int, ...]
     orientation: int
+    swapped: bool = False
 
     @property
     def by_pillow(self) -> bool:
@@ -92,6 +95,8 @@ class TiffTags:
             return True
         if self.photometric not in (0, 1) or self.extra:
             return False
+        if self.swapped and self.kind == "f":
+            return False  # libtiff turns the bytes of these round, and then Pillow does
         return (self.kind, self.bits) in (("u", 12), ("u", 16), ("i", 8), ("f", 32)) and (
             self.photometric == 1 or (self.kind, self.bits) == ("u", 16)
         )
@@ -138,8 +143,9 @@ def _tiff_tags(path: Path, stream: BinaryIO) -> TiffTags:
             f"{path}: is a TIFF file of {several(277, 1)[0]} samples a pixel that are neither grey "
             f"nor RGB, with or without alpha, which is not supported; convert it to {_KINDS}"
         )
+    swapped = head[:2] == b"MM" and several(259, 1)[0] != 1
     return TiffTags(
-        bits.pop(), _FORMATS[formats.pop()], photometric, extra[:count], several(274, 1)[0]
+        bits.pop(), _FORMATS[formats.pop()], photometric, extra[:count], several(274, 1)[0], swapped
     )
 
 
@@ -212,8 +218,8 @@ def _refuse_mode(path: Path, mode: str) -> InputError:
     )
 
 
-def _judge_png(path: Path, stream: BinaryIO) -> None:
-    """Refuse what Pillow would cut to 8 bits, and a file that ends before its last chunk."""
+def _png_bits(path: Path, stream: BinaryIO) -> int:
+    """Bits of a sample; refuse what Pillow would cut to 8, and a file that ends too early."""
     head = stream.read(33)
     if len(head) == 33 and head[24] == 16 and head[25] in (2, 4, 6):
         kind = {2: "RGB", 4: "grey and alpha", 6: "RGBA"}[head[25]]
@@ -227,7 +233,7 @@ def _judge_png(path: Path, stream: BinaryIO) -> None:
         length, name = struct.unpack(">I4s", stream.read(8))
         place += 12 + length
         if name == b"IEND" and place <= end:
-            return
+            return head[24]
     raise InputError(
         f"{path}: cannot be read (it ends before its last chunk); the file is damaged or not what "
         "its name says: copy or download it again"
@@ -247,8 +253,13 @@ def _refuse_pointer(path: Path, mark: bytes, stream: BinaryIO) -> None:
         )
 
 
-def _pillow_pixels(path: Path, image: Image.Image, alpha: str | None) -> NDArray[Any]:
-    """Pixels of a loaded image by its mode and the transparency that comes with it."""
+def _pillow_pixels(
+    path: Path, image: Image.Image, alpha: str | None, bits: int
+) -> NDArray[Any]:
+    """Pixels of a loaded image by its mode and the transparency that comes with it.
+
+    `bits` is what a sample of the file has: a transparent value is given as it is stored there.
+    """
     key = image.info.get("transparency")
     if image.mode == "P":
         with_alpha = key is not None
@@ -264,8 +275,8 @@ def _pillow_pixels(path: Path, image: Image.Image, alpha: str | None) -> NDArray
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if key is None or image.mode == "F":
         return pixels
-    if image.mode == "1":
-        key = 255 if key else 0
+    if image.mode in ("1", "L") and isinstance(key, int):
+        key = min(key, 2**bits - 1) * 255 // (2**bits - 1)
     if isinstance(key, bytes):
         raise _refuse_mode(path, f"{image.mode} with a table of transparency")
     colours = pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
@@ -279,8 +290,10 @@ def _refuse_frames(path: Path, frames: int) -> None:
         raise InputError(f"{path}: holds {frames} frames; expected a single image")
 
 
-def _by_pillow(path: Path, alpha: str | None, tags: TiffTags | None) -> NDArray[Any]:
-    """Decode with Pillow; what its mode does not tell, the tags do."""
+def _by_pillow(
+    path: Path, alpha: str | None, tags: TiffTags | None, bits: int = 8
+) -> NDArray[Any]:
+    """Decode with Pillow; what its mode does not tell, the tags do, or the bits of a PNG file."""
     from PIL import Image
 
     formats = ("PNG", "JPEG", "WEBP", "BMP") if tags is None else ("TIFF",)
@@ -291,7 +304,7 @@ def _by_pillow(path: Path, alpha: str | None, tags: TiffTags | None) -> NDArray[
         # Pillow turns TIFF itself when it loads, and no other format.
         turn = 1 if tags is not None else int(opened.getexif().get(274, 1))
         opened.load()
-        pixels = upright(_pillow_pixels(path, opened, alpha), turn)
+        pixels = upright(_pillow_pixels(path, opened, alpha, bits), turn)
     if tags is None or tags.photometric not in (0, 1):
         return pixels
     if tags.kind == "i":
@@ -377,13 +390,12 @@ def decode(path: Path, alpha: str | None = None) -> NDArray[Any]:
             with path.open("rb") as stream:
                 mark = stream.read(8)
                 stream.seek(0)
-                if mark == _PNG_MARK:
-                    _judge_png(path, stream)
+                bits = _png_bits(path, stream) if mark == _PNG_MARK else 8
                 _refuse_pointer(path, mark, stream)
                 stream.seek(0)
                 tags = _tiff_tags(path, stream) if mark[:4] in _TIFF_MARKS else None
             if tags is None:
-                return _by_pillow(path, alpha, None)
+                return _by_pillow(path, alpha, None, bits)
             if tags.by_pillow:
                 try:
                     return _by_pillow(path, alpha, tags)

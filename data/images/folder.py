@@ -144,14 +144,14 @@ def read_folder(
     names = tuple(file.relative_to(path).as_posix() for file in every)
     indices = pick(len(labels), known, names)
     chosen = [every[index] for index in indices]
-    note = _passed_text(path, passed)
+    note, images = _passed_text(path, passed), f"{len(every)} image{'s' * (len(every) != 1)}"
     return RawImages(
         images=_decode_all(chosen, alpha, unlike),
         indices=indices,
         labels=None if known is None else known[indices],
         class_names=None if class_names is None else tuple(class_names),
         names=tuple(names[index] for index in indices),
-        notes=(f"{len(every)} images found{note}",) if note else (),
+        notes=(f"{images} found{note}",) if note else (),
     )
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from refntk.data.images.imageset import InputInfo
 from refntk.data.images.load import read_stored
-from refntk.data.images.preprocess import apply_statistics, channel_statistics
-from refntk.errors import InputError
+from refntk.data.images.preprocess import FITS, apply_statistics, channel_statistics
+from refntk.errors import InputError, unknown
 from refntk.evaluation.images import divisors
 
 __all__ = ["Inputs", "load_inputs"]
@@ -57,6 +57,7 @@ def load_inputs(
     scale: str | float = "auto",
     alpha: str | None = None,
     labels: Sequence[str] = (),
+    fit: str = "resize",
 ) -> Inputs:
     """Load one or two sets of images and prepare them: subset, resample, scale, standardise.
 
@@ -76,6 +77,8 @@ def load_inputs(
         As in `load_images`, for each of the two.
     labels : sequence of str
         Files of labels, as in `load_images`: of `x1`, and of `x2`.
+    fit : str
+        As in `load_images`, for each of the two.
 
     Returns
     -------
@@ -83,8 +86,8 @@ def load_inputs(
         With `preprocessing` = ``{"scaling": {"x1": ..., "x2": ...}, "size": ..., "limit": ...,
         "seed": ..., "standardize": None or {"mean": [...], "std": [...]}}``; `scaling` is
         ``"none"`` or ``"divided by 255"``, and ``"x2"`` is there where `x2` is. `size`, `limit`
-        and `seed` are None where nothing was asked for. ``"scale"`` and ``"alpha"`` are there where
-        they were asked for.
+        and `seed` are None where nothing was asked for. ``"scale"``, ``"alpha"`` and ``"fit"``
+        are there where they were asked for.
 
     Raises
     ------
@@ -101,6 +104,8 @@ def load_inputs(
         )
         for place, spec in enumerate(given)
     ]  # fmt: skip
+    if fit not in FITS:
+        raise InputError(unknown("fit", fit, FITS))
     asked = scale != "auto"
     # By place, because both may be one file.
     names = (f"X{place} ({spec})" for place, spec in enumerate(given, 1))
@@ -108,7 +113,7 @@ def load_inputs(
     tops = divisors(sides, scale)
     scaling = {f"x{place}": _scaling(top) for place, top in enumerate(tops.values(), 1)}
     images = [
-        each.prepared(size, "none" if top is None else top, asked)
+        each.prepared(size, "none" if top is None else top, asked, fit)
         for each, top in zip(stored, tops.values(), strict=True)
     ]
     images1, images2 = images[0], images[1] if x2 is not None else None
@@ -132,5 +137,6 @@ def load_inputs(
             "standardize": statistics,
         }
         | ({"scale": str(scale)} if asked else {})
-        | ({} if alpha is None else {"alpha": alpha}),
+        | ({} if alpha is None else {"alpha": alpha})
+        | ({} if size is None or fit == "resize" else {"fit": fit}),
     )

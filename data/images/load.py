@@ -28,7 +28,7 @@ from refntk.data.images.imageset import (
 from refntk.data.images.label_files import load_labels
 from refntk.data.images.labels import Labels
 from refntk.data.images.numpy_files import read_npy, read_npz
-from refntk.data.images.preprocess import area_resample, stratified_subset, to_unit
+from refntk.data.images.preprocess import stratified_subset, to_size, to_unit
 from refntk.data.limits import one_line, reading, refuse_memory
 from refntk.data.samples import sample_file
 from refntk.errors import InputError, RefntkWarning, unknown
@@ -139,7 +139,9 @@ class Stored:
     images: NDArray[Any] | list[NDArray[Any]]
     info: InputInfo
 
-    def prepared(self, size: int | None, rule: str | float, given: bool) -> NDArray[Any]:
+    def prepared(
+        self, size: int | None, rule: str | float, given: bool, fit: str = "resize"
+    ) -> NDArray[Any]:
         """Resample and scale; say so where pixels stay far above 1.
 
         Parameters
@@ -150,13 +152,15 @@ class Stored:
             As for `refntk.evaluation.images.divisors`.
         given : bool
             Whether someone chose the rule.
+        fit : str
+            As for `load_images`.
 
         Returns
         -------
         array of float, shape (N, H, W, C)
         """
         if size is not None:
-            out: NDArray[Any] = area_resample(self.images, size, rule)
+            out: NDArray[Any] = to_size(self.images, size, fit, rule)
         else:
             assert isinstance(self.images, np.ndarray)  # a list comes only where there is a size
             out = to_unit(self.images, rule)
@@ -253,6 +257,7 @@ def load_images(
     scale: str | float = "auto",
     alpha: str | None = None,
     labels: str | None = None,
+    fit: str = "resize",
 ) -> ImageSet:
     """Load images, and their labels where these are known.
 
@@ -268,8 +273,8 @@ def load_images(
     seed : int
         Seed of that choice.
     size : int, optional
-        Resample to `size` by `size` pixels with `area_resample`. Default: as stored. Image files
-        may then differ in size; each is squeezed into the square.
+        Bring to `size` by `size` pixels, as `fit` says. Default: as stored. Image files may then
+        differ in size.
     scale : str or float
         What pixels are divided by, see `refntk.evaluation.images.divisors`. With ``"auto"`` and no
         `size`, images come in the dtype of the file and `to_unit` divides them later.
@@ -277,6 +282,9 @@ def load_images(
         What becomes of transparency in image files. Default: transparent pixels are an error.
     labels : str, optional
         ``FILE`` or ``FILE::KEY`` with the labels, see `refntk.data.images.label_files.load_labels`.
+    fit : {"resize", "crop", "pad"}
+        With `size`: average over areas, each image squeezed into the square; take the middle; or
+        put black around. See `refntk.data.images.preprocess.to_size`.
 
     Returns
     -------
@@ -309,4 +317,4 @@ def load_images(
     if size is None and scale == "auto":
         assert isinstance(stored.images, np.ndarray)
         return ImageSet(stored.images, stored.info)
-    return ImageSet(stored.prepared(size, scale, scale != "auto"), stored.info)
+    return ImageSet(stored.prepared(size, scale, scale != "auto", fit), stored.info)

@@ -13,18 +13,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from refntk.data.limits import refuse_memory
-from refntk.errors import InputError
+from refntk.errors import InputError, unknown
 from refntk.evaluation.images import Images, divide, divisors, scale
 
 __all__ = [
+    "FITS",
     "apply_statistics",
     "area_resample",
     "channel_statistics",
     "stratified_subset",
+    "to_size",
     "to_unit",
 ]
 
 Float64Array = NDArray[np.float64]
+
+FITS = ("resize", "crop", "pad")
+"""How images come to a given size."""
 
 
 def to_unit(images: NDArray[Any], rule: str | float = "auto") -> NDArray[np.floating[Any]]:
@@ -177,13 +182,67 @@ def area_resample(images: Images, px: int, rule: str | float = "auto") -> Float6
         if px > min(height, width):
             raise InputError(
                 f"size {px}: the images have {height} x {width} pixels and are only ever made "
-                f"smaller; choose at most {min(height, width)}"
+                f"smaller; choose at most {min(height, width)}, or put black around with --fit pad"
             )
         # One image at a time: the integers of a whole set would become eight times as large.
         rows = _area_weights(height, px) @ np.asarray(divide(image, top), np.float64).reshape(
             height, -1
         )
         out[index] = _area_weights(width, px) @ rows.reshape(px, width, channels)
+    return out
+
+
+def to_size(
+    images: Images, px: int, fit: str = "resize", rule: str | float = "auto"
+) -> Float64Array:
+    """Bring images to `px` by `px` pixels, and scale them.
+
+    Parameters
+    ----------
+    images : array of integer or float, shape (N, H, W, C), or sequence of arrays (H, W, C)
+        As for `area_resample`.
+    px : int
+        New height and width.
+    fit : {"resize", "crop", "pad"}
+        Average over areas, see `area_resample`; take the middle; or put black around. Where what is
+        cut off, or put around, is an odd number of pixels, the first side gets the smaller half.
+    rule : str or float
+        As for `to_unit`.
+
+    Returns
+    -------
+    array of float64, shape (N, px, px, C)
+
+    Raises
+    ------
+    InputError
+        No such `fit`; an image is smaller than `px`, or larger with ``"pad"``; as `area_resample`.
+    """
+    if fit not in FITS:
+        raise InputError(unknown("fit", fit, FITS))
+    if fit == "resize":
+        return area_resample(images, px, rule)
+    if px < 1:
+        raise InputError(f"size {px}: expected a positive number of pixels")
+    top = divisors({"images": images}, rule)["images"]
+    channels = images[0].shape[2]
+    refuse_memory("images", 8 * len(images) * px * px * channels)
+    out = np.zeros((len(images), px, px, channels))
+    for place, image in zip(out, images, strict=True):
+        sides = image.shape[:2]
+        if fit == "crop" and px > min(sides) or fit == "pad" and px < max(sides):
+            limit = f"at most {min(sides)}" if fit == "crop" else f"at least {max(sides)}"
+            raise InputError(
+                f"size {px}: an image has {sides[0]} x {sides[1]} pixels and cannot be brought to "
+                f"it by --fit {fit}; choose {limit}, or another --fit ({', '.join(FITS)})"
+            )
+        scaled = divide(image, top)
+        if fit == "crop":
+            y, x = ((side - px) // 2 for side in sides)
+            place[...] = scaled[y : y + px, x : x + px]
+        else:
+            y, x = ((px - side) // 2 for side in sides)
+            place[y : y + sides[0], x : x + sides[1]] = scaled
     return out
 
 

@@ -220,6 +220,7 @@ def _images_again(
         standardize=prepared.get("standardize") is not None,
         scale=prepared.get("scale", "auto"),
         alpha=prepared.get("alpha"),
+        fit=prepared.get("fit", "resize"),
     )
     if inputs.preprocessing.get("standardize") != prepared.get("standardize"):
         raise StoreError(f"{inputs.info1.source}: the mean and deviation of its images are others")

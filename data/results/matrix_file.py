@@ -20,7 +20,7 @@ from refntk.oracle.sample import Matrix
 
 __all__ = ["MatrixFile", "open_matrices"]
 
-_PREPARATION = ("limit", "seed", "size", "standardize", "scale", "alpha")
+_PREPARATION = ("limit", "seed", "size", "standardize", "scale", "alpha", "fit")
 
 
 @dataclass(frozen=True, eq=False)

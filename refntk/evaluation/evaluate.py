@@ -23,6 +23,7 @@ from refntk.evaluation.tiles import Tile, cut
 from refntk.network.network import Network
 from refntk.network.presets import as_network
 from refntk.network.signal import Layer
+from refntk.ops.dual import Dual
 from refntk.ops.operations import Pointwise
 from refntk.plan.reduction import Plan, make_plan
 
@@ -108,7 +109,8 @@ def kernel(
     NetworkError
         The network has no readout.
     MethodError
-        The method does not apply to the network, or the backend does not have it.
+        The method does not apply to the network, or the backend does not have it. Or the network
+        has no NTK, which is asked for.
     UnknownBackendError, MissingBackendError
         There is no such backend, or a package or a device for it is missing.
     DeviceError
@@ -117,7 +119,7 @@ def kernel(
     Notes
     -----
     The recursions of P. Misof, P. Kessel, J. E. Gerken, "Equivariant Neural Tangent Kernels",
-    arXiv:2406.06504, in the NTK parametrisation, with Theta = 0 below the first layer.
+    arXiv:2406.06504, with Theta = 0 below the first layer.
 
     Examples
     --------
@@ -196,6 +198,8 @@ class Job:
             _same_shape(*self._images)
         shape = self._images[0].shape[1:]
         available = methods_of(self.backend)
+        if "ntk" in self.get:
+            net.program(shape).require_tangent()
         self._plan: Plan = make_plan(net, shape, options.method, available, self.backend)
         self.net = net
         self.shape = len(self._images[0]), len(self._images[-1])
@@ -291,7 +295,7 @@ class Job:
             var1 = self._variance(0, tile.rows, first, power1)
             var2 = self._variance(-1, tile.cols, second, power2)
             correlation = None
-            if self._activates:
+            if any(dual.kinked for dual in self._activations):
                 given = readout[0], var1, var2
                 correlation = at_readout(
                     self._plan, self._engine, one, two, given, self.dtype
@@ -318,15 +322,15 @@ class Job:
     ) -> npt.NDArray[np.float64]:
         """Kernel of each image with itself at the readout, computed once for each image."""
         known = self._variances[which][part]
-        if self._activates and np.isnan(known).any():
+        if self._activations and np.isnan(known).any():
             diagonal = self._engine.diagonal(prepared)
             known[:] = np.ldexp(diagonal, 2 * powers + self._plan.exponent)
         return known
 
     @property
-    def _activates(self) -> bool:
-        """Whether an activation comes after the readout, which needs variances there."""
-        return any(isinstance(layer, Pointwise) for layer in self._plan.head.operations)
+    def _activations(self) -> list[Dual]:
+        """The activations after the readout, which need variances there."""
+        return [op.dual for op in self._plan.head.operations if isinstance(op, Pointwise)]
 
     def _finish(self, block: FloatArray | None, mirrored: bool) -> FloatArray:
         assert block is not None  # the backend gives what it is asked for

@@ -1,9 +1,10 @@
-r"""The layers after the readout, in double precision: Dense and Relu on matrices of kernels.
+r"""The layers after the readout, in double precision: Dense and activations on matrices of kernels.
 
-An activation needs theta = arccos rho, and rho = K / (s s') near 1 says little about it: after
-pooling all kernels are nearly parallel, and duplicates exactly. So two numbers are carried beside
-K, the *deficit* u = 1 - rho and the *excess* z = 1 + rho. With s, s' the roots of the variances
-before a Dense layer and S, S' those after it,
+Smooth activations are evaluated as in the literal recursion. One with a kink needs
+theta = arccos rho, and rho = K / (s s') near 1 says little about it: after pooling all kernels are
+nearly parallel, and duplicates exactly. So where there is one two numbers are carried beside K, the
+*deficit* u = 1 - rho and the *excess* z = 1 + rho. With s, s' the roots of the variances before a
+Dense layer and S, S' those after it,
 
 .. math::
     u \leftarrow \frac{\sigma_w^2 s s' u}{S S'}
@@ -22,10 +23,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from refntk.evaluation.correlations import Correlation, roots
-from refntk.ops.dual import ArcCosine
+from refntk.errors import InputError
+from refntk.evaluation.correlations import Correlation, of_kernels, roots
+from refntk.ops.dual import ArcCosine, Dual
 from refntk.ops.operations import Filter, Pointwise
 from refntk.ops.program import Program
+from refntk.recursion.formulas import activated
 
 __all__ = ["apply_head"]
 
@@ -45,14 +48,13 @@ def apply_head(
     Parameters
     ----------
     head : Program
-        Filters on a vector, and activations whose dual is a combination of Relu's and the
-        identity's.
+        Filters on a vector, and activations.
     nngp : float64 array, shape (N, M)
     ntk : float64 array of the same shape, or None
     var1, var2 : float64 array, shape (N,), (M,)
         Kernels of the images with themselves; they are read if there is an activation.
     correlation : Correlation, or None
-        None if there is no activation.
+        None if no activation has a kink.
 
     Returns
     -------
@@ -63,6 +65,8 @@ def apply_head(
     ------
     MethodError
         Another operation; the message names its layer.
+    InputError
+        Variances are too large for an activation; the message names its layer.
     """
     # Rounding of roots would tell an image from its duplicate, whose kernels are computed alike.
     same = (nngp == var1[:, None]) & (nngp == var2[None, :])
@@ -84,6 +88,20 @@ def apply_head(
                 nngp = np.where(same, half * var1[:, None], nngp)
                 ntk = None if ntk is None else ntk * slope
                 var1, var2 = half * var1, half * var2
+            case Pointwise(dual=dual) if dual.kinked and correlation is not None:
+                nngp, correlation = _jump(dual, correlation, var1, var2)
+                var1, var2 = dual.itself(var1)[0], dual.itself(var2)[0]
+                nngp = np.where(same, var1[:, None], nngp)
+            case Pointwise(dual=dual):
+                pair = var1[:, None], var2[None, :]
+                try:
+                    with np.errstate(over="ignore", invalid="ignore"):
+                        nngp, ntk = activated(nngp, ntk, dual, *pair, same)
+                except InputError as error:
+                    raise InputError(f"{head.name(k)}: {error}") from None
+                var1, var2 = dual.itself(var1)[0], dual.itself(var2)[0]
+                if correlation is not None:
+                    correlation = of_kernels(nngp, var1, var2, float(np.finfo(np.float64).eps))
             case _:
                 raise head.no_rule(k, "what comes after the readout")
     return nngp, ntk
@@ -127,6 +145,19 @@ def _activation(
     # Far away 1 + rho in terms of which none is negative where both slopes are positive.
     excess = np.where(near, 1 + rho, gain / (2 * half) + line * small + even)
     return scale * half * rho, slope, Correlation(deficit, excess)
+
+
+def _jump(
+    dual: Dual, correlation: Correlation, var1: Matrix, var2: Matrix
+) -> tuple[Matrix, Correlation]:
+    """Kernel after an activation that jumps, and the correlation."""
+    near = correlation.deficit <= correlation.excess
+    angle = 2 * np.arcsin(np.sqrt(np.minimum(correlation.deficit, correlation.excess) / 2))
+    theta, rest = np.where(near, angle, np.pi - angle), np.where(near, np.pi - angle, angle)
+    value, deficit, excess = dual.turned(theta, rest)
+    apart = (var1 > 0)[:, None] & (var2 > 0)[None, :]
+    parts = (np.where(apart, part, 1) for part in (deficit, excess))
+    return np.where(apart, value, 0), Correlation(*parts)
 
 
 def _segment(theta: Matrix) -> Matrix:

@@ -72,7 +72,7 @@ class Convolution(LinearOperator):
     def gradient(self, x: FloatArray, g: FloatArray) -> Weights:
         """Sum patches times covectors over positions and images; see `LinearOperator.gradient`."""
         weight = sum(self._weight_gradient(*pair) for pair in zip(x, g, strict=True))
-        bias = self.b_scale * g.reshape(-1, g.shape[-1]).sum(axis=0)
+        bias = self.b_slope * g.reshape(-1, g.shape[-1]).sum(axis=0)
         return Weights(np.asarray(weight), bias)
 
     def tangent_kernel(self, x: FloatArray, g: FloatArray) -> FloatArray:
@@ -80,7 +80,7 @@ class Convolution(LinearOperator):
         weights = np.stack(
             [self._weight_gradient(*pair).ravel() for pair in zip(x, g, strict=True)]
         )
-        biases = self.b_scale * g.reshape(len(g), -1, g.shape[-1]).sum(axis=1)
+        biases = self.b_slope * g.reshape(len(g), -1, g.shape[-1]).sum(axis=1)
         return np.asarray(weights @ weights.T + biases @ biases.T)
 
     def _matrix(self, weight: FloatArray) -> FloatArray:
@@ -99,7 +99,7 @@ class Convolution(LinearOperator):
         product = self._patches(image).T @ self._rows(g)
         product = product.reshape(-1, self._channels, len(self._slots), g.shape[-1])
         folded = sum(product[slots, :, r, :] for r, slots in enumerate(self._slots))
-        return self.w_scale * np.asarray(folded)
+        return self.w_slope * np.asarray(folded)
 
     def _rows(self, g: FloatArray) -> FloatArray:
         y, x = self._frame

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.finite.operator import FloatArray, LinearOperator, Operator, Weights
-from refntk.ops.operations import Filter
-from refntk.ops.support import Support
+from refntk.ops.operations import Average, Filter
 
 __all__ = ["Gather", "MeanOverMaps"]
 
@@ -56,13 +55,13 @@ class Gather(LinearOperator):
         """Sum over outputs and images; see `LinearOperator.gradient`."""
         rows = self._reads(x).reshape(-1, len(self._maps) * self._channels)
         weight = self._unscaled(rows.T @ g.reshape(-1, g.shape[-1]))
-        return Weights(weight, self.b_scale * g.sum(axis=(0, 1)))
+        return Weights(weight, self.b_slope * g.sum(axis=(0, 1)))
 
     def tangent_kernel(self, x: FloatArray, g: FloatArray) -> FloatArray:
         """Contract the gradients of single images; see `LinearOperator.tangent_kernel`."""
         products = self._reads(x).swapaxes(1, 2) @ g
         weights = np.stack([self._unscaled(one).ravel() for one in products])
-        biases = self.b_scale * g.sum(axis=1)
+        biases = self.b_slope * g.sum(axis=1)
         return np.asarray(weights @ weights.T + biases @ biases.T)
 
     def _reads(self, x: FloatArray) -> FloatArray:
@@ -76,7 +75,7 @@ class Gather(LinearOperator):
     def _unscaled(self, rows: FloatArray) -> FloatArray:
         """Scale the gradient of one layer: (E, C, O)."""
         shaped = rows.reshape(len(self._maps), self._channels, -1)
-        return self._as(rows, self.w_scale * self._sizes * shaped)
+        return self._as(rows, self.w_slope * self._sizes * shaped)
 
     @staticmethod
     def _as(like: FloatArray, scaled: npt.NDArray[np.float64]) -> FloatArray:
@@ -84,23 +83,26 @@ class Gather(LinearOperator):
 
 
 class MeanOverMaps(Operator):
-    """A mean over filter elements, such as over the cosets of a subgroup.
+    """Means over the maps of a support, such as over the cosets of a subgroup or over orbits.
 
     Parameters
     ----------
-    support : Support
+    layer : Average
     """
 
-    def __init__(self, support: Support) -> None:
-        self._maps = support.maps
+    def __init__(self, layer: Average) -> None:
+        self._maps, self._shares = layer.support.maps, 1 / layer.divisors[:, None]
 
     def forward(self, parameters: Weights | None, x: FloatArray) -> FloatArray:
         """Average what each output reads; see `Operator.forward`."""
-        return np.asarray(x[:, self._maps].mean(axis=1))
+        padded = np.concatenate([x, np.zeros_like(x[:, :1])], axis=1)
+        total = sum(padded[:, places] for places in self._maps)
+        return np.asarray(total * self._shares.astype(x.dtype))
 
     def pull_back(self, parameters: Weights | None, x: FloatArray, g: FloatArray) -> FloatArray:
         """Share out evenly; see `Operator.pull_back`."""
-        below = np.zeros((x.shape[1], len(x), x.shape[2]), g.dtype)
+        below = np.zeros((x.shape[1] + 1, len(x), x.shape[2]), g.dtype)
+        shared = (g * self._shares.astype(g.dtype)).swapaxes(0, 1)
         for places in self._maps:
-            np.add.at(below, places, g.swapaxes(0, 1) / len(self._maps))
-        return below.swapaxes(0, 1)
+            np.add.at(below, places, shared)
+        return below[:-1].swapaxes(0, 1)

@@ -51,11 +51,11 @@ class Affine(LinearOperator):
 
     def gradient(self, x: FloatArray, g: FloatArray) -> Weights:
         """Sum outer products over the images; see `LinearOperator.gradient`."""
-        return Weights(self.w_scale * (x.T @ g), self.b_scale * g.sum(axis=0))
+        return Weights(self.w_slope * (x.T @ g), self.b_slope * g.sum(axis=0))
 
     def tangent_kernel(self, x: FloatArray, g: FloatArray) -> FloatArray:
         """Multiply the Gram matrices of features and covectors, entry by entry."""
-        return np.asarray((self.w_scale**2 * (x @ x.T) + self.b_scale**2) * (g @ g.T))
+        return np.asarray((self.w_slope**2 * (x @ x.T) + self.b_slope**2) * (g @ g.T))
 
 
 class Function(Operator):
@@ -64,17 +64,27 @@ class Function(Operator):
     Parameters
     ----------
     dual : Dual
+    name : str
+        What messages call its layer.
     """
 
-    def __init__(self, dual: Dual) -> None:
-        self._dual = dual
+    def __init__(self, dual: Dual, name: str) -> None:
+        self._dual, self._name = dual, name
 
     def forward(self, parameters: Weights | None, x: FloatArray) -> FloatArray:
         """Apply it; see `Operator.forward`. NaN stays NaN."""
         return np.asarray(self._dual.value(x))
 
     def pull_back(self, parameters: Weights | None, x: FloatArray, g: FloatArray) -> FloatArray:
-        """Multiply with the slope; see `Operator.pull_back`."""
+        """Multiply with the slope; see `Operator.pull_back`.
+
+        Raises
+        ------
+        MethodError
+            It jumps, and has no slope to train with.
+        """
+        if not self._dual.tangent:
+            raise MethodError(f"{self._name}: has no NTK: it jumps, and trains nothing below it")
         return np.asarray(g * self._dual.slope(x))
 
 
@@ -135,25 +145,25 @@ def operator(program: Program, k: int, channels: int) -> Operator:
     """
     layer, below = program.operations[k], program.spaces[k]
     match layer:
-        case Filter() if not layer.in_ntk_parametrization:
-            raise MethodError(
-                f"{program.name(k)}: networks of finite width are in the NTK parametrisation, and "
-                "this layer trains at a rate of its own"
-            )
         case Filter(support=support) if support.windows == ():
             return Affine(layer, channels)
         case Filter(support=support) if support.windows is not None and len(below.shape) == 2:
             return Convolution(layer, channels)
         case Filter(support=Listed()):
             return Gather(layer, channels)
+        case Pointwise(dual=dual) if not dual.pointwise:
+            raise MethodError(
+                f"{program.name(k)}: is a map of kernels, and no function that a network of finite "
+                "width could apply"
+            )
         case Pointwise(dual=dual):
-            return Function(dual)
+            return Function(dual, program.name(k))
         case Stack(support=support) if _whole(support):
             return Rows()
         case Average(support=support) if _whole(support):
             return Mean(int(layer.divisors[0]))
-        case Average(support=Listed() as support):
-            return MeanOverMaps(support)
+        case Average(support=Listed()):
+            return MeanOverMaps(layer)
         case Average(support=support) if support.windows and len(below.shape) == 2:
             return Pool(layer)
         case _:

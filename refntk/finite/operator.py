@@ -1,10 +1,16 @@
 r"""What a layer of finite width does: draw, forward, and both vector-Jacobian products.
 
 Features have channels last: (N, H, W, C) on the grid, (N, H, W, n, C) on a group of n elements,
-(N, C) of a vector; (N, X, C) on a finite set, and (N, n, C) on a finite group. In the NTK
-parametrisation, with fan-in F,
+(N, C) of a vector; (N, X, C) on a finite set, and (N, n, C) on a finite group. With fan-in F, and
+what training the weights and the bias adds to the NTK, alpha A(K) + beta,
 
-.. math:: f' = \frac{\sigma_w}{\sqrt{F}} \sum w f + \sigma_b b, \qquad w, b \sim N(0, 1).
+.. math::
+    f' = \sqrt{\alpha / F} \sum w f + \sqrt\beta\, b, \qquad
+    w \sim N(0, \sigma_w^2 / \alpha), \quad b \sim N(0, \sigma_b^2 / \beta).
+
+In the NTK parametrisation w and b are standard normal, and in the standard one nothing is scaled
+(where the width is that of the layer). Learning rates of a layer are scales, too: for gradient
+descent with one rate for all parameters they come to the same.
 
 An operator holds no parameters, so that networks can be drawn, trained or cut at will; the number
 of channels that it gives is that of the weights it is handed.
@@ -14,6 +20,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +34,7 @@ FloatArray = npt.NDArray[np.floating[Any]]
 
 
 class Weights(NamedTuple):
-    """What is learned in one layer, standard normal when drawn.
+    """What is learned in one layer; in the NTK parametrisation standard normal when drawn.
 
     Attributes
     ----------
@@ -91,11 +98,27 @@ class LinearOperator(Operator):
     layer : Filter
     fan_in : int
         Number of products that one output sums.
+
+    Attributes
+    ----------
+    w_scale, b_scale : float
+        By what weights, and the bias, are multiplied.
+    w_slope, b_slope : float
+        The same, or 0 where they are not trained.
     """
 
     def __init__(self, layer: Filter, fan_in: int) -> None:
-        self.w_scale = layer.weight / math.sqrt(fan_in)
-        self.b_scale = layer.bias
+        alpha, beta = layer.tangent
+        self._deviations = _deviation(layer.weight, alpha), _deviation(layer.bias, beta)
+        self.w_scale, self.b_scale = (
+            size / deviation if deviation else math.sqrt(rate)
+            for size, deviation, rate in zip(
+                (layer.weight, layer.bias), self._deviations, layer.tangent, strict=True
+            )
+        )
+        self.w_scale /= math.sqrt(fan_in)
+        self.w_slope = self.w_scale if alpha else 0.0
+        self.b_slope = self.b_scale if beta else 0.0
 
     @property
     @abstractmethod
@@ -103,7 +126,7 @@ class LinearOperator(Operator):
         """Shape of the weights, without the output channels."""
 
     def draw(self, rng: np.random.Generator, channels: int, dtype: str) -> Weights:
-        """Draw the parameters.
+        """Draw the parameters, normal with the deviations above; 1 of what is not trained.
 
         Parameters
         ----------
@@ -117,8 +140,9 @@ class LinearOperator(Operator):
         -------
         Weights
         """
-        weight = rng.standard_normal((*self.weight_shape, channels))
-        bias = rng.standard_normal(channels)
+        w_deviation, b_deviation = self._deviations
+        weight = w_deviation * rng.standard_normal((*self.weight_shape, channels))
+        bias = b_deviation * rng.standard_normal(channels)
         return Weights(weight.astype(dtype, copy=False), bias.astype(dtype, copy=False))
 
     @abstractmethod
@@ -151,3 +175,8 @@ class LinearOperator(Operator):
             Sum over the parameters p of ``df_i/dp df_j/dp``, for the function f whose derivative in
             the features above is g.
         """
+
+
+def _deviation(size: float, rate: Fraction) -> float:
+    """Find the deviation of parameters that contribute `size`, and train at the squared scale."""
+    return 1.0 if not rate or rate == Fraction(size) ** 2 else size / math.sqrt(rate)

@@ -14,7 +14,7 @@ from refntk.ops.operations import Pointwise
 from refntk.ops.program import Builder
 from refntk.ops.rectifiers import Rectifier
 
-__all__ = ["Abs", "Activation", "LeakyRelu", "Relu"]
+__all__ = ["ABRelu", "Abs", "Activation", "Identity", "LeakyRelu", "Relu"]
 
 
 class Activation(ABC):
@@ -31,8 +31,8 @@ class Activation(ABC):
         """Give the signal after this layer, or raise `NetworkError`."""
         if not signal.gaussian:
             raise NetworkError(
-                "needs Gaussian features, which the input, a Relu and a Flatten do not give: "
-                "put a layer with weights (Conv, Lift, GroupConv or Dense) right before it"
+                "needs Gaussian features, which the input, an activation and a Flatten do not "
+                "give: put a layer with weights (Conv, Lift, GroupConv or Dense) right before it"
             )
         return replace(signal, gaussian=False)
 
@@ -90,3 +90,44 @@ class Abs(Activation):
     def dual(self) -> Dual:
         """Of slope -1 below zero, and 1 above."""
         return Rectifier(-1.0, 1.0)
+
+
+@by_name
+@dataclass(frozen=True)
+class ABRelu(Activation):
+    """Pointwise a min(f, 0) + b max(f, 0), on features of any kind.
+
+    Parameters
+    ----------
+    a, b : float
+        Slopes below and above zero; of either sign.
+
+    Raises
+    ------
+    NetworkError
+        An argument is wrong; the message begins with its name.
+    """
+
+    _: KW_ONLY
+    a: float
+    b: float
+
+    def __post_init__(self) -> None:
+        """Check the arguments and bring them to their canonical types."""
+        canonical(self, a=finite_number, b=finite_number)
+
+    @property
+    def dual(self) -> Dual:
+        """Of slope a below zero, and b above."""
+        return Rectifier(self.a, self.b)
+
+
+@by_name
+@dataclass(frozen=True)
+class Identity(Activation):
+    """Pointwise f itself."""
+
+    @property
+    def dual(self) -> Dual:
+        """Of slope 1 below zero, and above."""
+        return Rectifier(1.0, 1.0)

@@ -14,7 +14,7 @@ import math
 import operator
 import reprlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from refntk.errors import NetworkError, unknown
 from refntk.ops.groups import point_group
 
 __all__ = [
+    "MOST_CHANNELS",
     "MOST_WEIGHTS",
     "PADDINGS",
     "QUIET",
@@ -34,6 +35,7 @@ __all__ = [
     "finite_number",
     "require_odd",
     "times",
+    "truth",
     "written",
 ]
 
@@ -48,6 +50,9 @@ QUIET: Mapping[str, bool] = MappingProxyType({"quiet": True})
 
 Networks that do not use what came later keep the hash that they had before.
 """
+
+MOST_CHANNELS = 1 << 40
+"""Channels of a layer, at most: beyond any network that was ever trained."""
 
 _LARGEST = math.sqrt(sys.float_info.max)
 
@@ -87,7 +92,7 @@ def by_name(layer: type[_Layer]) -> type[_Layer]:
 
     @functools.wraps(build)
     def checked(self: _Layer, *values: Any, **named: Any) -> None:
-        _no_width(values[:1] if len(values) > free else (), named)
+        _no_width(values[:1] if len(values) > free else (), named, names)
         if len(values) > free:
             pairs = zip(list(names)[free:], values[free:], strict=False)
             words = ", ".join(f"{name}={reprlib.repr(value)}" for name, value in pairs)
@@ -141,13 +146,13 @@ def written(layer: Any) -> dict[str, Any]:
     }
 
 
-def _no_width(first: tuple[Any, ...], named: dict[str, Any]) -> None:
+def _no_width(first: tuple[Any, ...], named: dict[str, Any], names: Container[str]) -> None:
     """Refuse a number of features, which comes first or by name in other libraries."""
     for value in first:
         if isinstance(value, Integral) and not isinstance(value, bool):
             raise NetworkError(f"{reprlib.repr(int(value))} is a width: {_INFINITE}")
     for name in named:
-        if name in _WIDTHS:
+        if name in _WIDTHS and name not in names:
             raise NetworkError(f"{name}: {_INFINITE}", key=name)
 
 
@@ -157,8 +162,7 @@ def canonical(layer: Any, **rules: Callable[[str, object], object]) -> None:
     Parameters
     ----------
     layer : frozen dataclass
-        Its fields are any of filter_shape, window_shape, strides, padding, normalize_edges, group,
-        W_std and b_std.
+        Its fields are any of those that layers with weights have.
     **rules : callable
         For fields of other names: takes the name and the value, and returns the value in its
         canonical type or raises `NetworkError`.
@@ -278,20 +282,63 @@ def _deviation(name: str, value: object) -> float:
     return finite_number(name, value, "a finite standard deviation, zero or positive", 0.0)
 
 
-def _truth(name: str, value: object) -> bool:
-    """Return True or False; a number is refused."""
+def _rate(name: str, value: object) -> float:
+    """Return a finite factor of a learning rate, zero or positive, as a float."""
+    return finite_number(name, value, "a finite factor, zero or positive", 0.0)
+
+
+def _rate_of_bias(name: str, value: object) -> float | None:
+    """Return such a factor, or None."""
+    return None if value is None else _rate(name, value)
+
+
+def truth(name: str, value: object) -> bool:
+    """Return True or False; a number is refused.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    value : object
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    NetworkError
+        It is neither.
+    """
     if not isinstance(value, bool | np.bool_):
         raise NetworkError(f"{name}: expected True or False, not {reprlib.repr(value)}", key=name)
     return bool(value)
+
+
+def _width(name: str, value: object) -> int | None:
+    """Return a positive number of channels, or None; a bool or a float is refused."""
+    if value is None:
+        return None
+    number = int(value) if isinstance(value, Integral) and not isinstance(value, bool) else 0
+    if not 0 < number <= MOST_CHANNELS:
+        given, most = reprlib.repr(value), MOST_CHANNELS
+        message = f"{name}: expected a number of channels from 1 to {most}, not {given}"
+        raise NetworkError(message, key=name)
+    return number
 
 
 _RULES: dict[str, Callable[[str, object], object]] = {
     "filter_shape": _two_sizes,
     "strides": _two_sizes,
     "window_shape": _two_sizes,
-    "normalize_edges": _truth,
+    "normalize_edges": truth,
     "padding": _padding_word,
     "group": _group_name,
     "W_std": _deviation,
     "b_std": _deviation,
+    "bias": truth,
+    "width": _width,
+    "learning_rate": _rate,
+    "learning_rate_bias": _rate_of_bias,
+    "trainable": truth,
 }

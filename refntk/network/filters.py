@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass, replace
 
 from refntk.errors import ShapeError
-from refntk.network.arguments import by_name, canonical, require_odd, times
+from refntk.network.arguments import by_name, require_odd, times
+from refntk.network.linear import Linear
 from refntk.network.signal import Signal, require
 from refntk.ops.groups import PointGroup, point_group
 from refntk.ops.program import Builder
@@ -17,7 +18,7 @@ __all__ = ["Conv", "GroupConv", "Lift", "offsets", "windows"]
 
 @by_name
 @dataclass(frozen=True)
-class Conv:
+class Conv(Linear):
     """Ordinary convolution, grid to grid; with SAME, even sides and strides follow XLA.
 
     Parameters
@@ -27,8 +28,8 @@ class Conv:
     strides : (int, int), default (1, 1)
         Step along y and x.
     padding : {"SAME", "VALID", "CIRCULAR"}, default "SAME"
-    W_std, b_std : float, default 1 and 0
-        Standard deviation of weights and bias, finite and not negative.
+    W_std, b_std, bias, width, learning_rate, learning_rate_bias, trainable
+        Scale and training of the weights, see `refntk.network.linear.Linear`.
 
     Raises
     ------
@@ -40,12 +41,6 @@ class Conv:
     _: KW_ONLY
     strides: tuple[int, int] = (1, 1)
     padding: str = "SAME"
-    W_std: float = 1.0
-    b_std: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Check the arguments and bring them to their canonical types."""
-        canonical(self)
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError` or `ShapeError`."""
@@ -59,7 +54,7 @@ class Conv:
 
 @by_name
 @dataclass(frozen=True)
-class Lift:
+class Lift(Linear):
     """Lifting convolution, from functions on the grid to functions on the group.
 
     Parameters
@@ -69,8 +64,8 @@ class Lift:
     group : str
         Name of the point group, one of C1, C2, C4, D1, D2, D4.
     padding : {"SAME", "VALID", "CIRCULAR"}, default "SAME"
-    W_std, b_std : float, default 1 and 0
-        Standard deviation of weights and bias, finite and not negative.
+    W_std, b_std, bias, width, learning_rate, learning_rate_bias, trainable
+        Scale and training of the weights, see `refntk.network.linear.Linear`.
 
     Raises
     ------
@@ -82,12 +77,10 @@ class Lift:
     _: KW_ONLY
     group: str
     padding: str = "SAME"
-    W_std: float = 1.0
-    b_std: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the arguments and bring them to their canonical types."""
-        canonical(self)
+        super().__post_init__()
         require_odd("filter_shape", self.filter_shape)
 
     def after(self, signal: Signal) -> Signal:
@@ -102,7 +95,7 @@ class Lift:
 
 @by_name
 @dataclass(frozen=True)
-class GroupConv:
+class GroupConv(Linear):
     """Group convolution over the group of the Lift before it; filters cover all its rotations.
 
     Parameters
@@ -110,8 +103,8 @@ class GroupConv:
     filter_shape : (int, int)
         Height and width of the filter, both odd: the group turns it about its centre.
     padding : {"SAME", "VALID", "CIRCULAR"}, default "SAME"
-    W_std, b_std : float, default 1 and 0
-        Standard deviation of weights and bias, finite and not negative.
+    W_std, b_std, bias, width, learning_rate, learning_rate_bias, trainable
+        Scale and training of the weights, see `refntk.network.linear.Linear`.
 
     Raises
     ------
@@ -122,12 +115,10 @@ class GroupConv:
     filter_shape: tuple[int, int]
     _: KW_ONLY
     padding: str = "SAME"
-    W_std: float = 1.0
-    b_std: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the arguments and bring them to their canonical types."""
-        canonical(self)
+        super().__post_init__()
         require_odd("filter_shape", self.filter_shape)
 
     def after(self, signal: Signal) -> Signal:
@@ -226,7 +217,7 @@ def _filter(
     height, width = space.shape
     frame = windows(layer, (height, width))
     above = Space(tuple(window.n_out for window in frame), group)
-    return build.filter(below, Support(space, above, frame), layer.W_std, layer.b_std)
+    return layer.filter(build, below, Support(space, above, frame))
 
 
 def _positions(

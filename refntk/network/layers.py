@@ -2,19 +2,35 @@
 
 No kernel arithmetic: a layer says which operations of `refntk.ops` it stands for. Names, arguments
 and words are those of neural-tangents, without the widths, which are infinite here: only the shape
-of a filter comes without its name. Weights and biases are standard normal (NTK parametrisation): a
-linear layer of fan-in F computes (W_std / sqrt(F)) sum w (...) + b_std b. No gain is added for
-Relu.
+of a filter comes without its name. A linear layer of fan-in F computes
+(W_std / sqrt(F)) sum w (...) + b_std b, with w and b standard normal; `linear` says how they are
+trained. No gain is added for Relu.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from refntk.network.activations import Abs, Activation, LeakyRelu, Relu
+from refntk.network.activations import ABRelu, Abs, Activation, Identity, LeakyRelu, Relu
 from refntk.network.dense import Dense
 from refntk.network.filters import Conv, GroupConv, Lift
-from refntk.network.finite_groups import CosetPool, SetGroupConv, SetLift
+from refntk.network.finite_groups import CosetPool, SetGroupConv, SetLift, SetLinear
+from refntk.network.functions import (
+    Cos,
+    Elementwise,
+    Erf,
+    Exp,
+    ExpNormalized,
+    Gaussian,
+    Gelu,
+    Hermite,
+    Polynomial,
+    Rbf,
+    RectifiedMonomial,
+    Sigmoid_like,
+    Sign,
+    Sin,
+)
 from refntk.network.pooling import (
     AvgPool,
     Flatten,
@@ -27,25 +43,42 @@ from refntk.network.signal import Kind, Layer, Signal
 
 __all__ = [
     "LAYERS",
+    "ABRelu",
     "Abs",
     "Activation",
     "AvgPool",
     "Conv",
+    "Cos",
     "CosetPool",
     "Dense",
+    "Elementwise",
+    "Erf",
+    "Exp",
+    "ExpNormalized",
     "Flatten",
+    "Gaussian",
+    "Gelu",
     "GlobalAvgPool",
     "GlobalSumPool",
     "GroupConv",
     "GroupPool",
+    "Hermite",
+    "Identity",
     "Kind",
     "Layer",
     "LeakyRelu",
     "Lift",
+    "Polynomial",
+    "Rbf",
+    "RectifiedMonomial",
     "Relu",
     "SetGroupConv",
     "SetLift",
+    "SetLinear",
+    "Sigmoid_like",
+    "Sign",
     "Signal",
+    "Sin",
     "SumPool",
 ]
 
@@ -55,8 +88,10 @@ LAYERS: dict[str, type[Any]] = {
         *(Conv, Lift, GroupConv, Dense),
         *(Relu, LeakyRelu, Abs),
         *(GroupPool, GlobalAvgPool, Flatten),
+        *(ABRelu, Identity, Erf, Sigmoid_like, Gelu, Sin, Cos, Rbf, Exp, Gaussian, ExpNormalized),
+        *(RectifiedMonomial, Polynomial, Hermite, Sign, Elementwise),
         *(AvgPool, SumPool, GlobalSumPool),
-        *(SetLift, SetGroupConv, CosetPool),
+        *(SetLift, SetGroupConv, SetLinear, CosetPool),
     )
 }
 """Every layer by its name."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from refntk.errors import unknown
-from refntk.network.activations import Activation
 from refntk.network.layers import LAYERS
+from refntk.ops.functions import FUNCTIONS
 
 __all__ = ["unknown_layer"]
 
@@ -20,12 +20,15 @@ _REASONS = {
     "or GroupConv",
 }
 
-_ACTIVATIONS = frozenset({
-    "abrelu", "abs", "cos", "elementwise", "elu", "erf", "exp", "gaussian", "gelu",
-    "hardtanh", "hermite", "leakyrelu", "mish", "monomial", "polynomial", "prelu", "rbf",
-    "rectifiedmonomial", "relu6", "selu", "sigmoid", "sigmoidlike", "sign", "silu", "sin",
-    "softplus", "swish", "tanh",
-})  # fmt: skip
+# By the name in lower case and without underscores: what gives the same, or comes near to it.
+_INSTEAD = {
+    "hardtanh": 'it has kinks at -1 and 1; use Elementwise("tanh") or Erf',
+    "monomial": "use Polynomial, with zeros in coef below the power",
+    "prelu": "its slope is learned; use LeakyRelu",
+    "relu6": "it has kinks at 0 and 6; use Relu or Gelu",
+    "selu": 'its slope jumps at 0, a series of it ends late; use Elementwise("elu") or ABRelu',
+    "silu": 'use Elementwise("swish"), which is the same function',
+}
 
 
 def unknown_layer(name: object) -> str:
@@ -44,14 +47,15 @@ def unknown_layer(name: object) -> str:
 
     Examples
     --------
-    >>> unknown_layer("Gelu")
-    'there is no layer Gelu; the activations so far are Relu, LeakyRelu, Abs'
+    >>> unknown_layer("Tanh")
+    'there is no layer Tanh: use Elementwise("tanh")'
     """
     plain = name.lower().replace("_", "") if isinstance(name, str) else ""
     for word, reason in _REASONS.items():
         if word in plain:
             return f"there is no exact kernel of {name}: {reason}"
-    if plain in _ACTIVATIONS and plain not in map(str.lower, LAYERS):
-        here = [key for key, layer in LAYERS.items() if issubclass(layer, Activation)]
-        return f"there is no layer {name}; the activations so far are {', '.join(here)}"
+    if plain in FUNCTIONS:
+        return f'there is no layer {name}: use Elementwise("{plain}")'
+    if plain in _INSTEAD:
+        return f"there is no layer {name}: {_INSTEAD[plain]}"
     return unknown("layer", name, LAYERS)

@@ -8,7 +8,7 @@ import re
 import reprlib
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,17 @@ from typing import Any
 from refntk.errors import NetworkError, ShapeError, unknown
 from refntk.network.arguments import written
 from refntk.network.layers import LAYERS, Kind, Layer, Signal
+from refntk.network.linear import Linear
 from refntk.network.missing import unknown_layer
 from refntk.network.network_text import read_network_text
+from refntk.network.signal import Channels
 from refntk.network.table import html_table, text_table
 from refntk.ops.program import Builder, Program
 from refntk.ops.space import Space
 
 __all__ = ["Network"]
 
-_PARAMETERIZATIONS: tuple[str, ...] = ("ntk",)
+_PARAMETERIZATIONS: tuple[str, ...] = ("ntk", "standard")
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,11 @@ class Network:
         At least one. The rules that need no image size are checked here.
     name : str, optional
         One line of printable text.
-    parameterization : {"ntk"}, default "ntk"
-        Weights and biases are standard normal and scaled in the forward pass.
+    parameterization : {"ntk", "standard"}, default "ntk"
+        In the NTK parametrisation weights and biases are standard normal and scaled in the forward
+        pass. In the standard one they are drawn with the deviations W_std / sqrt(F) at fan-in F,
+        and b_std, and not scaled; the NNGP is the same, and the NTK depends on the widths of the
+        layers, which must be said.
 
     Raises
     ------
@@ -72,7 +77,7 @@ class Network:
         object.__setattr__(self, "layers", _as_layers(layers))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "parameterization", parameterization)
-        _signals(self.layers, Signal(self.takes))
+        _signals(self.layers, self._start())
 
     @property
     def takes(self) -> Kind:
@@ -103,11 +108,7 @@ class Network:
         ShapeError
             A layer cannot take its input; the message names its index, its type and the reason.
         """
-        positions = self._positions(shape)
-        if self.takes == "set":
-            return _signals(self.layers, Signal("set", points=positions[0]))
-        height, width = positions
-        return _signals(self.layers, Signal(shape=(height, width)))
+        return _signals(self.layers, self._start(self._positions(shape)))
 
     def _positions(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Take the channels off a shape."""
@@ -118,6 +119,15 @@ class Network:
             raise ShapeError(f"expected the shape {expected}, not {tuple(shape)}")
         return tuple(int(side) for side in shape[: self.axes])
 
+    def _start(self, positions: tuple[int, ...] | None = None) -> Signal:
+        """Describe the inputs."""
+        channels: Channels = "any" if self.parameterization == "ntk" else "known"
+        if self.takes == "set":
+            points = None if positions is None else positions[0]
+            return Signal("set", points=points, channels=channels)
+        shape = None if positions is None else (positions[0], positions[1])
+        return Signal(shape=shape, channels=channels)
+
     def program(self, shape: Sequence[int]) -> Program:
         """Lower the network to operations, for images of this shape.
 
@@ -125,7 +135,7 @@ class Network:
         ----------
         shape : (H, W) or (H, W, C)
             Shape of one image, or (X,) or (X, C) of one signal on a finite set; the number of
-            channels does not matter.
+            channels matters in the standard parametrisation.
 
         Returns
         -------
@@ -139,7 +149,14 @@ class Network:
             A layer does not say which operations it stands for.
         """
         self.signals(shape)
-        build, value = Builder(Space(self._positions(shape))), 0
+        counted, positions = self.parameterization == "standard", self._positions(shape)
+        if counted and len(shape) == len(positions):
+            wanted = "(X, C)" if self.takes == "set" else "(H, W, C)"
+            raise ShapeError(
+                "the standard parametrisation counts the channels of images, too: expected the "
+                f"shape {wanted}, not {tuple(shape)}"
+            )
+        build, value = Builder(Space(positions), int(shape[-1]) if counted else None), 0
         for index, layer in enumerate(self.layers):
             build.layer = index, type(layer).__name__
             if not hasattr(layer, "lower"):
@@ -150,7 +167,7 @@ class Network:
         return build.program()
 
     def _repr_html_(self) -> str:
-        signals = _signals(self.layers, Signal(self.takes))
+        signals = _signals(self.layers, self._start())
         return html_table(self.name, self.parameterization, self.layers, signals)
 
     def summary(self, shape: Sequence[int] | None = None) -> str:
@@ -171,18 +188,21 @@ class Network:
         ShapeError
             As `signals`.
         """
-        start = Signal(self.takes)
-        signals = _signals(self.layers, start) if shape is None else self.signals(shape)
+        signals = _signals(self.layers, self._start()) if shape is None else self.signals(shape)
         return text_table(self.name, self.parameterization, self.layers, signals)
 
     __str__ = summary
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256, in hexadecimal, of the layers with all their arguments; not of the name."""
-        layers = [
-            {"type": type(layer).__name__, **written(layer)} for layer in self.layers
-        ]
+        """SHA-256, in hexadecimal, of the layers with all their arguments; not of the name.
+
+        Raises
+        ------
+        NetworkError
+            As `to_toml`.
+        """
+        layers = [_written(index, layer) for index, layer in enumerate(self.layers)]
         canonical = {"parameterization": self.parameterization, "layers": layers}
         text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
@@ -194,14 +214,18 @@ class Network:
         -------
         str
             `from_toml_string` gives back an equal network of the same name.
+
+        Raises
+        ------
+        NetworkError
+            A layer has a function of one's own, which no text can say.
         """
         lines = [] if self.name is None else [f"name = {_toml_value(self.name)}"]
         lines.append(f"parameterization = {_toml_value(self.parameterization)}")
-        for layer in self.layers:
-            lines += ["", "[[layer]]", f"type = {_toml_value(type(layer).__name__)}"]
-            lines += [
-                f"{key} = {_toml_value(value)}" for key, value in written(layer).items()
-            ]
+        for index, layer in enumerate(self.layers):
+            pairs = _written(index, layer).items()
+            lines += ["", "[[layer]]"]
+            lines += [f"{key} = {_toml_value(value)}" for key, value in pairs]
         return "\n".join(lines) + "\n"
 
     @classmethod
@@ -290,13 +314,35 @@ def _signals(layers: tuple[Layer, ...], signal: Signal) -> tuple[Signal, ...]:
     for index, layer in enumerate(layers):
         place = f"layer {index} ({type(layer).__name__})"
         try:
-            signal = layer.after(signal)
+            signal = _after(layer, signal)
         except NetworkError as error:
-            raise NetworkError(f"{place}: {error}", layer=index) from None
+            raise NetworkError(f"{place}: {error}", layer=index, key=error.key) from None
         except ShapeError as error:
             raise ShapeError(f"{place}: {error}") from None
         signals.append(signal)
     return tuple(signals)
+
+
+def _after(layer: Layer, below: Signal) -> Signal:
+    """Pass the signal through a layer, with what is known of the number of channels."""
+    signal = layer.after(below)
+    channels = layer.channels(below.channels) if isinstance(layer, Linear) else below.channels
+    return replace(signal, channels=channels)
+
+
+def _written(index: int, layer: Layer) -> dict[str, Any]:
+    """Name the class of a layer and all its arguments, as text and numbers only."""
+    arguments = written(layer)
+    place = type(layer).__name__
+    for key, value in arguments.items():
+        if callable(value):
+            raise NetworkError(
+                f"layer {index} ({place}): {key} is a function of your own, which cannot be "
+                "written to a file: use a known name, or compute in Python",
+                layer=index,
+                key=key,
+            )
+    return {"type": place, **arguments}
 
 
 def _toml_value(value: Any) -> str:

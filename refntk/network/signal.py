@@ -9,9 +9,10 @@ from refntk.errors import NetworkError
 from refntk.ops.named_groups import Spec
 from refntk.ops.program import Builder
 
-__all__ = ["Kind", "Layer", "Signal", "require"]
+__all__ = ["Channels", "Kind", "Layer", "Signal", "require"]
 
 Kind: TypeAlias = Literal["grid", "group", "vector", "set", "elements"]
+Channels: TypeAlias = Literal["any", "known", "missing"]
 
 _KIND_WORDS = {
     "grid": "a grid", "group": "functions on a group", "vector": "a vector",
@@ -25,7 +26,7 @@ _REMEDIES = {
     ("group", "vector"): "put it before the readout (GroupPool, GlobalAvgPool or Flatten)",
     ("vector", "grid"): "put GlobalAvgPool or Flatten before it",
     ("vector", "group"): "put GroupPool or Flatten before it",
-    ("vector", "set"): "put a SetLift and GroupPool before it",
+    ("vector", "set"): "put GlobalAvgPool or Flatten, or a SetLift and GroupPool before it",
     ("vector", "elements"): "put GroupPool or Flatten before it",
     ("group", "elements"): "after a SetLift use SetGroupConv",
     ("elements", "group"): "after a Lift use GroupConv",
@@ -58,12 +59,16 @@ class Signal:
     gaussian : bool
         Whether the features are Gaussian over the draw of the last linear layer, which the formula
         for Relu needs.
+    channels : {"any", "known", "missing"}
+        What the network says of the number of channels: nothing, as in the NTK parametrisation; how
+        many there are; or nothing where, in the standard parametrisation, it should.
     """
 
     kind: Kind = "grid"
     shape: tuple[int, int] | None = None
     group: str | None = None
     gaussian: bool = False
+    channels: Channels = "any"
     points: int | None = None
     elements: Spec | None = None
 

@@ -12,6 +12,7 @@ from refntk.ops.named_groups import finite_group
 
 __all__ = ["html_table", "text_table"]
 
+_WORDS = {"ntk": "NTK", "standard": "standard"}
 _HEADER = ("", "layer", "parameters", "output")
 
 
@@ -88,7 +89,7 @@ def html_table(
 def _title(name: str | None, parameterization: str, layers: Sequence[Layer]) -> str:
     called = "" if name is None else f" {name}"
     count = f"{len(layers)} layer{'s' if len(layers) > 1 else ''}"
-    return f"Network{called} of {count}, {parameterization.upper()} parametrisation"
+    return f"Network{called} of {count}, {_WORDS[parameterization]} parametrisation"
 
 
 def _rows(
@@ -108,10 +109,14 @@ def _arguments(layer: Layer) -> str:
 
 
 def _value(name: str, value: object) -> str:
-    if isinstance(value, tuple) and name in ("support", "weights", "subgroup", "group", "on"):
+    if isinstance(value, tuple) and name in ("support", "weights", "subgroup", "group", "on", "to"):
         return reprlib.repr(list(value))
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and all(isinstance(side, int) for side in value):
         return times((value[0], value[1]))
+    if isinstance(value, tuple):
+        return " ".join(_value(name, each) for each in value)
+    if callable(value):
+        return getattr(value, "__name__", type(value).__name__)
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
@@ -119,6 +124,8 @@ def _output(signal: Signal) -> str:
     """Axes of the features, with their lengths where these are known: ``C4 x 32x32``."""
     if signal.kind == "vector":
         return "vector"
+    if signal.kind == "set":
+        return "set" if signal.points is None else f"{signal.points} points"
     if signal.elements is not None:
         return finite_group(signal.elements).name
     grid = "grid" if signal.shape is None else times(signal.shape)

@@ -67,10 +67,20 @@ class Dual(ABC):
         The d with phi(c x) = c^d phi(x) for all c > 0; None where there is none.
     arccos : ArcCosine or None
         The dual as a combination of Relu's and the identity's, where it is one.
+    tangent : bool
+        Whether the derivative has a variance, without which there is no NTK.
+    kinked : bool
+        Whether the derivative jumps, or the activation does. The kernels then change as the angle
+        between two features, of which a correlation near 1 tells half of the digits.
+    pointwise : bool
+        Whether there is an activation at all; else this is a map of kernels only.
     """
 
     degree: int | None = None
     arccos: ArcCosine | None = None
+    tangent: bool = True
+    kinked: bool = False
+    pointwise: bool = True
 
     @abstractmethod
     def value(self, x: Array) -> Array:
@@ -97,6 +107,21 @@ class Dual(ABC):
             T and its derivative in K.
         """
 
-    @abstractmethod
+    def turned(self, angle: Array, rest: Array) -> tuple[Array, Array, Array]:
+        """Find the kernel of an activation that jumps, of degree 0, from the angle of two features.
+
+        Parameters
+        ----------
+        angle, rest : float64 array
+            theta and pi - theta, each with its own precision where it is small.
+
+        Returns
+        -------
+        value, deficit, excess : arrays of the same shape
+            T, and 1 - rho and 1 + rho of the features after the activation.
+        """
+        raise NotImplementedError
+
     def itself(self, var: Array) -> tuple[Array, Array]:
         """Find the same for a feature with itself, exactly: both variances and K are `var`."""
+        return self.moments(var, var, var)

@@ -36,9 +36,9 @@ LARGEST = 5040
 Spec: TypeAlias = str | tuple[tuple[int, ...], ...]
 """A name, or permutations that generate the group."""
 
-SETS: tuple[str, ...] = ("points", "pairs", "matrix", "group")
+SETS: tuple[str, ...] = ("points", "pairs", "matrix", "group", "one")
 """Sets on which any group acts: its points, ordered pairs of different ones row by row, all ordered
-pairs (an adjacency matrix), and its own elements, by products from the left."""
+pairs (an adjacency matrix), its own elements, by products from the left, and a single point."""
 
 
 def natural(spec: Spec) -> GSet:
@@ -110,6 +110,8 @@ def gset(spec: Spec, on: Spec) -> GSet:
         case "group":
             group = finite_group(spec)
             return GSet(f"the elements of {group.name}", group.cayley[list(group.generators)])
+        case "one":
+            return GSet("a single point", np.zeros((len(points.generators), 1), np.int64))
         case str():
             raise NetworkError(unknown("set", on, SETS), key="on")
     return GSet("the given points", np.array(on))

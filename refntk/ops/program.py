@@ -66,6 +66,21 @@ class Program:
         kind = type(self.operations[k]).__name__
         return MethodError(f"{self.name(k)}: {route} has no rule for its operation {kind}")
 
+    def require_tangent(self) -> None:
+        """Refuse a program that has no tangent kernel.
+
+        Raises
+        ------
+        MethodError
+            The derivative of an activation has no finite variance; the message names the layer.
+        """
+        for k, operation in enumerate(self.operations):
+            if isinstance(operation, Pointwise) and not operation.dual.tangent:
+                raise MethodError(
+                    f"{self.name(k)}: has no NTK: it jumps, so that its derivative is zero almost "
+                    'everywhere and has no finite variance; ask for the NNGP alone, get="nngp"'
+                )
+
     def part(self, start: int, stop: int) -> Program:
         """Cut out operations start to stop - 1, which read no value before number `start`."""
         operations = tuple(_renumbered(op, start) for op in self.operations[start:stop])
@@ -79,6 +94,8 @@ class Builder:
     ----------
     space : Space
         Of the images.
+    channels : int, optional
+        Of the images, in the standard parametrisation, which counts channels.
 
     Attributes
     ----------
@@ -86,9 +103,9 @@ class Builder:
         Index and class of the layer that is at work, set by the network.
     """
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, channels: int | None = None) -> None:
         self.layer = (0, "")
-        self._spaces = [space]
+        self._spaces, self._channels = [space], [channels]
         self._operations: list[Operation] = []
         self._origin: list[tuple[int, str]] = []
 
@@ -96,17 +113,37 @@ class Builder:
         """Tell where the features of a value live."""
         return self._spaces[value]
 
-    def add(self, operation: Operation) -> int:
-        """Append an operation, and return the number of its value."""
+    def channels(self, value: int) -> int | None:
+        """Tell how many channels a value has; None where nobody counts them."""
+        return self._channels[value]
+
+    def add(self, operation: Operation, width: int | None = None) -> int:
+        """Append an operation, and return the number of its value.
+
+        Parameters
+        ----------
+        operation : Operation
+        width : int, optional
+            Channels of a layer with weights, where they are counted.
+        """
         self._spaces.append(_space_after(operation, self._spaces))
+        self._channels.append(_channels_after(operation, self._channels, width))
         self._operations.append(operation)
         self._origin.append(self.layer)
         return len(self._operations)
 
-    def filter(self, below: int, support: Support, weight: float, bias: float) -> int:
-        """Append a layer with weights, in the parametrisation of the network."""
-        tangent = Fraction(weight) ** 2, Fraction(bias) ** 2
-        return self.add(Filter(below, support, weight, bias, tangent))
+    def filter(
+        self,
+        below: int,
+        support: Support,
+        weight: float,
+        bias: float,
+        tangent: tuple[Fraction, Fraction] | None = None,
+        width: int | None = None,
+    ) -> int:
+        """Append a layer with weights; without a tangent that of the NTK parametrisation."""
+        tangent = tangent or (Fraction(weight) ** 2, Fraction(bias) ** 2)
+        return self.add(Filter(below, support, weight, bias, tangent), width)
 
     def program(self) -> Program:
         """Return what has been collected."""
@@ -118,6 +155,15 @@ def _renumbered(operation: Operation, start: int) -> Operation:
     if isinstance(operation, Add):
         return replace(operation, below=tuple(value - start for value in operation.below))
     return replace(operation, below=operation.below - start)
+
+
+def _channels_after(
+    operation: Operation, channels: list[int | None], width: int | None
+) -> int | None:
+    below = channels[read_by(operation)[0]]
+    if isinstance(operation, Filter):
+        return width
+    return below and below * operation.support.size if isinstance(operation, Stack) else below
 
 
 def _space_after(operation: Operation, spaces: list[Space]) -> Space:

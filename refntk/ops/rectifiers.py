@@ -44,6 +44,7 @@ class Rectifier(Dual):
     negative: float = 0.0
     positive: float = 1.0
     degree = 1
+    kinked = True
 
     @property
     def arccos(self) -> ArcCosine:  # type: ignore[override]

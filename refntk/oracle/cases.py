@@ -96,7 +96,7 @@ def _conv(side: int = 3, padding: str = "SAME", **arguments: Any) -> Conv:
     return Conv((side, side), padding=padding, **arguments)
 
 
-def _gcnn(group: str, padding: str = "SAME", depth: int = 2, **scales: float) -> list[Layer]:
+def _gcnn(group: str, padding: str = "SAME", depth: int = 2, **scales: Any) -> list[Layer]:
     """Lift and group convolutions, with Relu after each, up to the readout."""
     layers: list[Layer] = [Lift((3, 3), group=group, padding=padding, **scales), _RELU]
     return layers + [GroupConv((3, 3), padding=padding, **scales), _RELU] * (depth - 1)

@@ -107,9 +107,9 @@ def standard_answer(case: Case, width: int) -> dict[str, FloatArray]:
         layer, (nngp, ntk) = operations[index], kernels
         if ntk is None or not isinstance(layer, Filter):
             return kernels
-        bias = layer.bias**2
-        weights = (nngp - bias) * (fan_ins[index] / layer.weight**2 - 1) if layer.weight else 0
-        return nngp, ntk + weights + (1 - bias if bias else 0)
+        bias, (trained, shifted) = layer.bias**2, (float(rate) for rate in layer.tangent)
+        mean = (nngp - bias) / layer.weight**2 if layer.weight else 0
+        return nngp, ntk + mean * (fan_ins[index] - trained) + (1 - shifted if bias else -shifted)
 
     return altered(case, alter)
 

@@ -232,9 +232,7 @@ def _readout(program: Program) -> tuple[int, str | None]:
     count = next(k for k, space in enumerate(program.spaces) if space == Space())
     for k in range(count, len(program)):
         match program.operations[k]:
-            case Filter():
-                pass
-            case Pointwise(dual=dual) if dual.arccos is not None:
+            case Filter() | Pointwise():
                 pass
             case _:
                 return len(program), f"{program.name(k)} comes after the readout"

@@ -27,6 +27,7 @@ from typing import Any, TypeAlias
 
 from array_api_compat import array_namespace, device
 
+from refntk.errors import InputError
 from refntk.ops.dual import Dual
 from refntk.ops.exact import constant
 from refntk.ops.operations import Average, Filter
@@ -140,16 +141,21 @@ def averaged(nngp: Array, ntk: Array | None, layer: Average) -> Kernels:
     .. math:: K'_{ij} = \frac{1}{c_i c_j} \sum_{e, e' \in S} K_{m_e(i)\, m_{e'}(j)}
     """
     support = layer.support
-    (count, above), all_places = support.maps.shape, support.maps.reshape(-1)
 
     def mean(kernel: Array) -> Array:
         xp, kernel = array_namespace(kernel), _with_outside(kernel, support)
-        batch, places = kernel.shape[:-2], _as_index(all_places, kernel)
-        rows = xp.reshape(xp.take(kernel, places, axis=-2), (*batch, count, above, -1))
-        half = xp.sum(rows, axis=-3)
-        both = xp.reshape(xp.take(half, places, axis=-1), (*batch, above, count, above))
+        reads = [_as_index(places, kernel) for places in support.maps]
+        everything = _as_index(support.maps.reshape(-1), kernel)
+
+        def total(kernel: Array, axis: int) -> Array:
+            if support.above.size == 1:
+                taken = xp.take(kernel, everything, axis=axis)
+                return xp.sum(taken, axis=axis, keepdims=True)
+            return sum(xp.take(kernel, places, axis=axis) for places in reads)
+
+        both = total(total(kernel, -2), -1)
         divisors = xp.asarray(layer.divisors, dtype=kernel.dtype, device=device(kernel))
-        return xp.sum(both, axis=-2) / (divisors[:, None] * divisors)
+        return both / (divisors[:, None] * divisors)
 
     return mean(nngp), None if ntk is None else mean(ntk)
 
@@ -173,6 +179,11 @@ def activated(
     -------
     nngp, ntk : array of the shape of nngp
         Misof et al., corollary 6: K' = T(v, v', K), and Theta times the derivative of T in K.
+
+    Raises
+    ------
+    InputError
+        Variances are too large for this activation; the message does not know the layer.
     """
     xp = array_namespace(nngp)
     zero = xp.asarray(0, dtype=nngp.dtype, device=device(nngp))
@@ -181,6 +192,12 @@ def activated(
     value, slope = dual.moments(nngp, var1, var2)
     own_value, own_slope = dual.itself(var1)
     value = xp.where(same, own_value, value)
+    if dual.degree != 1 and not xp.all(xp.isfinite(value)):
+        largest = float(xp.max(xp.where(var1 > var2, var1, var2)))
+        raise InputError(
+            f"kernels after it are too large for {nngp.dtype} at variances up to {largest:.3g}: "
+            "use smaller W_std or smaller pixels"
+        )
     return value, None if ntk is None else ntk * xp.where(same, own_slope, slope)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
 from array_api_compat import array_namespace, device
 
 from refntk.errors import InputError
@@ -93,7 +94,7 @@ def propagate(
     ShapeError
         A layer cannot take images of this shape.
     MethodError
-        There is no rule for what a layer does.
+        There is no rule for what a layer does, or no tangent kernel.
 
     Notes
     -----
@@ -104,6 +105,7 @@ def propagate(
     return run(net.program(x1.shape[1:]), x1, x2, ntk, alter)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # the formulas find what is too large
 def run(
     program: Program,
     x1: Array,
@@ -112,6 +114,8 @@ def run(
     alter: Alter | None = None,
 ) -> State:
     """Do the same with a network's program; see `propagate`."""
+    if ntk:
+        program.require_tangent()
     other, axes = x1 if x2 is None else x2, len(program.space.shape)
     xp, to = array_namespace(x1, other), device(x1)
     var1 = _variances(program, x1, alter)
@@ -184,7 +188,10 @@ def _through(
                 var1, var2 = variances(below)
                 same = _same_index(values[below][0], same_image)
                 pair = var1[..., :, None], var2[..., None, :]
-                new = activated(*values[below], dual, *pair, same)
+                try:
+                    new = activated(*values[below], dual, *pair, same)
+                except InputError as error:
+                    raise InputError(f"{program.name(k)}: {error}") from None
             case Add(terms, weights):
                 new = added([values[term] for term in terms], weights)
             case _:

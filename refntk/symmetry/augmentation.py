@@ -42,6 +42,7 @@ from refntk.network.layers import (
     Lift,
     SumPool,
 )
+from refntk.network.linear import shared
 from refntk.network.network import Network
 from refntk.ops.groups import point_group, rotate
 from refntk.plan.reduction import make_plan
@@ -53,6 +54,7 @@ __all__ = [
     "compare",
     "ordinary",
     "pairs",
+    "require_ntk_parametrization",
     "rotated_copies",
     "split_targets",
     "ungrouped",
@@ -140,8 +142,30 @@ def ungrouped(net: Network) -> Network:
     -------
     Network
         Lift and GroupConv have become Conv, GroupPool GlobalAvgPool; all else is as it was.
+
+    Raises
+    ------
+    MethodError
+        The network is in the standard parametrisation, or it is not known what becomes of a layer.
     """
+    require_ntk_parametrization(net)
     return Network([_ordinary_layer(index, layer) for index, layer in enumerate(net.layers)])
+
+
+def require_ntk_parametrization(net: Network) -> None:
+    """Refuse the standard parametrisation.
+
+    Raises
+    ------
+    MethodError
+        There the fan-in of a group convolution, and with it the NTK, counts the rotations, so that
+        group networks and ordinary ones have kernels of unlike weights.
+    """
+    if net.parameterization != "ntk":
+        raise MethodError(
+            "a group network and its ordinary counterpart have the same kernels in the NTK "
+            f'parametrisation alone: expected parameterization="ntk", not {net.parameterization!r}'
+        )
 
 
 def _group(net: Network) -> str:
@@ -165,9 +189,7 @@ def _group(net: Network) -> str:
 def _ordinary_layer(index: int, layer: Layer) -> Layer:
     match layer:
         case Lift() | GroupConv():
-            return Conv(
-                layer.filter_shape, padding=layer.padding, W_std=layer.W_std, b_std=layer.b_std
-            )
+            return Conv(layer.filter_shape, padding=layer.padding, **shared(layer))
         case GroupPool():
             return GlobalAvgPool()
         case Conv() | Activation() | AvgPool() | SumPool() | Flatten() | GlobalAvgPool() | Dense():

@@ -43,9 +43,15 @@ from refntk.network.layers import (
     Lift,
     SumPool,
 )
+from refntk.network.linear import shared
 from refntk.network.network import Network
 from refntk.plan.reduction import make_plan
-from refntk.symmetry.augmentation import SCALED_TIMES, rotated_copies, ungrouped
+from refntk.symmetry.augmentation import (
+    SCALED_TIMES,
+    require_ntk_parametrization,
+    rotated_copies,
+    ungrouped,
+)
 from refntk.symmetry.measures import FloatArray, Predictor
 
 __all__ = ["ThreeWays", "counterparts", "kernel_predictor", "three_ways"]
@@ -105,6 +111,7 @@ def counterparts(net: Network, group: str | None = None) -> tuple[Network, Netwo
     NetworkError
         No point group has this name, or filters that a group layer cannot have.
     """
+    require_ntk_parametrization(net)
     kinds = [type(layer) for layer in net.layers]
     if Lift in kinds and GroupPool in kinds:
         own = next(layer.group for layer in net.layers if isinstance(layer, Lift))
@@ -128,13 +135,10 @@ def _group_layer(index: int, layer: Layer, group: str, first: bool) -> Layer:
             return GroupPool()
         case Conv() if first:
             return Lift(
-                layer.filter_shape, group=group, padding=layer.padding,
-                W_std=layer.W_std, b_std=layer.b_std,
+                layer.filter_shape, group=group, padding=layer.padding, **shared(layer)
             )  # fmt: skip
         case Conv():
-            return GroupConv(
-                layer.filter_shape, padding=layer.padding, W_std=layer.W_std, b_std=layer.b_std
-            )
+            return GroupConv(layer.filter_shape, padding=layer.padding, **shared(layer))
         case Activation() | AvgPool() | SumPool() | Dense() | Flatten():
             return layer
         case _:

@@ -37,7 +37,9 @@ from flint import arb, ctx
 
 from refntk.errors import MethodError
 from refntk.network.layers import (
+    ABRelu,
     Abs,
+    Activation,
     AvgPool,
     Conv,
     CosetPool,
@@ -47,15 +49,19 @@ from refntk.network.layers import (
     GlobalSumPool,
     GroupConv,
     GroupPool,
+    Identity,
     LeakyRelu,
     Lift,
     Relu,
     SetGroupConv,
     SetLift,
+    SetLinear,
     SumPool,
 )
+from refntk.network.linear import Linear
 from refntk.network.network import Network
-from refntk.truth.set_maps import conv_maps, coset_maps, lift_maps, shares
+from refntk.truth.ball_functions import FUNCTIONS
+from refntk.truth.set_maps import conv_maps, coset_maps, lift_maps, orbital_rows, shares
 
 __all__ = ["PRECISION", "READOUTS", "RULES", "Kernels", "enclosures", "entry_enclosures"]
 
@@ -169,10 +175,13 @@ def _between(
     nngp, theta = np.empty(shape, object), np.empty(shape, object)
     same = np.eye(*shape, dtype=bool) & (x2 is None)
 
-    readout = READOUTS[type(net.layers[end])]
+    readout, stacks = READOUTS[type(net.layers[end])], type(net.layers[end]) is Flatten
+    channels: int | None = None
 
     def pair(x: Balls, y: Balls, wanted: bool, equal: bool) -> tuple[arb, arb]:
+        nonlocal channels
         below = _through(net, x, y, wanted, equal, end)
+        channels = below.channels and below.channels * (len(below.nngp) if stacks else 1)
         return readout(below.nngp), readout(below.theta)
 
     for i, j in np.ndindex(*shape):
@@ -190,7 +199,7 @@ def _between(
         )
     else:
         var1, var2 = (np.full(size, arb(0), object) for size in shape)  # nobody asks for them
-    kernels = Kernels(nngp, theta, var1, var2, same, True, (), [_IDENTITY])
+    kernels = Kernels(nngp, theta, var1, var2, same, True, (), [_IDENTITY], channels)
     for k in head:
         kernels = _rule(net, k)(net.layers[k], kernels)
     return kernels.nngp, kernels.theta
@@ -214,6 +223,8 @@ class Kernels:
         Height and width of the positions; () after a readout.
     elements : list of Matrix or of Permutation
         The group.
+    channels : int or None
+        Number of channels, in the standard parametrisation.
     own : pair of Kernels, or None
         Those of x with itself and of x' with itself, where a mean over windows asks for them.
     """
@@ -226,6 +237,7 @@ class Kernels:
     ntk: bool
     shape: tuple[int, ...]
     elements: list[Any]
+    channels: int | None
     own: tuple[Kernels, Kernels] | None = None
 
 
@@ -233,24 +245,25 @@ def _through(
     net: Network, x: Balls, x2: Balls, ntk: bool, same: bool, end: int | None = None
 ) -> Kernels:
     """Kernels of one pair of images, (H, W, C) each, before layer `end` or after the last one."""
-    kernels = _of_images(x, x2, ntk, same)
-    if any(type(layer) in (AvgPool, SumPool, CosetPool) for layer in net.layers[:end]):
-        own = _of_images(x, x, False, True), _of_images(x2, x2, False, True)
-        kernels = replace(kernels, own=own)
+    counted = x.shape[-1] if net.parameterization == "standard" else None
+    kernels = _of_images(x, x2, ntk, same, counted)
+    if any(type(layer) in (AvgPool, SumPool, CosetPool, SetLinear) for layer in net.layers[:end]):
+        first, second = (_of_images(image, image, False, True, counted) for image in (x, x2))
+        kernels = replace(kernels, own=(first, second))
     for k, layer in enumerate(net.layers[:end]):
         kernels = _after(_rule(net, k), layer, kernels)
     return kernels
 
 
-def _of_images(x: Balls, x2: Balls, ntk: bool, same: bool) -> Kernels:
-    """Kernels of the pixels of two images."""
+def _of_images(x: Balls, x2: Balls, ntk: bool, same: bool, counted: int | None) -> Kernels:
+    """Kernels of the pixels of two images, of channels that are counted or not."""
     channels = x.shape[-1]
     one, two = x.reshape(-1, channels), x2.reshape(-1, channels)
     nngp = one.dot(two.T) / channels
     theta = np.full(nngp.shape, arb(0), object)
     var1, var2 = ((pixels * pixels).sum(axis=1) / channels for pixels in (one, two))
     equal = np.eye(len(nngp), dtype=bool) & same
-    return Kernels(nngp, theta, var1, var2, equal, ntk, x.shape[:-1], [_IDENTITY])
+    return Kernels(nngp, theta, var1, var2, equal, ntk, x.shape[:-1], [_IDENTITY], counted)
 
 
 def _after(rule: Callable[[Any, Kernels], Kernels], layer: Any, below: Kernels) -> Kernels:
@@ -279,11 +292,15 @@ def _filter(layer: Conv | Lift | GroupConv, below: Kernels) -> Kernels:
     height, width = below.shape
     shape, elements, maps = _maps(layer, (height, width), below.elements)
     w, b = _square(layer.W_std), _square(layer.b_std)
-    nngp = _mean_over_maps(below.nngp, maps) * w + b
-    theta = _mean_over_maps(below.theta, maps) * w + nngp if below.ntk else nngp * 0
+    mean = _mean_over_maps(below.nngp, maps)
+    nngp = mean * w + b
+    alpha, beta = _trained(layer, below.channels and below.channels * len(maps))
+    theta = nngp * 0
+    if below.ntk:
+        theta = _mean_over_maps(below.theta, maps) * w + mean * alpha + beta
     var1, var2 = (_mean_over_maps(var, maps) * w + b for var in (below.var1, below.var2))
     same = np.eye(len(nngp), dtype=bool) & below.same.any()
-    return Kernels(nngp, theta, var1, var2, same, below.ntk, shape, elements)
+    return Kernels(nngp, theta, var1, var2, same, below.ntk, shape, elements, layer.width)
 
 
 def _pooled(layer: AvgPool | SumPool, below: Kernels) -> Kernels:
@@ -317,8 +334,9 @@ def _pooled(layer: AvgPool | SumPool, below: Kernels) -> Kernels:
     first, second = (nngp, nngp) if below.own is None else (own.nngp for own in below.own)
     same = np.eye(len(nngp), dtype=bool) & below.same.any()
     var1, var2 = first.diagonal(), second.diagonal()
+    shape = rows, columns
     return Kernels(
-        nngp, theta, var1, var2, same, below.ntk, (rows, columns), below.elements
+        nngp, theta, var1, var2, same, below.ntk, shape, below.elements, below.channels
     )
 
 
@@ -337,11 +355,42 @@ def _set_filter(layer: SetLift | SetGroupConv, below: Kernels) -> Kernels:
         return np.asarray(sum(kernel[np.ix_(*[m] * kernel.ndim)] * part for m, part in parts))
 
     w, b = _square(layer.W_std), _square(layer.b_std)
-    nngp = mean(below.nngp) * w + b
-    theta = mean(below.theta) * w + nngp if below.ntk else nngp * 0
+    read = mean(below.nngp)
+    nngp, theta = read * w + b, read * 0
+    alpha, beta = _trained(layer, below.channels and below.channels * len(maps))
+    if below.ntk:
+        theta = mean(below.theta) * w + read * alpha + beta
     var1, var2 = (mean(var) * w + b for var in (below.var1, below.var2))
     same = np.eye(len(nngp), dtype=bool) & below.same.any()
-    return Kernels(nngp, theta, var1, var2, same, below.ntk, (), elements)
+    return Kernels(nngp, theta, var1, var2, same, below.ntk, (), elements, layer.width)
+
+
+def _orbitals(layer: SetLinear, below: Kernels) -> Kernels:
+    """Average over each orbital on both sides; `own` holds what is above already."""
+    orbitals = orbital_rows(layer)
+    w, b = _square(layer.W_std), _square(layer.b_std)
+
+    def mean(kernel: Balls) -> Balls:
+        total = arb(0)
+        for rows in orbitals:
+            half = [sum(kernel[x] for x in row) / max(len(row), 1) for row in rows]
+            half = [each if row else kernel[0] * 0 for each, row in zip(half, rows, strict=True)]
+            both = np.array(half, object)
+            columns = [
+                both[:, row].sum(axis=1) / len(row) if row else both[:, 0] * 0 for row in rows
+            ]
+            total = total + np.array(columns, object).T
+        return np.asarray(total / len(orbitals))
+
+    read = mean(below.nngp)
+    nngp, theta = read * w + b, read * 0
+    alpha, beta = _trained(layer, below.channels and below.channels * len(orbitals))
+    if below.ntk:
+        theta = mean(below.theta) * w + read * alpha + beta
+    first, second = (nngp, nngp) if below.own is None else (own.nngp for own in below.own)
+    same = np.eye(len(nngp), dtype=bool) & below.same.any()
+    var1, var2 = first.diagonal(), second.diagonal()
+    return Kernels(nngp, theta, var1, var2, same, below.ntk, (len(nngp),), [], layer.width)
 
 
 def _cosets(layer: CosetPool, below: Kernels) -> Kernels:
@@ -359,7 +408,20 @@ def _dense(layer: Dense, below: Kernels) -> Kernels:
     """Multiply and add, entry by entry."""
     w, b = _square(layer.W_std), _square(layer.b_std)
     nngp, var1, var2 = below.nngp * w + b, below.var1 * w + b, below.var2 * w + b
-    return replace(below, nngp=nngp, theta=below.theta * w + nngp, var1=var1, var2=var2)
+    alpha, beta = _trained(layer, below.channels)
+    theta = below.theta * w + below.nngp * alpha + beta
+    return replace(below, nngp=nngp, theta=theta, var1=var1, var2=var2, channels=layer.width)
+
+
+def _trained(layer: Linear, fan_in: int | None) -> tuple[arb, arb]:
+    """Find what training adds to Theta: of the mean of K, and at all; without a fan-in as NTK."""
+    if not layer.trainable:
+        return arb(0), arb(0)
+    weights, own = arb(layer.learning_rate), layer.learning_rate_bias
+    biases = weights if own is None else arb(own)
+    if fan_in is None:
+        return weights * _square(layer.W_std), biases * _square(layer.b_std)
+    return weights * fan_in, biases * layer.bias
 
 
 def _slopes(negative: float, positive: float, below: Kernels) -> Kernels:
@@ -368,6 +430,25 @@ def _slopes(negative: float, positive: float, below: Kernels) -> Kernels:
     half = (a * a + b * b) / 2
     nngp, theta = _rectified((a - b) ** 2, a * b, half, below)
     return replace(below, nngp=nngp, theta=theta, var1=below.var1 * half, var2=below.var2 * half)
+
+
+def _pointwise(layer: Activation, below: Kernels) -> Kernels:
+    """Apply an activation whose moments `refntk.truth.ball_functions` knows."""
+    moments = FUNCTIONS[type(layer)](layer)
+    nngp, theta = np.empty_like(below.nngp), np.empty_like(below.theta)
+    for i, j in np.ndindex(*nngp.shape):
+        covariance: Any = below.nngp[i, j]
+        one: Any = below.var1[i]
+        two: Any = below.var2[j]
+        if below.same[i, j]:
+            nngp[i, j], slope = moments.itself(one)
+        else:
+            nngp[i, j], slope = moments.between(covariance, one, two)
+        theta[i, j] = below.theta[i, j] * slope if below.ntk else arb(0)
+    var1, var2 = (
+        np.array([moments.itself(v)[0] for v in var], object) for var in (below.var1, below.var2)
+    )
+    return replace(below, nngp=nngp, theta=theta, var1=var1, var2=var2)
 
 
 def _maps(
@@ -526,7 +607,11 @@ RULES: dict[type, Callable[[Any, Kernels], Kernels]] = {
     Relu: lambda layer, below: _slopes(0.0, 1.0, below),
     LeakyRelu: lambda layer, below: _slopes(layer.alpha, 1.0, below),
     Abs: lambda layer, below: _slopes(-1.0, 1.0, below),
+    ABRelu: lambda layer, below: _slopes(layer.a, layer.b, below),
+    Identity: lambda layer, below: _slopes(1.0, 1.0, below),
+    **dict.fromkeys(FUNCTIONS, _pointwise),
     SetLift: _set_filter, SetGroupConv: _set_filter, CosetPool: _cosets,
+    SetLinear: _orbitals,
 }  # fmt: skip
 """What each class of layers does to kernels; a class without a rule is refused."""
 

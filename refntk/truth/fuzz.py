@@ -165,7 +165,7 @@ def _first(shape: tuple[int, int, int], rng: np.random.Generator) -> Images:
 def _network(rng: np.random.Generator) -> tuple[Network, int]:
     """Draw a network, and the order of its group."""
 
-    def rates() -> dict[str, float]:
+    def rates() -> dict[str, Any]:
         w = float(np.exp(rng.uniform(np.log(0.2), np.log(8)))) if rng.random() < 0.5 else 2**0.5
         return {"W_std": w, "b_std": 10.0 ** rng.uniform(-3, 0) if rng.random() < 0.4 else 0.0}
 

@@ -34,8 +34,11 @@ VECTOR = Signal("vector", gaussian=True)
 def test_every_layer_is_listed_and_frozen() -> None:
     assert list(LAYERS) == [
         "Conv", "Lift", "GroupConv", "Dense", "Relu", "LeakyRelu", "Abs",
-        "GroupPool", "GlobalAvgPool", "Flatten", "AvgPool", "SumPool", "GlobalSumPool",
-        "SetLift", "SetGroupConv", "CosetPool",
+        "GroupPool", "GlobalAvgPool", "Flatten",
+        "ABRelu", "Identity", "Erf", "Sigmoid_like", "Gelu", "Sin", "Cos", "Rbf", "Exp", "Gaussian",
+        "ExpNormalized", "RectifiedMonomial", "Polynomial", "Hermite", "Sign", "Elementwise",
+        "AvgPool", "SumPool", "GlobalSumPool",
+        "SetLift", "SetGroupConv", "SetLinear", "CosetPool",
     ]  # fmt: skip
     with pytest.raises(dataclasses.FrozenInstanceError):
         Dense().W_std = 2.0  # type: ignore[misc]

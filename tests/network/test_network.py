@@ -119,8 +119,8 @@ def test_a_shape_error_names_the_layer() -> None:
 
 
 def test_unknown_parameterization() -> None:
-    with pytest.raises(NetworkError, match='unknown parameterization "standard"; known: ntk'):
-        small(parameterization="standard")
+    with pytest.raises(NetworkError, match='unknown parameterization "std"; known: ntk, stand'):
+        small(parameterization="std")
 
 
 @pytest.mark.parametrize("name", ["", "two\nlines", 3, "\ud800"])
@@ -176,7 +176,7 @@ TOML_ERRORS = [
     ("a = " + "1" * 5000, "net.toml: not valid TOML: Exceeds the limit"),
     ("\nname = 3\n" + LIFT, "net.toml, line 2: name: expected one line of printable text, not 3"),
     ('nam = "a"\n' + LIFT, 'net.toml, line 1: unknown key "nam" (did you mean "name"?); known'),
-    ('parameterization = "std"\n' + LIFT, 'line 1: unknown parameterization "std"; known: ntk'),
+    ('parameterization = "std"\n' + LIFT, 'line 1: unknown parameterization "std"; known: ntk, '),
     ("layer = 3", "line 1: expected one [[layer]] table a layer"),
     ("layer = [3]", "net.toml: layer 0: expected a table, not 3"),
     ("layer = []", "line 1: expected one [[layer]] table a layer"),
@@ -274,7 +274,9 @@ def test_what_never_ends_is_no_network_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Gelu", "there is no layer Gelu; the activations so far are Relu, LeakyRelu, Abs"),
+        ("Tanh", r'there is no layer Tanh: use Elementwise\("tanh"\)'),
+        ("SiLU", r'there is no layer SiLU: use Elementwise\("swish"\), which is the same function'),
+        ("Monomial", "there is no layer Monomial: use Polynomial, with zeros in coef below the"),
         ("leaky_relu", 'unknown layer "leaky_relu" \\(did you mean "LeakyRelu"\\?\\)'),
         ("MaxPool", "there is no exact kernel of MaxPool: the largest of several Gaussian"),
         ("GlobalMaxPool", "there is no exact kernel of GlobalMaxPool: the largest"),

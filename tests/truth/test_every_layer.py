@@ -21,19 +21,35 @@ from refntk.finite import FiniteNetwork
 from refntk.network import Network
 from refntk.network.layers import (
     LAYERS,
+    ABRelu,
     Abs,
     AvgPool,
     Conv,
+    Cos,
     Dense,
+    Elementwise,
+    Erf,
+    Exp,
+    ExpNormalized,
     Flatten,
+    Gaussian,
+    Gelu,
     GlobalAvgPool,
     GlobalSumPool,
     GroupConv,
     GroupPool,
+    Hermite,
+    Identity,
     LeakyRelu,
     Lift,
+    Polynomial,
+    Rbf,
+    RectifiedMonomial,
     Relu,
+    Sigmoid_like,
+    Sign,
     Signal,
+    Sin,
     SumPool,
 )
 from refntk.ops.operations import Add, Filter
@@ -53,6 +69,14 @@ Close = Callable[..., None]
 CONV, RELU, DENSE = Conv((3, 3), b_std=0.3), Relu(), Dense(W_std=1.2, b_std=0.1)
 HEAD = [DENSE, RELU, DENSE]
 LEAKY = LeakyRelu(alpha=0.2)
+
+
+
+def everywhere(act: Any) -> list[Any]:
+    """On a group and in the head."""
+    return [Lift((3, 3), group="C2", b_std=0.2), act, GroupConv((1, 3)), act, GroupPool(),
+            DENSE, act, DENSE]  # fmt: skip
+
 
 NETWORKS: dict[str, list[Any]] = {
     "Conv": [CONV, RELU, Conv((2, 3), strides=(1, 2), W_std=1.3), GlobalAvgPool()],
@@ -75,13 +99,41 @@ NETWORKS: dict[str, list[Any]] = {
     ],
     "GlobalSumPool": [CONV, RELU, GlobalSumPool(), *HEAD],
     "Dense": [Flatten(), *HEAD],
+    "ABRelu": [CONV, ABRelu(a=-0.3, b=0.8), GlobalAvgPool(), DENSE, ABRelu(a=0.4, b=1.1), DENSE],
+    "Identity": [CONV, Identity(), Conv((2, 2)), RELU, GlobalAvgPool(), DENSE, Identity(), DENSE],
+    "Erf": everywhere(Erf(a=1.2, b=0.7, c=0.3)),
+    "Sigmoid_like": everywhere(Sigmoid_like()),
+    "Gelu": everywhere(Gelu()),
+    "Sin": everywhere(Sin(a=1.3, b=0.8, c=0.4)),
+    "Cos": everywhere(Cos(a=0.7, b=1.3, c=-0.2)),
+    "Rbf": everywhere(Rbf(gamma=0.6)),
+    "Exp": everywhere(Exp(a=0.7, b=0.6)),
+    "Gaussian": everywhere(Gaussian(a=1.2, b=-0.8)),
+    "ExpNormalized": everywhere(ExpNormalized(gamma=1.7, shift=-0.8)),
+    "RectifiedMonomial": everywhere(RectifiedMonomial(degree=2)),
+    "Polynomial": everywhere(Polynomial(coef=(0.1, -0.4, 0.3, 0.2))),
+    "Hermite": everywhere(Hermite(degree=3)),
+    "Sign": everywhere(Sign()),
+    "Elementwise": [CONV, Elementwise("sigmoid"), GlobalAvgPool(), DENSE],
 }
 """A network in which each layer has a say; a new layer adds its own."""
 
+LITERAL = {
+    *("Erf", "Sigmoid_like", "Gelu", "Sin", "Cos", "Rbf", "Exp", "Gaussian", "ExpNormalized"),
+    *("RectifiedMonomial", "Polynomial", "Hermite", "Sign", "Elementwise"),
+}
+"""Those that no other method than the literal recursion computes."""
+
+TANGENT = [name for name in NETWORKS if name != "Sign"]
+WITHOUT_TANGENT = ("nngp",)
+
+
+def kernels_of(name: str) -> tuple[str, ...]:
+    return ("nngp", "ntk") if name in TANGENT else WITHOUT_TANGENT
 INNER = {"AvgPool", "SumPool"}
 """Those that pool before the readout, which couples the slices."""
 
-ON_FINITE_SETS = {"SetLift", "SetGroupConv", "CosetPool"}
+ON_FINITE_SETS = {"SetLift", "SetGroupConv", "SetLinear", "CosetPool"}
 """Layers of networks for other signals than images: `tests/network/test_finite_groups.py`."""
 
 
@@ -148,19 +200,27 @@ def test_each_layer_has_a_network() -> None:
 def test_every_route_gives_the_number_of_the_proof(
     name: str, images: Any, assert_close: Close
 ) -> None:
-    net = Network(NETWORKS[name])
-    proof, state = certify(net, images), propagate(net, images)
+    net, get = Network(NETWORKS[name]), kernels_of(name)
+    proof, state = certify(net, images, get=get), propagate(net, images, ntk="ntk" in get)
+    methods = ("literal", "auto" if name in LITERAL | INNER else "slices")
     kernels = {
         "recursion": {"nngp": state.nngp, "ntk": state.ntk},
-        "oracle": altered(Case(name, "", net, images, None, False), lambda index, kernels: kernels),
         **{
-            method: vars(refntk.kernel(net, images, method=method))
-            for method in ("literal", "slices" if name not in INNER else "auto")
+            method: vars(refntk.kernel(net, images, method=method, get=get)) for method in methods
         },
     }
+    if "ntk" in get:
+        case = Case(name, "", net, images, None, False)
+        kernels["oracle"] = altered(case, lambda index, kernels: kernels)
     for found in kernels.values():
-        for kernel in ("nngp", "ntk"):
+        for kernel in get:
             assert_close(found[kernel].astype(float), getattr(proof, kernel), tol=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(LITERAL))
+def test_slices_are_refused_with_the_name_of_the_layer(name: str, images: Any) -> None:
+    with pytest.raises(MethodError, match=rf"does not apply: layer 1 \({name}\) is no Relu"):
+        refntk.kernel(Network(NETWORKS[name]), images, method="slices", get="nngp")
 
 
 @pytest.mark.parametrize("name", INNER)
@@ -169,14 +229,14 @@ def test_slices_do_not_pool_before_the_readout(name: str, images: Any) -> None:
         refntk.kernel(Network(NETWORKS[name]), images, method="slices")
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - INNER))
+@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - INNER - LITERAL))
 def test_the_cuda_tables_know_each_layer(name: str) -> None:
     plan = make_plan(Network(NETWORKS[name]), (3, 3, 1))
     table = geometry(plan, np.dtype("float32"), Limits(10**5, 10**5, 8)).table
     assert len(table) == len(plan.steps)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", sorted(set(TANGENT) - {"ExpNormalized"}))
 def test_networks_of_finite_width_tend_to_it(
     name: str, images: Any, rng: np.random.Generator
 ) -> None:
@@ -193,11 +253,38 @@ def test_networks_of_finite_width_tend_to_it(
         assert np.linalg.norm(mean - kernel) < 0.1 * np.linalg.norm(kernel) + 3 * np.max(error)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", TANGENT)
 def test_the_known_mistakes_are_tried_on_each_layer(name: str, images: Any) -> None:
     solved = solve(Case(name, "", Network(NETWORKS[name]), images, None, False))
     answer = {kernel: truth.value for kernel, truth in solved.truth.items()}
     assert not any(fault.explains(solved, answer) for fault in FAULTS)
+
+
+def test_a_map_of_kernels_is_no_finite_network() -> None:
+    net = Network(NETWORKS["ExpNormalized"])
+    with pytest.raises(MethodError, match=r"^layer 1 \(ExpNormalized\): is a map of kernels, and"):
+        FiniteNetwork(net, (3, 3, 1), width=4)
+
+
+@pytest.mark.parametrize("step", [Sign(), RectifiedMonomial(degree=0)])
+def test_jumps_have_no_ntk(step: Any, images: Any, rng: np.random.Generator) -> None:
+    net = Network([CONV, step, GlobalAvgPool()])
+    finite = FiniteNetwork(net, (3, 3, 1), width=4)
+    parameters = finite.draw(rng)
+    features = finite.forward(parameters, images)
+    assert np.isfinite(finite.nngp(features)).all()
+    routes: list[Callable[[], object]] = [
+        lambda: refntk.kernel(net, images),
+        lambda: refntk.kernel(net, images, get="ntk", backend="numpy"),
+        lambda: propagate(net, images),
+        lambda: certify(net, images),
+        lambda: literal(net, images),
+        lambda: finite.ntk(parameters, features),
+    ]
+    word = type(step).__name__
+    for route in routes:
+        with pytest.raises(MethodError, match=rf"^layer 1 \({word}\): has no NTK: it jumps"):
+            route()
 
 
 UNKNOWN = {
@@ -309,8 +396,6 @@ def test_tangents_of_other_weights(images: Any, assert_close: Close) -> None:
     net = rated({0: (Fraction(18), Fraction(1)), 2: squares[2], 5: (Fraction(1, 3), Fraction(0))})
     slices, right = (refntk.kernel(net, images, method=how) for how in ("slices", "literal"))
     assert_close(slices.ntk, right.ntk)
-    with pytest.raises(MethodError, match=r"layer 0 \(Trained\): networks of finite width are in"):
-        FiniteNetwork(net, (3, 3, 1), width=4)
     dead = Network([Trained(Conv((3, 3), W_std=0.0), (Fraction(1), Fraction(0))), GlobalAvgPool()])
     assert refntk.kernel(dead, images).ntk.all()
     with pytest.raises(MethodError, match=r"layer 0 \(Trained\) trains weights of dev"):

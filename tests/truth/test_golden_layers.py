@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,17 @@ GOLDEN = json.loads((Path(__file__).parent / "layers.json").read_text())
 
 
 def _linear(spec: dict[str, Any]) -> dict[str, Any]:
-    known = {"type", "shape", "W_std", "b_std", "strides", "padding", "group"}
+    words = {word: word for word in ("W_std", "b_std", "strides", "padding", "group")}
+    words |= {"lr": "learning_rate", "lr_bias": "learning_rate_bias"}
+    known = {"type", "shape", "parameterization", "fan_in", *words}
     assert set(spec) <= known, f"no translation of {set(spec) - known}"
-    words = ("W_std", "b_std", "strides", "padding", "group")
-    return {word: spec[word] for word in words if word in spec}
+    # Below the last layer the width of a case is that of every layer.
+    width = {"width": 64} if "fan_in" in spec else {}
+    return {words[word]: spec[word] for word in words if word in spec} | width
+
+
+def _arguments(spec: dict[str, Any], words: Sequence[str]) -> dict[str, float]:
+    return dict(zip(words, spec.get("args", []), strict=False))
 
 
 TRANSLATED: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -33,6 +40,14 @@ TRANSLATED: dict[str, Callable[[dict[str, Any]], Any]] = {
     "Relu": lambda spec: refntk.Relu(),
     "LeakyRelu": lambda spec: refntk.LeakyRelu(alpha=spec["args"][0]),
     "Abs": lambda spec: refntk.Abs(),
+    "Erf": lambda spec: refntk.Erf(**_arguments(spec, "abc")),
+    "Sin": lambda spec: refntk.Sin(**_arguments(spec, "abc")),
+    "Rbf": lambda spec: refntk.Rbf(**_arguments(spec, ["gamma"])),
+    "Exp": lambda spec: refntk.Exp(**_arguments(spec, "ab")),
+    "Gaussian": lambda spec: refntk.Gaussian(**_arguments(spec, "ab")),
+    "ExpNormalized": lambda spec: refntk.ExpNormalized(**_arguments(spec, ["gamma"])),
+    "Relu2": lambda spec: refntk.RectifiedMonomial(degree=2),
+    "Sign": lambda spec: refntk.Sign(),
     "AvgPool": lambda spec: refntk.AvgPool(tuple(spec["shape"]), **_linear(spec)),
     "SumPool": lambda spec: refntk.SumPool(tuple(spec["shape"]), **_linear(spec)),
     "GlobalAvgPool": lambda spec: refntk.GlobalAvgPool(),
@@ -44,7 +59,7 @@ TRANSLATED: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 MISSING = {
     *("group-asymmetric-filter", "group-flatten", "group-partial-rotations"),
-    *("group-stride-2", "learning-rates", "standard"),
+    "group-stride-2",
 }
 """Cases of known types with an argument, or in a place, that no layer takes."""
 
@@ -67,7 +82,9 @@ CASES = [
 @pytest.mark.parametrize("method", METHODS)
 def test_golden_layers(name: str, method: str, assert_close: Callable[..., None]) -> None:
     case = GOLDEN["cases"][name]
-    net = refntk.Network([TRANSLATED[spec["type"]](spec) for spec in case["network"]])
+    layers = [TRANSLATED[spec["type"]](spec) for spec in case["network"]]
+    parameterization = "standard" if "fan_in" in case["network"][0] else "ntk"
+    net = refntk.Network(layers, parameterization=parameterization)
     get = ("nngp",) if case["ntk"] is None else ("nngp", "ntk")
     images = np.array(GOLDEN["images"][case["images"]])
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -194,7 +195,7 @@ def test_what_is_passed_over_is_counted(tmp_path):
         Image.new("L", (4, 4)).save(tmp_path / name)
     (tmp_path / "a" / "3.png").symlink_to(tmp_path / "nowhere.png")
     (tmp_path / "b").symlink_to(tmp_path / "nowhere")
-    message = r"1 images found; 3 entries are passed over: b \(a link to nothing\), a/deeper/, a/3"
+    message = r"1 image found; 3 entries are passed over: b \(a link to nothing\), a/deeper/, a/3"
     with pytest.warns(RefntkWarning, match=message):
         assert len(load_images(str(tmp_path)).images) == 1
 
@@ -227,3 +228,44 @@ def test_a_name_that_is_not_utf8(tmp_path):
     except OSError:
         pytest.skip("this file system takes names in UTF-8 only")
     assert load_images(str(tmp_path)).names == (r"a/caf\xe9.png",)
+
+
+def png(bits: int, rows: list[list[int]], transparent: int) -> bytes:
+    """Assemble a grey PNG file of 1 to 8 bits with a transparent value by hand."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(name + data))
+        return struct.pack(">I", len(data)) + name + data + check
+
+    text = ["".join(format(value, f"0{bits}b") for value in row) for row in rows]
+    lines = [line.ljust(-(-len(line) // 8) * 8, "0") for line in text]
+    data = b"".join(b"\0" + int(line, 2).to_bytes(len(line) // 8, "big") for line in lines)
+    head = struct.pack(">IIBBBBB", len(rows[0]), len(rows), bits, 0, 0, 0, 0)
+    key = struct.pack(">H", transparent)
+    parts = (b"IHDR", head), (b"tRNS", key), (b"IDAT", zlib.compress(data)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+@given(data=st.data(), bits=st.sampled_from([1, 2, 4, 8]))
+def test_a_transparent_value_is_one_of_the_stored_ones(tmp_path_factory, data, bits):
+    top = 2**bits - 1
+    rows = [[data.draw(st.integers(0, top)) for _ in range(5)] for _ in range(3)]
+    key = data.draw(st.integers(0, top))
+    path = tmp_path_factory.mktemp("t") / "x.png"
+    path.write_bytes(png(bits, rows, key))
+    right = np.array(rows) * (255 // top)
+    np.testing.assert_array_equal(decode(path, "drop"), right)
+    right[np.array(rows) == key] = 0
+    np.testing.assert_array_equal(decode(path, "black"), right)
+    if not (np.array(rows) == key).any():
+        np.testing.assert_array_equal(decode(path), right)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("packed", [None, "zlib"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint16"])
+def test_byte_order_under_compression(tmp_path, dtype, packed, order):
+    values = (np.random.default_rng(0).random((6, 5)) * 1000).astype(dtype)
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, values, byteorder=order, compression=packed, photometric="minisblack")
+    np.testing.assert_array_equal(decode(path), values)

@@ -6,7 +6,9 @@ import json
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from refntk.cli import main
 from refntk.data import apply_statistics, area_resample, channel_statistics, load_inputs, to_unit
 from refntk.errors import InputError
 
@@ -74,3 +76,22 @@ def test_standardizing_needs_the_same_channels(files, tmp_path, rng):
     message = r"shape \(3, 6, 6, 1\) do not fit the statistics of 3 channels"
     with pytest.raises(InputError, match=message):
         load_inputs(files[0], str(tmp_path / "grey.npy"), standardize=True)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_how_images_come_to_a_size_is_kept_and_repeated(tmp_path, rng, fit):
+    size = {"crop": 4, "pad": 9}[fit]
+    np.save(tmp_path / "x.npy", rng.random((3, 7, 7, 1)))
+    inputs = load_inputs(str(tmp_path / "x.npy"), size=size, fit=fit)
+    assert inputs.x1.shape == (3, size, size, 1)
+    assert inputs.preprocessing["fit"] == fit
+    out = str(tmp_path / "k.h5")
+    words = ["compute", "mlp-1", str(tmp_path / "x.npy"), "-o", out, "--size", str(size)]
+    assert CliRunner().invoke(main, [*words, "--fit", fit, "-q"]).exit_code == 0
+    result = CliRunner().invoke(main, ["check", out, "--sample", "4"])
+    assert result.exit_code == 0, result.output
+
+
+def test_a_way_to_fit_that_is_unknown(files):
+    with pytest.raises(InputError, match="unknown fit"):
+        load_inputs(files[0], fit="stretch")

@@ -6,6 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from refntk.data import limits
 from refntk.data.images.preprocess import (
@@ -13,6 +15,7 @@ from refntk.data.images.preprocess import (
     area_resample,
     channel_statistics,
     stratified_subset,
+    to_size,
     to_unit,
 )
 from refntk.errors import InputError
@@ -182,3 +185,32 @@ def test_a_limit_beyond_the_images_takes_all(limit):
 def test_a_subset_that_cannot_be_is_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         stratified_subset(*arguments)
+
+
+@given(
+    sides=st.lists(st.tuples(st.integers(1, 7), st.integers(1, 7)), min_size=1, max_size=3),
+    px=st.integers(1, 9),
+)
+def test_crop_and_pad_keep_the_middle(sides, px):
+    images = [np.arange(1, h * w + 1, dtype=np.uint8).reshape(h, w, 1) for h, w in sides]
+    least, most = min(map(min, sides)), max(map(max, sides))
+    if px > least:
+        with pytest.raises(InputError, match=rf"size {px}: .*--fit crop; choose at most"):
+            to_size(images, px, "crop")
+    else:
+        for image, found in zip(images, to_size(images, px, "crop"), strict=True):
+            y, x = ((side - px) // 2 for side in image.shape[:2])
+            np.testing.assert_array_equal(np.rint(255 * found), image[y : y + px, x : x + px])
+    if px < most:
+        with pytest.raises(InputError, match=rf"size {px}: .*--fit pad; choose at least {most}"):
+            to_size(images, px, "pad")
+        return
+    for image, found in zip(images, to_size(images, px, "pad"), strict=True):
+        (top, bottom), (left, right) = (((px - n) // 2, (px - n + 1) // 2) for n in image.shape[:2])
+        framed = np.pad(image, ((top, bottom), (left, right), (0, 0)))
+        np.testing.assert_array_equal(np.rint(255 * found), framed)
+
+
+def test_a_way_to_fit_that_is_none(tmp_path):
+    with pytest.raises(InputError, match=r'unknown fit "crops" \(did you mean "crop"\?\)'):
+        to_size(np.ones((1, 2, 2, 1)), 2, "crops")
