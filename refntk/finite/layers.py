@@ -5,13 +5,25 @@ from __future__ import annotations
 import numpy as np
 
 from refntk.errors import MethodError
+from refntk.finite.composition import Normalised, Product, SideBySide, Sum
 from refntk.finite.filter import Convolution
 from refntk.finite.gather import Gather, MeanOverMaps
-from refntk.finite.operator import FloatArray, LinearOperator, Operator, Weights
+from refntk.finite.operator import FloatArray, Joint, LinearOperator, Operator, Weights
 from refntk.finite.pooling import Pool
 from refntk.ops.dual import Dual
 from refntk.ops.listed import Listed
-from refntk.ops.operations import Average, Filter, Pointwise, Stack
+from refntk.ops.operations import (
+    Add,
+    Average,
+    Filter,
+    Join,
+    Multiply,
+    Pointwise,
+    Rescale,
+    Stack,
+    Thin,
+    read_by,
+)
 from refntk.ops.program import Program
 from refntk.ops.space import Space
 from refntk.ops.support import Support
@@ -123,7 +135,7 @@ class Rows(Operator):
         return g.reshape(x.shape)
 
 
-def operator(program: Program, k: int, channels: int) -> Operator:
+def operator(program: Program, k: int, *counts: int) -> Operator | Joint:
     """Build the finite counterpart of an operation.
 
     Parameters
@@ -131,31 +143,45 @@ def operator(program: Program, k: int, channels: int) -> Operator:
     program : Program
     k : int
         Number of the operation.
-    channels : int
-        Number of channels that it gets.
+    *counts : int
+        Number of channels of each value that it reads.
 
     Returns
     -------
-    Operator
+    Operator or Joint
 
     Raises
     ------
     MethodError
         There is none; the message names the layer.
     """
-    layer, below = program.operations[k], program.spaces[k]
+    layer, channels = program.operations[k], counts[0]
+    below = program.spaces[read_by(layer)[0]]
     match layer:
+        case Add(weights=weights):
+            return Sum(weights)
+        case Join(shares=shares):
+            return SideBySide(shares, list(counts))
+        case Multiply():
+            return Product()
+        case Rescale(epsilon=epsilon, whole=whole):
+            return Normalised(epsilon, whole)
+        case Thin():
+            raise MethodError(
+                f"{program.name(k)}: networks of finite width draw no zeros for each image; for "
+                'one that is not trained say mode="test"'
+            )
         case Filter(support=support) if support.windows == ():
             return Affine(layer, channels)
         case Filter(support=support) if support.windows is not None and len(below.shape) == 2:
             return Convolution(layer, channels)
-        case Filter(support=Listed()):
-            return Gather(layer, channels)
         case Pointwise(dual=dual) if not dual.pointwise:
             raise MethodError(
                 f"{program.name(k)}: is a map of kernels, and no function that a network of finite "
                 "width could apply"
             )
+        case Filter(support=Listed()):
+            return Gather(layer, channels)
         case Pointwise(dual=dual):
             return Function(dual, program.name(k))
         case Stack(support=support) if _whole(support):

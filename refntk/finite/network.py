@@ -17,16 +17,16 @@ section 5.1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from refntk.errors import InputError, NetworkError, ShapeError, unknown
 from refntk.finite.layers import operator
-from refntk.finite.operator import FloatArray, LinearOperator, Operator, Weights
+from refntk.finite.operator import FloatArray, Joint, LinearOperator, Operator, Weights
 from refntk.network.network import Network
-from refntk.ops.operations import Filter, Stack, read_by
+from refntk.ops.operations import Average, Filter, Join, Pointwise, Stack, read_by
 
 __all__ = ["FiniteNetwork"]
 
@@ -52,8 +52,8 @@ class FiniteNetwork:
 
     Attributes
     ----------
-    operators : tuple of Operator
-        One for each operation of the network's program: one for each layer.
+    operators : tuple of Operator or Joint
+        One for each operation of the network's program.
 
     Raises
     ------
@@ -90,18 +90,28 @@ class FiniteNetwork:
         program = net.program(shape)
         weighted = [isinstance(layer, Filter) for layer in program.operations]
         last = max((index for index, has in enumerate(weighted) if has), default=None)
-        channels, operators = int(shape[-1]), []
-        self._channels: list[int | None] = []
+        above = range(len(program) if last is None else last + 1, len(program))
+        # Then the outputs do not depend on other channels of the last layer with parameters.
+        self._apart = all(
+            read_by(program.operations[k]) == (k,)
+            and isinstance(program.operations[k], Pointwise | Average | Stack)
+            for k in above
+        )
+        if outputs is not None and not self._apart:
+            raise InputError("outputs: the network ends in branches: put a Dense at its end")
+        counts, operators = [int(shape[-1])], []
         for index, layer in enumerate(program.operations):
-            if read_by(layer) != (index,):
-                raise program.no_rule(index, "a network of finite width")
-            operators.append(operator(program, index, channels))
+            read = [counts[value] for value in read_by(layer)]
+            operators.append(operator(program, index, *read))
+            counts.append(sum(read) if isinstance(layer, Join) else read[0])
             if weighted[index]:
-                channels = outputs if outputs is not None and index == last else width
+                counts[-1] = outputs if outputs is not None and index == last else width
             elif isinstance(layer, Stack):
-                channels *= layer.support.size
-            self._channels.append(channels if weighted[index] else None)
-        self.operators: tuple[Operator, ...] = tuple(operators)
+                counts[-1] *= layer.support.size
+        pairs = zip(counts[1:], weighted, strict=True)
+        self._channels = [count if has else None for count, has in pairs]
+        self.operators: tuple[Operator | Joint, ...] = tuple(operators)
+        self._reads = tuple(read_by(layer) for layer in program.operations)
         self._last, self._ends_in, self._dtype = last, net.signals(shape)[-1].kind, dtype
 
     def draw(self, rng: np.random.Generator) -> list[Weights | None]:
@@ -151,8 +161,12 @@ class FiniteNetwork:
                 f"not {images.shape}: the network was made for these"
             )
         features = [images.astype(self._dtype, copy=False)]
-        for layer, own in zip(self.operators, parameters, strict=True):
-            features.append(layer.forward(own, features[-1]))
+        for index, (layer, own) in enumerate(zip(self.operators, parameters, strict=True)):
+            parts = [features[value] for value in self._reads[index]]
+            if isinstance(layer, Joint):
+                features.append(layer.forward(parts))
+            else:
+                features.append(layer.forward(own, parts[0]))
         return features
 
     def backward(
@@ -178,14 +192,45 @@ class FiniteNetwork:
         images : float array, shape (N, H, W, C)
             Derivative in the images.
         """
-        gradients: list[Weights | None] = []
-        for index in reversed(range(len(self.operators))):
-            layer, x = self.operators[index], features[index]
-            gradients.append(
-                layer.gradient(x, covector) if isinstance(layer, LinearOperator) else None
-            )
-            covector = layer.pull_back(parameters[index], x, covector)
-        return gradients[::-1], covector
+        gradients: list[Weights | None] = [None] * len(self.operators)
+        images = np.zeros_like(features[0])
+        for index, g in self._down(parameters, features, covector, images):
+            layer = self.operators[index]
+            if isinstance(layer, LinearOperator):
+                gradients[index] = layer.gradient(features[self._reads[index][0]], g)
+        return gradients, images
+
+    def _down(
+        self,
+        parameters: Sequence[Weights | None],
+        features: Sequence[FloatArray],
+        covector: FloatArray,
+        images: FloatArray | None = None,
+    ) -> Iterator[tuple[int, FloatArray]]:
+        """Give the covector at the output of each operator that has a say, the last one first.
+
+        That in the images is added to `images`; without it, layers below all parameters are left
+        out.
+        """
+        weighted = (k for k, own in enumerate(parameters) if own is not None)
+        first = next(weighted, 0) if images is None else 0
+        covectors = {len(self.operators): covector}
+        for index in reversed(range(first, len(self.operators))):
+            g = covectors.pop(index + 1)
+            yield index, g
+            layer, read = self.operators[index], self._reads[index]
+            below = [value for value in read if value > first or images is not None]
+            if not below:
+                continue
+            parts = [features[value] for value in read]
+            if isinstance(layer, Joint):
+                pulled = layer.pull_back(parts, g)
+            else:
+                pulled = [layer.pull_back(parameters[index], parts[0], g)]
+            for value, part in zip(read, pulled, strict=True):
+                covectors[value] = covectors[value] + part if value in covectors else part
+        if images is not None:
+            images += covectors.get(0, 0)
 
     def nngp(self, features: Sequence[FloatArray]) -> npt.NDArray[np.float64]:
         """Average the products of the outputs.
@@ -224,7 +269,8 @@ class FiniteNetwork:
         channels : int, default 1
             How many channels of the last layer with parameters are averaged over; all have the same
             expectation, and each costs a backward pass. Where only a Flatten follows, one pass for
-            each position: their expectations differ.
+            each position: their expectations differ. Where branches are joined behind it, or a
+            LayerNorm stands there, all outputs are averaged over.
 
         Returns
         -------
@@ -245,14 +291,15 @@ class FiniteNetwork:
         kernel: npt.NDArray[np.float64] = np.zeros((count, count))
         if self._last is None:
             return kernel
-        # The outputs do not depend on the other channels of the last layer with parameters.
-        own = parameters[self._last]
-        assert own is not None
-        cut = list(parameters)
-        cut[self._last] = own.first(channels)
-        kept = [*features[: self._last + 1], features[self._last + 1][..., :channels]]
-        for layer in self.operators[self._last + 1 :]:
-            kept.append(layer.forward(None, kept[-1]))
+        cut, kept = list(parameters), list(features)
+        if self._apart:
+            own = parameters[self._last]
+            assert own is not None
+            cut[self._last] = own.first(channels)
+            kept[self._last + 1 :] = [features[self._last + 1][..., :channels]]
+            for layer in self.operators[self._last + 1 :]:
+                assert isinstance(layer, Operator)
+                kept.append(layer.forward(None, kept[-1]))
         outputs = kept[-1].shape[1]
         for output in range(outputs):
             covector = np.zeros_like(kept[-1])
@@ -266,14 +313,11 @@ class FiniteNetwork:
         features: Sequence[FloatArray],
         covector: FloatArray,
     ) -> npt.NDArray[np.float64]:
-        first = next(i for i, own in enumerate(parameters) if own is not None)
         kernel = np.zeros((len(covector),) * 2)
-        for index in reversed(range(first, len(self.operators))):
-            layer, x = self.operators[index], features[index]
+        for index, g in self._down(parameters, features, covector):
+            layer = self.operators[index]
             if isinstance(layer, LinearOperator):
-                kernel += layer.tangent_kernel(x, covector)
-            if index > first:
-                covector = layer.pull_back(parameters[index], x, covector)
+                kernel += layer.tangent_kernel(features[self._reads[index][0]], g)
         return kernel
 
     def require_readout(self) -> None:

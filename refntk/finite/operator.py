@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from refntk.ops.operations import Filter
 
-__all__ = ["FloatArray", "LinearOperator", "Operator", "Weights"]
+__all__ = ["FloatArray", "Joint", "LinearOperator", "Operator", "Weights"]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -87,6 +87,38 @@ class Operator(ABC):
         Returns
         -------
         float array, shape of x
+        """
+
+
+class Joint(ABC):
+    """What makes one value of several, without parameters."""
+
+    @abstractmethod
+    def forward(self, parts: list[FloatArray]) -> FloatArray:
+        """Join features.
+
+        Parameters
+        ----------
+        parts : list of float array, shape (N, ...)
+            Features at the ends of the branches.
+
+        Returns
+        -------
+        float array, shape (N, ...)
+        """
+
+    @abstractmethod
+    def pull_back(self, parts: list[FloatArray], g: FloatArray) -> list[FloatArray]:
+        """Multiply a covector with the derivative in the features of each branch.
+
+        Parameters
+        ----------
+        parts : list of float array
+        g : float array, shape of the joined features
+
+        Returns
+        -------
+        list of float array, shapes of the parts
         """
 
 

@@ -162,7 +162,7 @@ def canonical(layer: Any, **rules: Callable[[str, object], object]) -> None:
     Parameters
     ----------
     layer : frozen dataclass
-        Its fields are any of those that layers with weights have.
+        Its fields are any of those that layers with weights and poolings have.
     **rules : callable
         For fields of other names: takes the name and the value, and returns the value in its
         canonical type or raises `NetworkError`.

@@ -77,10 +77,6 @@ class SetLift(Linear):
     """
 
     takes: ClassVar[Kind] = "set"
-    rules: ClassVar[dict[str, Callable[[str, object], object]]] = {
-        "support": canonical_places, "group": canonical_group, "on": canonical_set,
-        "weights": canonical_weights,
-    }  # fmt: skip
 
     support: Places
     _: KW_ONLY
@@ -95,6 +91,12 @@ class SetLift(Linear):
             points = gset(self.group, self.on)
             points.action(finite_group(self.group))
         resolve(self.support, points.size, points.number, self.weights)
+
+    def _rules(self) -> dict[str, Callable[[str, object], object]]:
+        return {
+            "support": canonical_places, "group": canonical_group, "on": canonical_set,
+            "weights": canonical_weights,
+        }  # fmt: skip
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError` or `ShapeError`."""
@@ -133,10 +135,6 @@ class SetGroupConv(Linear):
         An argument is wrong; the message begins with its name.
     """
 
-    rules: ClassVar[dict[str, Callable[[str, object], object]]] = {
-        "support": canonical_places, "weights": canonical_weights,
-    }  # fmt: skip
-
     support: Places
     _: KW_ONLY
     weights: tuple[float, ...] = field(default=(), metadata=QUIET)
@@ -145,6 +143,9 @@ class SetGroupConv(Linear):
         """Check the arguments and bring them to their canonical types."""
         super().__post_init__()
         resolve(self.support, None, lambda place: 0, self.weights)
+
+    def _rules(self) -> dict[str, Callable[[str, object], object]]:
+        return {"support": canonical_places, "weights": canonical_weights}
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError`."""
@@ -198,9 +199,6 @@ class SetLinear(Linear):
     """
 
     takes: ClassVar[Kind] = "set"
-    rules: ClassVar[dict[str, Callable[[str, object], object]]] = {
-        "group": acting_group, "on": canonical_set, "to": canonical_set
-    }  # fmt: skip
 
     _: KW_ONLY
     group: Spec
@@ -213,6 +211,9 @@ class SetLinear(Linear):
         for name in ("on", "to"):
             with about(name):
                 gset(self.group, getattr(self, name)).orbitals(gset(self.group, "one"))
+
+    def _rules(self) -> dict[str, Callable[[str, object], object]]:
+        return {"group": acting_group, "on": canonical_set, "to": canonical_set}
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError` or `ShapeError`."""

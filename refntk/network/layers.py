@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from refntk.network.activations import ABRelu, Abs, Activation, Identity, LeakyRelu, Relu
+from refntk.network.composition import Branching, Concat, Product, Residual
 from refntk.network.dense import Dense
 from refntk.network.filters import Conv, GroupConv, Lift
 from refntk.network.finite_groups import CosetPool, SetGroupConv, SetLift, SetLinear
@@ -31,6 +32,7 @@ from refntk.network.functions import (
     Sign,
     Sin,
 )
+from refntk.network.normalization import Dropout, LayerNorm
 from refntk.network.pooling import (
     AvgPool,
     Flatten,
@@ -47,10 +49,13 @@ __all__ = [
     "Abs",
     "Activation",
     "AvgPool",
+    "Branching",
+    "Concat",
     "Conv",
     "Cos",
     "CosetPool",
     "Dense",
+    "Dropout",
     "Elementwise",
     "Erf",
     "Exp",
@@ -66,12 +71,15 @@ __all__ = [
     "Identity",
     "Kind",
     "Layer",
+    "LayerNorm",
     "LeakyRelu",
     "Lift",
     "Polynomial",
+    "Product",
     "Rbf",
     "RectifiedMonomial",
     "Relu",
+    "Residual",
     "SetGroupConv",
     "SetLift",
     "SetLinear",
@@ -92,6 +100,7 @@ LAYERS: dict[str, type[Any]] = {
         *(RectifiedMonomial, Polynomial, Hermite, Sign, Elementwise),
         *(AvgPool, SumPool, GlobalSumPool),
         *(SetLift, SetGroupConv, SetLinear, CosetPool),
+        *(Residual, Concat, Product, LayerNorm, Dropout),
     )
 }
 """Every layer by its name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import Any
 
 from refntk.errors import NetworkError
 from refntk.network.arguments import QUIET, canonical
@@ -45,9 +45,6 @@ class Linear:
     are the rates times F and 1 (Sohl-Dickstein et al., arXiv:2001.07301).
     """
 
-    rules: ClassVar[dict[str, Callable[[str, object], object]]] = {}
-    """For arguments that this class of layers alone has; see `refntk.network.arguments`."""
-
     _: KW_ONLY
     W_std: float = 1.0
     b_std: float = 0.0
@@ -59,10 +56,14 @@ class Linear:
 
     def __post_init__(self) -> None:
         """Check the arguments and bring them to their canonical types."""
-        canonical(self, **self.rules)
+        canonical(self, **self._rules())
         if self.b_std and not self.bias:
             message = f"bias: without a bias it has no deviation, but b_std is {self.b_std:g}"
             raise NetworkError(f"{message}: leave one of them out", key="bias")
+
+    def _rules(self) -> dict[str, Callable[[str, object], object]]:
+        """Give the rules of `refntk.network.arguments.canonical` for arguments of its own."""
+        return {}
 
     def channels(self, below: Channels) -> Channels:
         """Say what is known of the number of channels after this layer.
@@ -118,6 +119,9 @@ class Linear:
 
 def frozen(layer: Layer) -> Layer:
     """Give a layer as it is when it is not trained; one without weights is the same."""
+    if hasattr(layer, "mapped"):
+        branching: Layer = layer.mapped(frozen)
+        return branching
     return replace(layer, trainable=False) if isinstance(layer, Linear) else layer
 
 

@@ -13,7 +13,9 @@ _REASONS = {
     "maxpool": "the largest of several Gaussian features has no kernel in closed form; use "
     "AvgPool or strides",
     "batchnorm": "it ties the images of a batch to each other, so that there is no kernel of two "
-    "images; leave it out, W_std and b_std set the scale",
+    "images; use LayerNorm, or leave it out and set the scale with W_std and b_std",
+    "fanin": "what joins branches is one layer with them; use Residual, Concat or Product",
+    "fanout": "what forks is one layer with its branches; use Residual, Concat or Product",
     "softmax": "it is no pointwise function of independent features; regress on class targets, as "
     "refntk predict does",
     "attention": "its weights are features themselves, which is none of these recursions; use Conv "
@@ -53,7 +55,8 @@ def unknown_layer(name: object) -> str:
     plain = name.lower().replace("_", "") if isinstance(name, str) else ""
     for word, reason in _REASONS.items():
         if word in plain:
-            return f"there is no exact kernel of {name}: {reason}"
+            what = "layer" if word.startswith("fan") else "exact kernel of"
+            return f"there is no {what} {name}: {reason}"
     if plain in FUNCTIONS:
         return f'there is no layer {name}: use Elementwise("{plain}")'
     if plain in _INSTEAD:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import reprlib
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from refntk.errors import NetworkError, ShapeError, unknown
-from refntk.network.arguments import written
 from refntk.network.layers import LAYERS, Kind, Layer, Signal
-from refntk.network.linear import Linear
-from refntk.network.missing import unknown_layer
-from refntk.network.network_text import read_network_text
+from refntk.network.network_text import (
+    find_line,
+    network_text,
+    parse_toml,
+    read_layer,
+    read_network_text,
+)
+from refntk.network.sequence import described, through
 from refntk.network.signal import Channels
 from refntk.network.table import html_table, text_table
 from refntk.ops.program import Builder, Program
@@ -77,7 +78,7 @@ class Network:
         object.__setattr__(self, "layers", _as_layers(layers))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "parameterization", parameterization)
-        _signals(self.layers, self._start())
+        through(self.layers, self._start())
 
     @property
     def takes(self) -> Kind:
@@ -108,7 +109,18 @@ class Network:
         ShapeError
             A layer cannot take its input; the message names its index, its type and the reason.
         """
-        return _signals(self.layers, self._start(self._positions(shape)))
+        return through(self.layers, self._start(self._positions(shape)))
+
+    def _start(self, positions: tuple[int, ...] | None = None) -> Signal:
+        """Describe the images, or signals on a set; without positions those of any shape."""
+        channels: Channels = "any" if self.parameterization == "ntk" else "known"
+        start = Signal(self.takes, channels=channels)
+        if positions is None:
+            return start
+        if self.takes == "set":
+            return replace(start, points=positions[0])
+        height, width = positions
+        return replace(start, shape=(height, width))
 
     def _positions(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Take the channels off a shape."""
@@ -118,15 +130,6 @@ class Network:
                 expected = "(X,) or (X, C) of a signal on a finite set"
             raise ShapeError(f"expected the shape {expected}, not {tuple(shape)}")
         return tuple(int(side) for side in shape[: self.axes])
-
-    def _start(self, positions: tuple[int, ...] | None = None) -> Signal:
-        """Describe the inputs."""
-        channels: Channels = "any" if self.parameterization == "ntk" else "known"
-        if self.takes == "set":
-            points = None if positions is None else positions[0]
-            return Signal("set", points=points, channels=channels)
-        shape = None if positions is None else (positions[0], positions[1])
-        return Signal(shape=shape, channels=channels)
 
     def program(self, shape: Sequence[int]) -> Program:
         """Lower the network to operations, for images of this shape.
@@ -149,12 +152,11 @@ class Network:
             A layer does not say which operations it stands for.
         """
         self.signals(shape)
-        counted, positions = self.parameterization == "standard", self._positions(shape)
+        positions, counted = self._positions(shape), self.parameterization == "standard"
         if counted and len(shape) == len(positions):
-            wanted = "(X, C)" if self.takes == "set" else "(H, W, C)"
             raise ShapeError(
                 "the standard parametrisation counts the channels of images, too: expected the "
-                f"shape {wanted}, not {tuple(shape)}"
+                f"shape with them as its last number, not {tuple(shape)}"
             )
         build, value = Builder(Space(positions), int(shape[-1]) if counted else None), 0
         for index, layer in enumerate(self.layers):
@@ -167,8 +169,7 @@ class Network:
         return build.program()
 
     def _repr_html_(self) -> str:
-        signals = _signals(self.layers, self._start())
-        return html_table(self.name, self.parameterization, self.layers, signals)
+        return html_table(self.name, self.parameterization, self.layers, self._start())
 
     def summary(self, shape: Sequence[int] | None = None) -> str:
         """Lay out the network as a table, with the shapes that images of one size get inside it.
@@ -188,8 +189,8 @@ class Network:
         ShapeError
             As `signals`.
         """
-        signals = _signals(self.layers, self._start()) if shape is None else self.signals(shape)
-        return text_table(self.name, self.parameterization, self.layers, signals)
+        start = self._start(None if shape is None else self._positions(shape))
+        return text_table(self.name, self.parameterization, self.layers, start)
 
     __str__ = summary
 
@@ -202,7 +203,7 @@ class Network:
         NetworkError
             As `to_toml`.
         """
-        layers = [_written(index, layer) for index, layer in enumerate(self.layers)]
+        layers = [described(layer, index) for index, layer in enumerate(self.layers)]
         canonical = {"parameterization": self.parameterization, "layers": layers}
         text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
@@ -220,13 +221,7 @@ class Network:
         NetworkError
             A layer has a function of one's own, which no text can say.
         """
-        lines = [] if self.name is None else [f"name = {_toml_value(self.name)}"]
-        lines.append(f"parameterization = {_toml_value(self.parameterization)}")
-        for index, layer in enumerate(self.layers):
-            pairs = _written(index, layer).items()
-            lines += ["", "[[layer]]"]
-            lines += [f"{key} = {_toml_value(value)}" for key, value in pairs]
-        return "\n".join(lines) + "\n"
+        return network_text(self.name, self.parameterization, self.layers)
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Network:
@@ -278,7 +273,7 @@ class Network:
         NetworkError
             As `from_toml`.
         """
-        document = _parse_toml(text, source)
+        document = parse_toml(text, source)
         tables = document.get("layer")
         try:
             for key in document:
@@ -287,11 +282,11 @@ class Network:
                     raise NetworkError(unknown("key", key, known), key=key)
             if not isinstance(tables, list) or not tables:
                 raise NetworkError("expected one [[layer]] table a layer, found none", key="layer")
-            layers = [_layer(index, table) for index, table in enumerate(tables)]
+            layers = [read_layer(index, table) for index, table in enumerate(tables)]
             parameterization = document.get("parameterization", "ntk")
             return cls(layers, document.get("name"), parameterization)
         except NetworkError as error:
-            line = _find_line(text, error, len(tables) if isinstance(tables, list) else 0)
+            line = find_line(text, error, len(tables) if isinstance(tables, list) else 0)
             where = source if line is None else f"{source}, line {line}"
             message = f"{where}: {error}"
             raise NetworkError(message, layer=error.layer, key=error.key) from error
@@ -306,111 +301,3 @@ def _as_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
             message = f"layer {index}: expected a layer such as Conv((3, 3)) or Relu(), not {given}"
             raise NetworkError(message, layer=index)
     return tuple(layers)
-
-
-def _signals(layers: tuple[Layer, ...], signal: Signal) -> tuple[Signal, ...]:
-    """Pass the signal through the layers; errors gain the layer's index and type."""
-    signals = []
-    for index, layer in enumerate(layers):
-        place = f"layer {index} ({type(layer).__name__})"
-        try:
-            signal = _after(layer, signal)
-        except NetworkError as error:
-            raise NetworkError(f"{place}: {error}", layer=index, key=error.key) from None
-        except ShapeError as error:
-            raise ShapeError(f"{place}: {error}") from None
-        signals.append(signal)
-    return tuple(signals)
-
-
-def _after(layer: Layer, below: Signal) -> Signal:
-    """Pass the signal through a layer, with what is known of the number of channels."""
-    signal = layer.after(below)
-    channels = layer.channels(below.channels) if isinstance(layer, Linear) else below.channels
-    return replace(signal, channels=channels)
-
-
-def _written(index: int, layer: Layer) -> dict[str, Any]:
-    """Name the class of a layer and all its arguments, as text and numbers only."""
-    arguments = written(layer)
-    place = type(layer).__name__
-    for key, value in arguments.items():
-        if callable(value):
-            raise NetworkError(
-                f"layer {index} ({place}): {key} is a function of your own, which cannot be "
-                "written to a file: use a known name, or compute in Python",
-                layer=index,
-                key=key,
-            )
-    return {"type": place, **arguments}
-
-
-def _toml_value(value: Any) -> str:
-    """Write a value of a layer or a name as TOML."""
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)  # of printable text, this is TOML as well
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_toml_value, value))}]"
-    return repr(value)
-
-
-def _parse_toml(text: str, source: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise NetworkError(f"{source}: brackets are nested too deeply") from None
-    except ValueError as error:  # TOMLDecodeError, or a number of more digits than int() takes
-        reason, line = str(error), ""
-        if found := re.search(r" \(at line (\d+), column \d+\)$", reason):
-            reason, line = reason[: found.start()], f", line {found[1]}"
-        elif reason.endswith(" (at end of document)"):
-            line = f", line {len(text.splitlines())}"
-        raise NetworkError(f"{source}{line}: not valid TOML: {reason}") from None
-
-
-def _layer(index: int, table: object) -> Layer:
-    """Build one layer from its table; errors carry the layer's index and the key."""
-    if not isinstance(table, dict):
-        message = f"layer {index}: expected a table, not {reprlib.repr(table)}"
-        raise NetworkError(message, layer=index)
-    arguments = {key: value for key, value in table.items() if key != "type"}
-    name = table.get("type")
-    known = isinstance(name, str) and name in LAYERS
-    try:
-        if name is None:
-            raise NetworkError(f"the key type is missing; known: {', '.join(LAYERS)}")
-        if not isinstance(name, str) or name not in LAYERS:
-            raise NetworkError(unknown_layer(name), key="type")
-        layer: Layer = LAYERS[name](**arguments)
-        return layer
-    except NetworkError as error:
-        place = f"layer {index} ({name})" if known else f"layer {index}"
-        raise NetworkError(f"{place}: {error}", layer=index, key=error.key) from None
-
-
-_LAYER_HEADER = re.compile(r"""\s*\[\[\s*(layer|"layer"|'layer')\s*\]\]""")
-
-
-def _find_line(text: str, error: NetworkError, count: int) -> int | None:
-    """Find the line, counted from 1, that an error is about; None where the text hides it.
-
-    Layers may also be written as inline tables, or a text may quote a header: lines are reported
-    only if there are as many headers as layers.
-    """
-    lines = text.split("\n")
-    headers = [i for i, line in enumerate(lines) if _LAYER_HEADER.match(line)]
-    if error.layer is None:
-        start, stop = 0, headers[0] if headers else len(lines)
-    elif len(headers) != count:
-        return None
-    else:
-        start, stop = headers[error.layer], (*headers, len(lines))[error.layer + 1]
-    if error.key is not None:
-        key = re.escape(error.key)
-        pattern = re.compile(rf"""\s*\[*\s*["']?{key}["']?\s*[\].=]""")
-        for i in range(start, stop):
-            if pattern.match(lines[i]):
-                return i + 1
-    return None if error.layer is None else start + 1

@@ -59,6 +59,8 @@ class Signal:
     gaussian : bool
         Whether the features are Gaussian over the draw of the last linear layer, which the formula
         for Relu needs.
+    weighted : bool
+        Whether a layer with weights came before.
     channels : {"any", "known", "missing"}
         What the network says of the number of channels: nothing, as in the NTK parametrisation; how
         many there are; or nothing where, in the standard parametrisation, it should.
@@ -68,6 +70,7 @@ class Signal:
     shape: tuple[int, int] | None = None
     group: str | None = None
     gaussian: bool = False
+    weighted: bool = False
     channels: Channels = "any"
     points: int | None = None
     elements: Spec | None = None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 
 from refntk.network.arguments import times, written
+from refntk.network.composition import Branching
 from refntk.network.layers import Layer, Signal
+from refntk.network.sequence import through
 from refntk.ops.named_groups import finite_group
 
 __all__ = ["html_table", "text_table"]
@@ -20,7 +22,7 @@ def text_table(
     name: str | None,
     parameterization: str,
     layers: Sequence[Layer],
-    signals: Sequence[Signal],
+    start: Signal,
 ) -> str:
     """Lay out a network as lines of text.
 
@@ -29,25 +31,26 @@ def text_table(
     name : str or None
     parameterization : str
     layers : sequence of Layer
-    signals : sequence of Signal
-        What comes out of each layer.
+    start : Signal
+        What the first layer gets.
 
     Returns
     -------
     str
         A title, a header and a line for each layer: its number from 0, its name, its arguments,
-        its output. No newline at the end.
+        its output. Those of a branch come below the layer that forks, moved to the right. No
+        newline at the end.
 
     Examples
     --------
     >>> from refntk.network.layers import Conv
     >>> conv = Conv((3, 3), padding="VALID")
-    >>> print(text_table("mine", "ntk", [conv], [conv.after(Signal(shape=(8, 8)))]))
+    >>> print(text_table("mine", "ntk", [conv], Signal(shape=(8, 8))))
     Network mine of 1 layer, NTK parametrisation
        layer  parameters                                                      output
     0  Conv   filter_shape 3x3, strides 1x1, padding VALID, W_std 1, b_std 0  6x6
     """
-    rows = [_HEADER, *_rows(layers, signals)]
+    rows = [_HEADER, *_rows(layers, start)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
     lines = []
     for number, *cells in rows:
@@ -60,13 +63,13 @@ def html_table(
     name: str | None,
     parameterization: str,
     layers: Sequence[Layer],
-    signals: Sequence[Signal],
+    start: Signal,
 ) -> str:
     """Lay out a network as an HTML table.
 
     Parameters
     ----------
-    name, parameterization, layers, signals
+    name, parameterization, layers, start
         As for `text_table`. The title becomes the caption; no text is taken for HTML.
 
     Returns
@@ -77,7 +80,7 @@ def html_table(
     head = "".join(f"<th>{cell}</th>" for cell in _HEADER)
     body = "".join(
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in _rows(layers, signals)
+        for row in _rows(layers, start)
     )
     title = _title(name, parameterization, layers)
     return (
@@ -92,19 +95,33 @@ def _title(name: str | None, parameterization: str, layers: Sequence[Layer]) -> 
     return f"Network{called} of {count}, {_WORDS[parameterization]} parametrisation"
 
 
-def _rows(
-    layers: Sequence[Layer], signals: Sequence[Signal]
-) -> list[tuple[str, str, str, str]]:
-    return [
-        (str(index), type(layer).__name__, _arguments(layer), _output(signal))
-        for index, (layer, signal) in enumerate(zip(layers, signals, strict=True))
-    ]
+def _rows(layers: Sequence[Layer], start: Signal) -> Iterator[tuple[str, str, str, str]]:
+    signals = through(layers, start)
+    for index, (layer, below) in enumerate(zip(layers, (start, *signals[:-1]), strict=True)):
+        output = _output(signals[index])
+        yield str(index), type(layer).__name__, _arguments(layer), output
+        yield from _inside(layer, below, 1)
+
+
+def _inside(layer: Layer, below: Signal, depth: int) -> Iterator[tuple[str, str, str, str]]:
+    """Rows of the branches of a layer."""
+    if not isinstance(layer, Branching):
+        return
+    for word, branch in zip(layer.words, layer.branches, strict=True):
+        indent = "  " * depth
+        yield "", f"{indent}{word}:", "" if branch else "the signal as it is", ""
+        signals = (below, *through(branch, below))
+        for inner, before, after in zip(branch, signals, signals[1:], strict=False):
+            yield "", f"{indent}  {type(inner).__name__}", _arguments(inner), _output(after)
+            yield from _inside(inner, before, depth + 2)
 
 
 def _arguments(layer: Layer) -> str:
     """Write the arguments in the words of the layer, such as ``filter_shape 3x3, W_std 1``."""
     return ", ".join(
-        f"{name} {_value(name, value)}" for name, value in written(layer).items()
+        f"{name} {_value(name, value)}"
+        for name, value in written(layer).items()
+        if not isinstance(layer, Branching) or name not in ("layers", "shortcut", "branches")
     )
 
 
@@ -114,7 +131,7 @@ def _value(name: str, value: object) -> str:
     if isinstance(value, tuple) and all(isinstance(side, int) for side in value):
         return times((value[0], value[1]))
     if isinstance(value, tuple):
-        return " ".join(_value(name, each) for each in value)
+        return " ".join(_value(name, part) for part in value)
     if callable(value):
         return getattr(value, "__name__", type(value).__name__)
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)

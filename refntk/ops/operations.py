@@ -18,7 +18,19 @@ import numpy.typing as npt
 from refntk.ops.dual import Dual
 from refntk.ops.support import Support
 
-__all__ = ["Add", "Average", "Filter", "Operation", "Pointwise", "Stack", "read_by"]
+__all__ = [
+    "Add",
+    "Average",
+    "Filter",
+    "Join",
+    "Multiply",
+    "Operation",
+    "Pointwise",
+    "Rescale",
+    "Stack",
+    "Thin",
+    "read_by",
+]
 
 
 @dataclass(frozen=True)
@@ -130,7 +142,81 @@ class Add:
     weights: tuple[float, ...]
 
 
-Operation: TypeAlias = Filter | Stack | Average | Pointwise | Add
+@dataclass(frozen=True)
+class Join:
+    """Features of several values side by side as channels: K' = sum s K, Theta likewise.
+
+    Attributes
+    ----------
+    below : tuple of int
+        Values on one space.
+    shares : tuple of Fraction
+        The parts s of the channels that come from each; their sum is 1.
+    """
+
+    below: tuple[int, ...]
+    shares: tuple[Fraction, ...]
+
+
+@dataclass(frozen=True)
+class Multiply:
+    r"""A product of independent features: K' = prod K, and Theta' as the product rule has it.
+
+    .. math:: \Theta' = \sum_a \Theta_a \prod_{b \ne a} K_b
+
+    Attributes
+    ----------
+    below : tuple of int
+        Values on one space.
+    """
+
+    below: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Rescale:
+    r"""A division by the root of the mean square of features, as normalised layers do.
+
+    .. math::
+        K'_{ij} = \frac{K_{ij}}{\sqrt{(v_i + \epsilon)(v'_j + \epsilon)}}
+
+    and Theta likewise; 0 where a divisor is. The derivative of the root is of the order of the
+    inverse width, and adds nothing.
+
+    Attributes
+    ----------
+    below : int
+    epsilon : float
+    whole : bool
+        Whether v is the mean of the variances of all features of an image.
+    """
+
+    below: int
+    epsilon: float
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Thin:
+    """Features of which a part is set to zero at random, and the others are divided by the rest.
+
+    A feature keeps its product with all others, and with itself, of one image, K and Theta are
+    divided by `kept`.
+
+    Attributes
+    ----------
+    below : int
+    kept : float
+        Probability of not being set to zero.
+    """
+
+    below: int
+    kept: float
+
+
+Operation: TypeAlias = (
+    Filter | Stack | Average | Pointwise | Add | Join | Multiply | Rescale | Thin
+)
 
 
 def read_by(operation: Operation) -> tuple[int, ...]:

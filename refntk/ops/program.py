@@ -11,9 +11,13 @@ from refntk.ops.operations import (
     Add,
     Average,
     Filter,
+    Join,
+    Multiply,
     Operation,
     Pointwise,
+    Rescale,
     Stack,
+    Thin,
     read_by,
 )
 from refntk.ops.space import Space
@@ -152,7 +156,7 @@ class Builder:
 
 def _renumbered(operation: Operation, start: int) -> Operation:
     """Read values whose numbers are less by `start`."""
-    if isinstance(operation, Add):
+    if isinstance(operation, Add | Join | Multiply):
         return replace(operation, below=tuple(value - start for value in operation.below))
     return replace(operation, below=operation.below - start)
 
@@ -160,20 +164,25 @@ def _renumbered(operation: Operation, start: int) -> Operation:
 def _channels_after(
     operation: Operation, channels: list[int | None], width: int | None
 ) -> int | None:
-    below = channels[read_by(operation)[0]]
-    if isinstance(operation, Filter):
-        return width
-    return below and below * operation.support.size if isinstance(operation, Stack) else below
+    read = [channels[value] for value in read_by(operation)]
+    match operation:
+        case Filter():
+            return width
+        case Stack(support=support):
+            return read[0] and read[0] * support.size
+        case Join():
+            counted = [count for count in read if count is not None]
+            return sum(counted) if len(counted) == len(read) else None
+        case _:
+            return read[0]
 
 
 def _space_after(operation: Operation, spaces: list[Space]) -> Space:
     match operation:
         case Filter() | Stack() | Average():
             return operation.support.above
-        case Pointwise():
-            return spaces[operation.below]
-        case Add():
-            return spaces[operation.below[0]]
+        case Pointwise() | Rescale() | Thin() | Add() | Join() | Multiply():
+            return spaces[read_by(operation)[0]]
         case _:
             # A route meets it first, and refuses it with the layer's name.
             return spaces[-1]

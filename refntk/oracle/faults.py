@@ -14,7 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.ops.groups import point_group
-from refntk.ops.operations import Average, Filter, Operation, Pointwise, Stack, read_by
+from refntk.ops.operations import (
+    Average,
+    Filter,
+    Join,
+    Operation,
+    Pointwise,
+    Stack,
+    read_by,
+)
 from refntk.oracle.cases import Case
 from refntk.oracle.truth import Answer, Solved, deviation
 from refntk.recursion.formulas import Kernels
@@ -94,14 +102,15 @@ def standard_answer(case: Case, width: int) -> dict[str, FloatArray]:
     with [b] = 1 where the layer has a bias.
     """
     fan_ins: dict[int, int] = {}
-    channels = case.x1.shape[-1]
-    operations = _operations(case)
-    for index, operation in operations.items():
+    operations, channels = _operations(case), [case.x1.shape[-1]]
+    for index, operation in enumerate(operations):
+        read = [channels[value] for value in read_by(operation)]
+        channels.append(sum(read) if isinstance(operation, Join) else read[0])
         if isinstance(operation, Filter):
-            fan_ins[index] = channels * operation.support.size
-            channels = width
+            fan_ins[index] = read[0] * operation.support.size
+            channels[-1] = width
         elif isinstance(operation, Stack):
-            channels *= operation.support.size
+            channels[-1] *= operation.support.size
 
     def alter(index: int, kernels: Kernels) -> Kernels:
         layer, (nngp, ntk) = operations[index], kernels
@@ -135,8 +144,8 @@ def turned_answer(solved: Solved) -> dict[str, FloatArray] | None:
     return {name: value[:, :, inverse][:, :, :, inverse] for name, value in values.items()}
 
 
-def _operations(case: Case) -> dict[int, Operation]:
-    """Find what each layer of a case does, by its index.
+def _operations(case: Case) -> tuple[Operation, ...]:
+    """Find the operations of a case.
 
     Raises
     ------
@@ -144,19 +153,15 @@ def _operations(case: Case) -> dict[int, Operation]:
         A layer does what the mistakes here say nothing about; the message names it.
     """
     program = case.network.program(case.x1.shape[1:])
-    found: dict[int, Operation] = {}
     for k, operation in enumerate(program.operations):
-        index, _ = program.origin[k]
-        known = isinstance(operation, Filter | Pointwise | Average | Stack)
-        if not known or read_by(operation) != (k,) or index in found:
+        if not isinstance(operation, Operation):
             raise program.no_rule(k, "the table of known mistakes")
-        found[index] = operation
-    return found
+    return program.operations
 
 
 def _twice(case: Case) -> dict[str, FloatArray]:
     """Start from a tangent kernel of the images that is not zero but their kernel."""
-    filters = ((k, x) for k, x in _operations(case).items() if isinstance(x, Filter))
+    filters = ((k, x) for k, x in enumerate(_operations(case)) if isinstance(x, Filter))
     first, layer = next(filters)
 
     def alter(index: int, kernels: Kernels) -> Kernels:

@@ -27,7 +27,17 @@ from refntk.network.arguments import times
 from refntk.network.network import Network
 from refntk.ops.dual import ArcCosine
 from refntk.ops.groups import point_group
-from refntk.ops.operations import Average, Filter, Operation, Pointwise, Stack, read_by
+from refntk.ops.operations import (
+    Add,
+    Average,
+    Filter,
+    Join,
+    Operation,
+    Pointwise,
+    Stack,
+    Thin,
+    read_by,
+)
 from refntk.ops.program import Program
 from refntk.ops.space import Space
 from refntk.ops.support import Window
@@ -312,8 +322,11 @@ def tangent_of(layer: Filter) -> tuple[float, float]:
 
 def _degree_one(program: Program) -> bool:
     """Whether features scale as the images do, but for biases."""
-    duals = [op.dual for op in program.operations if isinstance(op, Pointwise)]
-    return all(dual.degree == 1 for dual in duals)
+    return all(
+        op.dual.degree == 1 if isinstance(op, Pointwise)
+        else isinstance(op, Filter | Average | Stack | Add | Join | Thin)
+        for op in program.operations
+    )  # fmt: skip
 
 
 def _balanced(body: Program) -> tuple[Program, int]:

@@ -23,6 +23,7 @@ P. Misof, P. Kessel, J. E. Gerken, "Equivariant Neural Tangent Kernels", arXiv:2
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any, TypeAlias
 
 from array_api_compat import array_namespace, device
@@ -30,7 +31,7 @@ from array_api_compat import array_namespace, device
 from refntk.errors import InputError
 from refntk.ops.dual import Dual
 from refntk.ops.exact import constant
-from refntk.ops.operations import Average, Filter
+from refntk.ops.operations import Average, Filter, Rescale
 from refntk.ops.support import Support
 
 __all__ = [
@@ -42,7 +43,10 @@ __all__ = [
     "diagonal",
     "filtered",
     "image_kernel",
+    "multiplied",
+    "rescaled",
     "stacked",
+    "thinned",
 ]
 
 Array: TypeAlias = Any
@@ -201,14 +205,87 @@ def activated(
     return value, None if ntk is None else ntk * xp.where(same, own_slope, slope)
 
 
-def added(terms: list[Kernels], weights: tuple[float, ...]) -> Kernels:
+def rescaled(
+    nngp: Array, ntk: Array | None, layer: Rescale, var1: Array, var2: Array, same: Array
+) -> Kernels:
+    r"""Propagate the kernels through a division by the root mean square of features.
+
+    Parameters
+    ----------
+    nngp : array, shape (..., I, I)
+    ntk : array of the same shape, or None
+    layer : Rescale
+    var1, var2 : array that broadcasts against nngp, with all features along its axis
+        Variance of the features of x, and of x'.
+    same : bool array that broadcasts against nngp
+        Where the two features are one and the same.
+
+    Returns
+    -------
+    nngp, ntk : array of the shape of nngp
+        The formulas of `refntk.ops.operations.Rescale`.
+    """
+    xp, epsilon = array_namespace(nngp), constant(layer.epsilon, nngp)
+    zero = xp.zeros_like(epsilon)
+    sizes = []
+    for var, axis in ((var1, -2), (var2, -1)):
+        own = xp.mean(var, axis=axis, keepdims=True) if layer.whole else var
+        sizes.append(xp.where(own > 0, own, zero) + epsilon)
+    one, two = sizes
+    divisor = xp.where(same, one, xp.sqrt(one) * xp.sqrt(two))
+    factor = xp.where(divisor > 0, 1 / xp.where(divisor > 0, divisor, divisor + 1), zero)
+    return nngp * factor, None if ntk is None else ntk * factor
+
+
+def thinned(nngp: Array, ntk: Array | None, kept: float, same: Array) -> Kernels:
+    """Propagate the kernels through features of which only a part is kept.
+
+    Parameters
+    ----------
+    nngp : array, shape (...)
+    ntk : array of the same shape, or None
+    kept : float
+        Probability of being kept.
+    same : bool array that broadcasts against nngp
+        Where the two features are one and the same.
+
+    Returns
+    -------
+    nngp, ntk : array of the shape of nngp
+    """
+    part, where = constant(kept, nngp), array_namespace(nngp).where
+    thinner = where(same, nngp / part, nngp)
+    return thinner, None if ntk is None else where(same, ntk / part, ntk)
+
+
+def multiplied(terms: list[Kernels]) -> Kernels:
+    """Multiply the kernels of independent features.
+
+    Parameters
+    ----------
+    terms : list of (nngp, ntk)
+        Arrays of one shape; ntk may be None.
+
+    Returns
+    -------
+    nngp, ntk : array of this shape
+        The product, and the sum over terms of Theta times the others' K.
+    """
+    nngp, ntk = terms[0]
+    for kernel, tangent in terms[1:]:
+        ntk = None if ntk is None else ntk * kernel + nngp * tangent
+        nngp = nngp * kernel
+    return nngp, ntk
+
+
+def added(terms: list[Kernels], weights: tuple[Fraction | float, ...]) -> Kernels:
     """Add up the kernels of independent features, times weights.
 
     Parameters
     ----------
     terms : list of (nngp, ntk)
         Arrays of one shape; ntk may be None.
-    weights : tuple of float
+    weights : tuple of numbers
 
     Returns
     -------

@@ -15,7 +15,18 @@ from array_api_compat import array_namespace, device
 
 from refntk.errors import InputError
 from refntk.network.network import Network
-from refntk.ops.operations import Add, Average, Filter, Pointwise, Stack, read_by
+from refntk.ops.operations import (
+    Add,
+    Average,
+    Filter,
+    Join,
+    Multiply,
+    Pointwise,
+    Rescale,
+    Stack,
+    Thin,
+    read_by,
+)
 from refntk.ops.program import Program
 from refntk.ops.space import Space
 from refntk.recursion.formulas import (
@@ -27,13 +38,16 @@ from refntk.recursion.formulas import (
     diagonal,
     filtered,
     image_kernel,
+    multiplied,
+    rescaled,
     stacked,
+    thinned,
 )
 
 __all__ = ["Alter", "State", "propagate", "run"]
 
 Alter: TypeAlias = Callable[[int, Kernels], Kernels]
-"""Changes what a layer gave: its index in the network, and the kernels."""
+"""Changes what an operation gave: its number in the network's program, and the kernels."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +92,7 @@ def propagate(
     ntk : bool, default True
         Whether the tangent kernel is wanted.
     alter : callable, optional
-        Changes the kernels after each layer, those of an image with itself included, to what
+        Changes the kernels after each operation, those of an image with itself included, to what
         another convention or a known mistake gives. There the tangent kernel is None. Kernels are
         matrices over features.
 
@@ -184,21 +198,27 @@ def _through(
                 new = stacked(*values[below], support)
             case Average(below):
                 new = averaged(*values[below], operation)
-            case Pointwise(below, dual):
+            case Pointwise(below) | Rescale(below):
                 var1, var2 = variances(below)
                 same = _same_index(values[below][0], same_image)
                 pair = var1[..., :, None], var2[..., None, :]
                 try:
-                    new = activated(*values[below], dual, *pair, same)
+                    if isinstance(operation, Rescale):
+                        new = rescaled(*values[below], operation, *pair, same)
+                    else:
+                        new = activated(*values[below], operation.dual, *pair, same)
                 except InputError as error:
                     raise InputError(f"{program.name(k)}: {error}") from None
-            case Add(terms, weights):
+            case Thin(below, kept):
+                new = thinned(*values[below], kept, _same_index(values[below][0], same_image))
+            case Add(terms, weights) | Join(terms, weights):
                 new = added([values[term] for term in terms], weights)
+            case Multiply(terms):
+                new = multiplied([values[term] for term in terms])
             case _:
                 raise program.no_rule(k, "the literal recursion")
-        layer = program.origin[k][0]
-        if alter is not None and layer not in {index for index, _ in program.origin[k + 1 :]}:
-            new = alter(layer, new)
+        if alter is not None:
+            new = alter(k, new)
         values[k + 1] = new
         watch(new[0])
         for value in read_by(operation):

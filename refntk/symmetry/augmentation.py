@@ -32,13 +32,16 @@ from refntk.inference import GradientFlow, class_targets
 from refntk.network.layers import (
     Activation,
     AvgPool,
+    Branching,
     Conv,
     Dense,
+    Dropout,
     Flatten,
     GlobalAvgPool,
     GroupConv,
     GroupPool,
     Layer,
+    LayerNorm,
     Lift,
     SumPool,
 )
@@ -194,6 +197,10 @@ def _ordinary_layer(index: int, layer: Layer) -> Layer:
             return GlobalAvgPool()
         case Conv() | Activation() | AvgPool() | SumPool() | Flatten() | GlobalAvgPool() | Dense():
             return layer
+        case LayerNorm() | Dropout():
+            return layer
+        case Branching():
+            return layer.mapped(lambda inner: _ordinary_layer(index, inner))
         case _:
             raise MethodError(
                 f"layer {index} ({type(layer).__name__}): it is not known what becomes of it in an "

@@ -6,13 +6,16 @@ import numpy as np
 
 from refntk.network.layers import (
     Activation,
+    Branching,
     Conv,
     Dense,
+    Dropout,
     Flatten,
     GlobalAvgPool,
     GroupConv,
     GroupPool,
     Layer,
+    LayerNorm,
     Lift,
 )
 from refntk.network.network import Network
@@ -102,6 +105,10 @@ def _shifts(layer: Layer) -> bool:
             return layer.padding == "CIRCULAR" and getattr(layer, "strides", (1, 1)) == (1, 1)
         case Activation() | Dense() | Flatten() | GlobalAvgPool() | GroupPool():
             return True
+        case LayerNorm() | Dropout():
+            return True
+        case Branching():
+            return all(_shifts(inner) for branch in layer.branches for inner in branch)
         case _:
             return False
 
@@ -119,6 +126,10 @@ def _turns(layer: Layer, quarters: int) -> bool:
             return centred and not strided and _keeps(layer, quarters)
         case Activation() | Dense() | Flatten() | GlobalAvgPool() | GroupPool():
             return True
+        case LayerNorm() | Dropout():
+            return True
+        case Branching():
+            return all(_turns(inner, quarters) for branch in layer.branches for inner in branch)
         case _:
             return False
 

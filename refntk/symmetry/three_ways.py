@@ -33,18 +33,22 @@ from refntk.inference import GradientFlow
 from refntk.network.layers import (
     Activation,
     AvgPool,
+    Branching,
     Conv,
     Dense,
+    Dropout,
     Flatten,
     GlobalAvgPool,
     GroupConv,
     GroupPool,
     Layer,
+    LayerNorm,
     Lift,
     SumPool,
 )
 from refntk.network.linear import shared
 from refntk.network.network import Network
+from refntk.network.sequence import nested
 from refntk.plan.reduction import make_plan
 from refntk.symmetry.augmentation import (
     SCALED_TIMES,
@@ -116,7 +120,8 @@ def counterparts(net: Network, group: str | None = None) -> tuple[Network, Netwo
     if Lift in kinds and GroupPool in kinds:
         own = next(layer.group for layer in net.layers if isinstance(layer, Lift))
         return net, ungrouped(net), own
-    strided = any(isinstance(layer, Conv) and layer.strides != (1, 1) for layer in net.layers)
+    every = list(nested(net.layers))
+    strided = any(isinstance(layer, Conv) and layer.strides != (1, 1) for layer in every)
     if Conv not in kinds or GlobalAvgPool not in kinds or strided:
         raise MethodError(
             "the network has no equivariant counterpart: expected convolutions without strides and "
@@ -139,8 +144,10 @@ def _group_layer(index: int, layer: Layer, group: str, first: bool) -> Layer:
             )  # fmt: skip
         case Conv():
             return GroupConv(layer.filter_shape, padding=layer.padding, **shared(layer))
-        case Activation() | AvgPool() | SumPool() | Dense() | Flatten():
+        case Activation() | AvgPool() | SumPool() | Dense() | Flatten() | LayerNorm() | Dropout():
             return layer
+        case Branching() if not first:
+            return layer.mapped(lambda inner: _group_layer(index, inner, group, False))
         case _:
             raise MethodError(
                 f"layer {index} ({type(layer).__name__}): it is not known what becomes of it in an "

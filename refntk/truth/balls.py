@@ -41,18 +41,23 @@ from refntk.network.layers import (
     Abs,
     Activation,
     AvgPool,
+    Concat,
     Conv,
     CosetPool,
     Dense,
+    Dropout,
     Flatten,
     GlobalAvgPool,
     GlobalSumPool,
     GroupConv,
     GroupPool,
     Identity,
+    LayerNorm,
     LeakyRelu,
     Lift,
+    Product,
     Relu,
+    Residual,
     SetGroupConv,
     SetLift,
     SetLinear,
@@ -60,10 +65,11 @@ from refntk.network.layers import (
 )
 from refntk.network.linear import Linear
 from refntk.network.network import Network
+from refntk.network.sequence import nested
 from refntk.truth.ball_functions import FUNCTIONS
 from refntk.truth.set_maps import conv_maps, coset_maps, lift_maps, orbital_rows, shares
 
-__all__ = ["PRECISION", "READOUTS", "RULES", "Kernels", "enclosures", "entry_enclosures"]
+__all__ = ["JOINTS", "PRECISION", "READOUTS", "RULES", "Kernels", "enclosures", "entry_enclosures"]
 
 PRECISION = 400
 """Bits of the midpoints: 120 digits, of which even the NTK at rho = 1 keeps 60 in a first layer."""
@@ -167,8 +173,11 @@ def _between(
     end = next((k for k, layer in enumerate(net.layers) if type(layer) in READOUTS), None)
     if end is None:
         # It ends on a vector, so that some layer is a readout.
-        unknown = (k for k, layer in enumerate(net.layers) if type(layer) not in RULES)
-        raise _no_rule(net, next(unknown))
+        known = {*RULES, *JOINTS}
+        k = next(k for k, layer in enumerate(net.layers) if type(layer) not in known)
+        raise MethodError(
+            f"layer {k} ({type(net.layers[k]).__name__}): ball arithmetic has no rule for it"
+        )
     first = [_balls(image) for image in x1]
     second = first if x2 is None else [_balls(image) for image in x2]
     shape = len(first), len(second)
@@ -201,7 +210,8 @@ def _between(
         var1, var2 = (np.full(size, arb(0), object) for size in shape)  # nobody asks for them
     kernels = Kernels(nngp, theta, var1, var2, same, True, (), [_IDENTITY], channels)
     for k in head:
-        kernels = _rule(net, k)(net.layers[k], kernels)
+        layer = net.layers[k]
+        kernels = _after(f"layer {k} ({type(layer).__name__})", layer, kernels)
     return kernels.nngp, kernels.theta
 
 
@@ -237,7 +247,7 @@ class Kernels:
     ntk: bool
     shape: tuple[int, ...]
     elements: list[Any]
-    channels: int | None
+    channels: int | None = None
     own: tuple[Kernels, Kernels] | None = None
 
 
@@ -247,16 +257,17 @@ def _through(
     """Kernels of one pair of images, (H, W, C) each, before layer `end` or after the last one."""
     counted = x.shape[-1] if net.parameterization == "standard" else None
     kernels = _of_images(x, x2, ntk, same, counted)
-    if any(type(layer) in (AvgPool, SumPool, CosetPool, SetLinear) for layer in net.layers[:end]):
+    pools = AvgPool, SumPool, CosetPool, SetLinear
+    if any(type(layer) in pools for layer in nested(net.layers[:end])):
         first, second = (_of_images(image, image, False, True, counted) for image in (x, x2))
         kernels = replace(kernels, own=(first, second))
     for k, layer in enumerate(net.layers[:end]):
-        kernels = _after(_rule(net, k), layer, kernels)
+        kernels = _after(f"layer {k} ({type(layer).__name__})", layer, kernels)
     return kernels
 
 
 def _of_images(x: Balls, x2: Balls, ntk: bool, same: bool, counted: int | None) -> Kernels:
-    """Kernels of the pixels of two images, of channels that are counted or not."""
+    """Kernels of the pixels of two images."""
     channels = x.shape[-1]
     one, two = x.reshape(-1, channels), x2.reshape(-1, channels)
     nngp = one.dot(two.T) / channels
@@ -266,24 +277,99 @@ def _of_images(x: Balls, x2: Balls, ntk: bool, same: bool, counted: int | None) 
     return Kernels(nngp, theta, var1, var2, equal, ntk, x.shape[:-1], [_IDENTITY], counted)
 
 
-def _after(rule: Callable[[Any, Kernels], Kernels], layer: Any, below: Kernels) -> Kernels:
-    """Apply a rule to the kernels of two images, and of each with itself where these are there."""
+def _after(place: str, layer: Any, below: Kernels) -> Kernels:
+    """Apply a layer to the kernels of two images, and of each with itself where these are there."""
+    if type(layer) in JOINTS:
+        ends = []
+        for branch in layer.branches:
+            ends.append(below)
+            for inner in branch:
+                ends[-1] = _after(f"{place[:-1]}: {type(inner).__name__})", inner, ends[-1])
+        return _joined(layer, ends)
+    if type(layer) not in RULES:
+        raise MethodError(f"{place}: ball arithmetic has no rule for it")
+    rule = RULES[type(layer)]
     if below.own is None:
         return rule(layer, below)
-    first, second = (_after(rule, layer, own) for own in below.own)
+    first, second = (_after(place, layer, own) for own in below.own)
     return replace(rule(layer, replace(below, own=(first, second))), own=(first, second))
 
 
-def _rule(net: Network, k: int) -> Callable[[Any, Kernels], Kernels]:
-    """Find the rule of a layer."""
-    if type(net.layers[k]) not in RULES:
-        raise _no_rule(net, k)
-    return RULES[type(net.layers[k])]
+def _joined(layer: Residual | Concat | Product, ends: list[Kernels]) -> Kernels:
+    """Join the kernels of branches, and those of each image with itself likewise."""
+    own = None
+    if all(end.own is not None for end in ends):
+        first, second = ([end.own[k] for end in ends if end.own is not None] for k in (0, 1))
+        own = _joined(layer, first), _joined(layer, second)
+    return replace(JOINTS[type(layer)](layer, ends), own=own)
 
 
-def _no_rule(net: Network, k: int) -> MethodError:
-    return MethodError(
-        f"layer {k} ({type(net.layers[k]).__name__}): ball arithmetic has no rule for it"
+def _sum_of_branches(layer: Residual, ends: list[Kernels]) -> Kernels:
+    """Add up kernels; of independent features the products of unlike branches have mean zero."""
+    return _weighted(ends, [arb(1)] * len(ends), ends[0].channels)
+
+
+def _concatenated(layer: Concat, ends: list[Kernels]) -> Kernels:
+    """Average kernels over the channels of all branches."""
+    widths = [end.channels for end in ends if end.channels is not None]
+    counted = len(widths) == len(ends)
+    parts = [arb(part) for part in (widths if counted else layer.shares or [1] * len(ends))]
+    total = sum(parts, arb(0))
+    channels = sum(widths) if counted else None
+    return _weighted(ends, [part / total for part in parts], channels)
+
+
+def _weighted(ends: list[Kernels], weights: list[arb], channels: int | None) -> Kernels:
+    sums = {
+        name: sum(getattr(end, name) * w for end, w in zip(ends, weights, strict=True))
+        for name in ("nngp", "theta", "var1", "var2")
+    }
+    return replace(ends[0], **sums, channels=channels)
+
+
+def _multiplied(layer: Product, ends: list[Kernels]) -> Kernels:
+    """Multiply the kernels of independent features."""
+    done = ends[0]
+    for end in ends[1:]:
+        theta = done.theta * end.nngp + done.nngp * end.theta
+        nngp, var1, var2 = done.nngp * end.nngp, done.var1 * end.var1, done.var2 * end.var2
+        done = replace(done, nngp=nngp, theta=theta, var1=var1, var2=var2)
+    return done
+
+
+def _normalised(layer: LayerNorm, below: Kernels) -> Kernels:
+    """Divide by the roots of variances, or of their mean; an exact 0 stays 0."""
+    sizes = []
+    for var in (below.var1, below.var2):
+        if layer.axes == "all" and below.shape:  # after a readout each entry is an image
+            var = np.full(len(var), var.sum() / len(var), object)
+        sizes.append(var + arb(layer.eps))
+    one, two = sizes
+    roots = np.array([[_root(a) * _root(b) for b in two] for a in one], object)
+    for i, j in zip(*np.nonzero(below.same), strict=True):
+        roots[i, j] = one[i]
+    nngp, theta = _quotient(below.nngp, roots), _quotient(below.theta, roots)
+    var1, var2 = _quotient(below.var1, one), _quotient(below.var2, two)
+    return replace(below, nngp=nngp, theta=theta, var1=var1, var2=var2)
+
+
+def _quotient(balls: Balls, divisors: Balls) -> Balls:
+    """Divide entry by entry; 0 where the divisor is exactly that."""
+    pairs = zip(balls.flat, divisors.flat, strict=True)
+    quotients = [arb(0) if d.is_zero() else ball / d for ball, d in pairs]
+    return np.array(quotients, object).reshape(balls.shape)
+
+
+def _thinned(layer: Dropout, below: Kernels) -> Kernels:
+    """Divide what a feature has with itself by the part that is kept."""
+    if layer.mode == "test":
+        return below
+    kept = arb(layer.rate)
+    nngp, theta = (
+        np.where(below.same, kernel / kept, kernel) for kernel in (below.nngp, below.theta)
+    )
+    return replace(
+        below, nngp=nngp, theta=theta, var1=below.var1 / kept, var2=below.var2 / kept
     )
 
 
@@ -334,9 +420,8 @@ def _pooled(layer: AvgPool | SumPool, below: Kernels) -> Kernels:
     first, second = (nngp, nngp) if below.own is None else (own.nngp for own in below.own)
     same = np.eye(len(nngp), dtype=bool) & below.same.any()
     var1, var2 = first.diagonal(), second.diagonal()
-    shape = rows, columns
-    return Kernels(
-        nngp, theta, var1, var2, same, below.ntk, shape, below.elements, below.channels
+    return replace(
+        below, nngp=nngp, theta=theta, var1=var1, var2=var2, same=same, shape=(rows, columns)
     )
 
 
@@ -607,6 +692,7 @@ RULES: dict[type, Callable[[Any, Kernels], Kernels]] = {
     Relu: lambda layer, below: _slopes(0.0, 1.0, below),
     LeakyRelu: lambda layer, below: _slopes(layer.alpha, 1.0, below),
     Abs: lambda layer, below: _slopes(-1.0, 1.0, below),
+    LayerNorm: _normalised, Dropout: _thinned,
     ABRelu: lambda layer, below: _slopes(layer.a, layer.b, below),
     Identity: lambda layer, below: _slopes(1.0, 1.0, below),
     **dict.fromkeys(FUNCTIONS, _pointwise),
@@ -614,6 +700,11 @@ RULES: dict[type, Callable[[Any, Kernels], Kernels]] = {
     SetLinear: _orbitals,
 }  # fmt: skip
 """What each class of layers does to kernels; a class without a rule is refused."""
+
+JOINTS: dict[type, Callable[[Any, list[Kernels]], Kernels]] = {
+    Residual: _sum_of_branches, Concat: _concatenated, Product: _multiplied,
+}  # fmt: skip
+"""What each class of layers with branches makes of the kernels at their ends."""
 
 READOUTS: dict[type, Callable[[Balls], arb]] = {
     GroupPool: lambda kernel: kernel.sum() / kernel.size,

@@ -124,7 +124,9 @@ def certify_entries(
     NetworkError
         The network ends behind a readout.
     """
-    readout = Network([*network.layers, Flatten()])
+    readout = Network(
+        [*network.layers, Flatten()], parameterization=network.parameterization
+    )
     _, first, second = _arguments(readout, x1, x2, KERNELS)
     nngp, ntk = _balls().entry_enclosures(network, first, second)
     return Certified(nngp=nngp[0], ntk=ntk[0], nngp_radius=nngp[1], ntk_radius=ntk[1])

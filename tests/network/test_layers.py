@@ -37,8 +37,9 @@ def test_every_layer_is_listed_and_frozen() -> None:
         "GroupPool", "GlobalAvgPool", "Flatten",
         "ABRelu", "Identity", "Erf", "Sigmoid_like", "Gelu", "Sin", "Cos", "Rbf", "Exp", "Gaussian",
         "ExpNormalized", "RectifiedMonomial", "Polynomial", "Hermite", "Sign", "Elementwise",
-        "AvgPool", "SumPool", "GlobalSumPool",
-        "SetLift", "SetGroupConv", "SetLinear", "CosetPool",
+        "AvgPool", "SumPool", "GlobalSumPool", "SetLift", "SetGroupConv",
+        "SetLinear", "CosetPool",
+        "Residual", "Concat", "Product", "LayerNorm", "Dropout",
     ]  # fmt: skip
     with pytest.raises(dataclasses.FrozenInstanceError):
         Dense().W_std = 2.0  # type: ignore[misc]

@@ -70,9 +70,9 @@ def test_the_hash_is_stable_and_sees_every_argument() -> None:
 def test_signals_after_each_layer() -> None:
     net = Network([Lift((3, 3), group="C4", padding="VALID"), Relu(), GroupPool()])
     expected = (
-        Signal("group", (4, 4), "C4", True),
-        Signal("group", (4, 4), "C4", False),
-        Signal("vector"),
+        Signal("group", (4, 4), "C4", True, weighted=True),
+        Signal("group", (4, 4), "C4", False, weighted=True),
+        Signal("vector", weighted=True),
     )
     assert net.signals((6, 6)) == net.signals((6, 6, 3)) == expected
 
@@ -281,6 +281,7 @@ def test_what_never_ends_is_no_network_file(tmp_path: Path) -> None:
         ("MaxPool", "there is no exact kernel of MaxPool: the largest of several Gaussian"),
         ("GlobalMaxPool", "there is no exact kernel of GlobalMaxPool: the largest"),
         ("BatchNorm2d", "there is no exact kernel of BatchNorm2d: it ties the images of a batch"),
+        ("FanInSum", "there is no layer FanInSum: what joins branches is one layer"),
         ("Softmax", "there is no exact kernel of Softmax: it is no pointwise function"),
         ("MultiHeadAttention", "there is no exact kernel of MultiHeadAttention: its weights"),
         ("Rellu", 'unknown layer "Rellu" \\(did you mean "Relu"\\?\\)'),

@@ -24,9 +24,11 @@ from refntk.network.layers import (
     ABRelu,
     Abs,
     AvgPool,
+    Concat,
     Conv,
     Cos,
     Dense,
+    Dropout,
     Elementwise,
     Erf,
     Exp,
@@ -40,12 +42,15 @@ from refntk.network.layers import (
     GroupPool,
     Hermite,
     Identity,
+    LayerNorm,
     LeakyRelu,
     Lift,
     Polynomial,
+    Product,
     Rbf,
     RectifiedMonomial,
     Relu,
+    Residual,
     Sigmoid_like,
     Sign,
     Signal,
@@ -99,6 +104,28 @@ NETWORKS: dict[str, list[Any]] = {
     ],
     "GlobalSumPool": [CONV, RELU, GlobalSumPool(), *HEAD],
     "Dense": [Flatten(), *HEAD],
+    "Residual": [
+        CONV, Residual([RELU, CONV, Residual([LEAKY, CONV], shortcut=[RELU, Conv((1, 1))])]),
+        AvgPool((2, 2)), RELU,
+        Residual([Conv((2, 1), padding="VALID")], shortcut=[CONV, AvgPool((2, 1))]),
+        GlobalAvgPool(), Residual([RELU, DENSE]), *HEAD[1:]
+    ],
+    "Concat": [
+        CONV, Concat([[], [RELU, Conv((1, 1), b_std=0.2)], [RELU]], shares=[1, 2, 0.5]), CONV,
+        RELU, GlobalAvgPool(), DENSE, Concat([[RELU], [RELU, DENSE]]), DENSE
+    ],
+    "Product": [
+        Lift((3, 3), group="C2"), Product([[RELU], [GroupConv((1, 1), b_std=0.5), LEAKY]]),
+        GroupConv((3, 3)), RELU, GroupPool(), Product([[DENSE], [DENSE]]), DENSE
+    ],
+    "LayerNorm": [
+        CONV, LayerNorm(), RELU, CONV, LayerNorm(axes="all", eps=0.1), RELU, Flatten(), DENSE,
+        LayerNorm(eps=0), RELU, DENSE
+    ],
+    "Dropout": [
+        CONV, RELU, Dropout(0.7), CONV, RELU, Dropout(0.5, mode="test"), Flatten(), DENSE, RELU,
+        Dropout(0.5), DENSE
+    ],
     "ABRelu": [CONV, ABRelu(a=-0.3, b=0.8), GlobalAvgPool(), DENSE, ABRelu(a=0.4, b=1.1), DENSE],
     "Identity": [CONV, Identity(), Conv((2, 2)), RELU, GlobalAvgPool(), DENSE, Identity(), DENSE],
     "Erf": everywhere(Erf(a=1.2, b=0.7, c=0.3)),
@@ -130,11 +157,22 @@ WITHOUT_TANGENT = ("nngp",)
 
 def kernels_of(name: str) -> tuple[str, ...]:
     return ("nngp", "ntk") if name in TANGENT else WITHOUT_TANGENT
+
+
 INNER = {"AvgPool", "SumPool"}
 """Those that pool before the readout, which couples the slices."""
 
 ON_FINITE_SETS = {"SetLift", "SetGroupConv", "SetLinear", "CosetPool"}
 """Layers of networks for other signals than images: `tests/network/test_finite_groups.py`."""
+
+OTHERS = {
+    "Residual": r"layer 1 \(Residual: Residual: Relu\) does not read the layer before it alone",
+    "Concat": r"layer 1 \(Concat: Relu\) does not read the layer before it alone",
+    "Product": r"layer 1 \(Product: GroupConv\) does not read the layer before it alone",
+    "LayerNorm": r"layer 8 \(LayerNorm\) comes after the readout",
+    "Dropout": r"layer 9 \(Dropout\) comes after the readout",
+}
+"""What else has no slices, and the words that say so."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +240,7 @@ def test_every_route_gives_the_number_of_the_proof(
 ) -> None:
     net, get = Network(NETWORKS[name]), kernels_of(name)
     proof, state = certify(net, images, get=get), propagate(net, images, ntk="ntk" in get)
-    methods = ("literal", "auto" if name in LITERAL | INNER else "slices")
+    methods = ("literal", "auto" if name in LITERAL | INNER | OTHERS.keys() else "slices")
     kernels = {
         "recursion": {"nngp": state.nngp, "ntk": state.ntk},
         **{
@@ -223,20 +261,26 @@ def test_slices_are_refused_with_the_name_of_the_layer(name: str, images: Any) -
         refntk.kernel(Network(NETWORKS[name]), images, method="slices", get="nngp")
 
 
-@pytest.mark.parametrize("name", INNER)
+@pytest.mark.parametrize("name", sorted(INNER))
 def test_slices_do_not_pool_before_the_readout(name: str, images: Any) -> None:
     with pytest.raises(MethodError, match=rf"not apply: layer 2 \({name}\) pools before the r"):
         refntk.kernel(Network(NETWORKS[name]), images, method="slices")
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - INNER - LITERAL))
+@pytest.mark.parametrize("name", OTHERS)
+def test_slices_name_what_they_have_no_rule_for(name: str, images: Any) -> None:
+    with pytest.raises(MethodError, match=rf"does not apply: {OTHERS[name]}; use the method lite"):
+        refntk.kernel(Network(NETWORKS[name]), images, method="slices")
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - INNER - LITERAL - OTHERS.keys()))
 def test_the_cuda_tables_know_each_layer(name: str) -> None:
     plan = make_plan(Network(NETWORKS[name]), (3, 3, 1))
     table = geometry(plan, np.dtype("float32"), Limits(10**5, 10**5, 8)).table
     assert len(table) == len(plan.steps)
 
 
-@pytest.mark.parametrize("name", sorted(set(TANGENT) - {"ExpNormalized"}))
+@pytest.mark.parametrize("name", sorted(set(TANGENT) - {"ExpNormalized", "Dropout"}))
 def test_networks_of_finite_width_tend_to_it(
     name: str, images: Any, rng: np.random.Generator
 ) -> None:
@@ -251,6 +295,11 @@ def test_networks_of_finite_width_tend_to_it(
     for k, kernel in enumerate((exact.nngp, exact.ntk)):
         mean, error = np.mean(draws, axis=0)[k], np.std(draws, axis=0)[k] / 4
         assert np.linalg.norm(mean - kernel) < 0.1 * np.linalg.norm(kernel) + 3 * np.max(error)
+
+
+def test_networks_of_finite_width_draw_no_zeros(images: Any) -> None:
+    with pytest.raises(MethodError, match=r"^layer 2 \(Dropout\): networks of finite width draw n"):
+        FiniteNetwork(Network(NETWORKS["Dropout"]), (3, 3, 1), width=4)
 
 
 @pytest.mark.parametrize("name", TANGENT)
@@ -349,8 +398,9 @@ def test_a_layer_of_several_operations(images: Any, assert_close: Close) -> None
     assert_close(found.ntk, full.ntk)
     with pytest.raises(MethodError, match=r"does not apply: layer 2 \(Twofold\) does not read the"):
         refntk.kernel(net, images, method="slices")
+    finite = FiniteNetwork(net, (3, 3, 1), width=4)
+    assert finite.forward(finite.draw(np.random.default_rng(0)), images)[-1].shape == (2, 4)
     for route in (
-        lambda: FiniteNetwork(net, (3, 3, 1), width=4),
         lambda: certify(net, images),
         lambda: FAULTS[0].explains(solve(Case("", "", net, images, None, False)), {}),
     ):

@@ -54,8 +54,19 @@ TRANSLATED: dict[str, Callable[[dict[str, Any]], Any]] = {
     "GlobalSumPool": lambda spec: refntk.GlobalSumPool(),
     "GroupPool": lambda spec: refntk.GroupPool(),
     "Flatten": lambda spec: refntk.Flatten(),
+    "Sum": lambda spec: refntk.Residual(
+        _layers(spec["branches"][0]), shortcut=_layers(spec["branches"][1])
+    ),
+    "Prod": lambda spec: refntk.Product([_layers(branch) for branch in spec["branches"]]),
+    "LayerNorm": lambda spec: refntk.LayerNorm(),
+    "Dropout": lambda spec: refntk.Dropout(spec["rate"]),
 }
 """How each type of the file is said here."""
+
+
+def _layers(specs: list[dict[str, Any]]) -> list[Any]:
+    return [TRANSLATED[spec["type"]](spec) for spec in specs]
+
 
 MISSING = {
     *("group-asymmetric-filter", "group-flatten", "group-partial-rotations"),
@@ -82,7 +93,7 @@ CASES = [
 @pytest.mark.parametrize("method", METHODS)
 def test_golden_layers(name: str, method: str, assert_close: Callable[..., None]) -> None:
     case = GOLDEN["cases"][name]
-    layers = [TRANSLATED[spec["type"]](spec) for spec in case["network"]]
+    layers = _layers(case["network"])
     parameterization = "standard" if "fan_in" in case["network"][0] else "ntk"
     net = refntk.Network(layers, parameterization=parameterization)
     get = ("nngp",) if case["ntk"] is None else ("nngp", "ntk")
