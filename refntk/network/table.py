@@ -142,7 +142,8 @@ def _output(signal: Signal) -> str:
     if signal.kind == "vector":
         return "vector"
     if signal.kind == "set":
-        return "set" if signal.points is None else f"{signal.points} points"
+        count = signal.points
+        return "set" if count is None else f"{count} point{'s' if count > 1 else ''}"
     if signal.elements is not None:
         return finite_group(signal.elements).name
     grid = "grid" if signal.shape is None else times(signal.shape)

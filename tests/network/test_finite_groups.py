@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import array_api_strict
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import refntk
+from refntk.cli import main
 from refntk.errors import InputError, MethodError, NetworkError, ShapeError
 from refntk.finite import FiniteNetwork
 from refntk.network import Network
@@ -393,7 +396,7 @@ def test_bad_arguments_are_refused(case: str) -> None:
         (np.ones((1, 4, 2)), ShapeError,
          r"^layer 0 \(SetLift\): the points of C3 are 3, and signals must have as many along their "
          "second axis, not 4"),
-        (np.ones((1, 3, 3, 1)), InputError,
+        (np.ones((1, 3, 3, 2)), InputError,
          r"X1: expected signals on a finite set, of shape \(N, X, C\), channels last, not \(1, 3"),
         (np.full((2, 3, 1), np.nan), InputError, "X1: image 0 has NaN or infinite pixels"),
         ([[[1.0]], [[1.0], [2.0]]], InputError, r"expected signals .* and all of one shape"),
@@ -462,6 +465,20 @@ def test_the_standard_parametrisation_counts_channels(
     parameters = finite.draw(rng)
     features = finite.forward(parameters, x)
     assert finite.ntk(parameters, features).shape == (2, 2)
+
+
+def test_signals_from_files(tmp_path: Path, assert_close: Close) -> None:
+    net = Network(NETWORKS["sequence"])
+    x = np.random.default_rng(0).normal(size=(3, 7, 2))
+    network, source, out = tmp_path / "net.toml", tmp_path / "x.npy", tmp_path / "k.h5"
+    network.write_text(net.to_toml())
+    np.save(source, x)
+    result = CliRunner().invoke(main, ["compute", str(network), str(source), "-o", str(out)])
+    assert result.exit_code == 0, result.output
+    with refntk.open_kernel(out) as file:
+        assert_close(file.ntk[:], refntk.kernel(net, x).ntk)
+    result = CliRunner().invoke(main, ["compute", "cnn-gap", str(source), "-o", str(out)])
+    assert result.exit_code == 2
 
 
 def test_integers_are_divided_as_pixels_are(assert_close: Close) -> None:
