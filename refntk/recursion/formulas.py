@@ -148,14 +148,14 @@ def averaged(nngp: Array, ntk: Array | None, layer: Average) -> Kernels:
 
     def mean(kernel: Array) -> Array:
         xp, kernel = array_namespace(kernel), _with_outside(kernel, support)
-        reads = [_as_index(places, kernel) for places in support.maps]
-        everything = _as_index(support.maps.reshape(-1), kernel)
+        maps = support.maps
 
         def total(kernel: Array, axis: int) -> Array:
             if support.above.size == 1:
-                taken = xp.take(kernel, everything, axis=axis)
+                taken = xp.take(kernel, _as_index(maps[:, 0], kernel), axis=axis)
                 return xp.sum(taken, axis=axis, keepdims=True)
-            return sum(xp.take(kernel, places, axis=axis) for places in reads)
+            # One map at a time, for the sake of memory.
+            return sum(xp.take(kernel, _as_index(places, kernel), axis=axis) for places in maps)
 
         both = total(total(kernel, -2), -1)
         divisors = xp.asarray(layer.divisors, dtype=kernel.dtype, device=device(kernel))
