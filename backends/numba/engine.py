@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.backends import Block, Engine, Images, Matrix, Setting
+from refntk.backends.cosets import ArraySlices
 from refntk.backends.numba.close import close_correlations
 from refntk.backends.numba.cosets import CosetsEngine
 from refntk.backends.numba.general import general_sums
@@ -22,6 +23,7 @@ from refntk.backends.numba.team import share
 from refntk.backends.numba.workspace import Tables, Workspace
 from refntk.errors import InputError
 from refntk.ops.groups import point_group, rotate
+from refntk.ops.operations import Pointwise
 from refntk.plan.reduction import Plan
 
 __all__ = ["SlicesEngine", "engine", "require"]
@@ -253,4 +255,8 @@ def require() -> None:
 
 def engine(setting: Setting) -> Engine:
     """Build the engine, of images or of signals on a finite set."""
-    return CosetsEngine(setting) if setting.plan.levels else SlicesEngine(setting)
+    if not setting.plan.levels:
+        return SlicesEngine(setting)
+    activations = [op for op in setting.plan.body.operations if isinstance(op, Pointwise)]
+    linear = all(operation.dual.arccos is not None for operation in activations)
+    return CosetsEngine(setting) if linear else ArraySlices(setting)

@@ -162,7 +162,7 @@ def kernels_of(name: str) -> tuple[str, ...]:
 INNER = {"AvgPool", "SumPool"}
 """Those that pool before the readout, which couples the slices."""
 
-ON_FINITE_SETS = {"SetLift", "SetGroupConv", "CosetPool"}
+ON_FINITE_SETS = {"SetLift", "SetGroupConv", "SetLinear", "CosetPool"}
 """Layers of networks for other signals than images: `tests/network/test_finite_groups.py`."""
 
 OTHERS = {
