@@ -82,8 +82,8 @@ def _function(dual: Dual, var: Array) -> _Function:
     own = dual.itself(var)[0]
     match dual:
         case Rectifier(arccos=arc):
-            numbers = (arc.half, arc.gain, arc.skip, arc.odd)
-            return _Function("rectifier", own, tuple(float(number) for number in numbers))
+            exact = arc.half, arc.gain, arc.skip, arc.odd
+            return _Function("rectifier", own, tuple(float(number) for number in exact))
         case ErrorFunction(a, b, c):
             v = b * b * var
             above = 4 * v / (np.sqrt(1 + 4 * v) + 1)
@@ -115,10 +115,10 @@ def _function(dual: Dual, var: Array) -> _Function:
             # In K: T is the sum of p_n p_n' K^n with p_n = R_n / sqrt(n!).
             means = dual.means(var)
             root = math.sqrt(square)
-            values = [root * mean / math.sqrt(math.factorial(n)) for n, mean in enumerate(means)]
-            slopes = [math.sqrt(n + 1) * value for n, value in enumerate(values[1:])]
+            rates = [root * mean / math.sqrt(math.factorial(n)) for n, mean in enumerate(means)]
+            slopes = [math.sqrt(n + 1) * rate for n, rate in enumerate(rates[1:])]
             table = np.zeros((*var.shape, terms, 2))
-            table[..., 0] = np.stack(values[::-1], axis=-1)
+            table[..., 0] = np.stack(rates[::-1], axis=-1)
             table[..., 1:, 1] = np.stack(slopes[::-1], axis=-1) if slopes else 0
             return _Function("series", own, (0.0,), (own, table))
     raise AssertionError(dual)  # `Dual.sliced` says that there is one
