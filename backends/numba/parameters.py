@@ -78,7 +78,7 @@ def _function(dual: Dual, var: Array) -> _Function:
         own = found.square[places].reshape(var.shape)
         pairs = np.stack([found.value, found.slope], axis=-1)[:, ::-1]
         table = pairs[places].reshape(*var.shape, -1, 2)
-        return _Function("series", own, (1.0,), (own, table))
+        return _Function("series", own, (), (np.sqrt(own), table))
     own = dual.itself(var)[0]
     match dual:
         case Rectifier(arccos=arc):
@@ -91,7 +91,8 @@ def _function(dual: Dual, var: Array) -> _Function:
             numbers = 2 * a * a / math.pi, b * b, 0.0, c * c
             return _Function("error", own, numbers, (1 / np.sqrt(1 + 2 * v), above, turn))
         case Gate():
-            return _Function("gelu", own, (0.5 / math.pi, 0.25), (1 / np.sqrt(1 + var), own))
+            both = 1 / np.sqrt(1 + var), np.sqrt(own)
+            return _Function("gelu", own, (0.5 / math.pi, 0.25), both)
         case Wave():
             odd, even, rate = (float(number) for number in dual.weights(np.asarray(0.0)))
             v = rate * var
@@ -109,18 +110,18 @@ def _function(dual: Dual, var: Array) -> _Function:
         case RectifiedPower(0):
             return _Function("jump", own, (0.5, 0.5 / math.pi))
         case RectifiedPower(power):
-            return _Function(f"power {power}", own, (float(power * power),), (own,))
+            return _Function(f"power {power}", own, (float(power * power),), (np.sqrt(own),))
         case PolynomialDual(square=square):
             terms = len(dual.coefficients)
-            # In K: T is the sum of p_n p_n' K^n with p_n = R_n / sqrt(n!).
-            means = dual.means(var)
-            root = math.sqrt(square)
-            rates = [root * mean / math.sqrt(math.factorial(n)) for n, mean in enumerate(means)]
-            slopes = [math.sqrt(n + 1) * rate for n, rate in enumerate(rates[1:])]
+            # Mehler's: a_n = R_n s^n / sqrt(n!), and b_n = R_(n+1) s^n / sqrt(n!).
+            means, root = dual.means(var), np.sqrt(var)
+            sizes = [math.sqrt(square / math.factorial(n)) * root**n for n in range(terms)]
+            rates = [mean * size for mean, size in zip(means, sizes, strict=True)]
+            slopes = [mean * size for mean, size in zip(means[1:], sizes, strict=False)]
             table = np.zeros((*var.shape, terms, 2))
             table[..., 0] = np.stack(rates[::-1], axis=-1)
             table[..., 1:, 1] = np.stack(slopes[::-1], axis=-1) if slopes else 0
-            return _Function("series", own, (0.0,), (own, table))
+            return _Function("series", own, (), (np.sqrt(own), table))
     raise AssertionError(dual)  # `Dual.sliced` says that there is one
 
 
@@ -238,7 +239,7 @@ class Parameters:
             if found:
                 rows[k, : len(found[0].numbers)] = found[0].numbers
             if terms[k]:
-                rows[k, 1] = terms[k]
+                rows[k, 0] = terms[k]
             rows[k, 4:] = step.weight, step.bias, *step.tangent
         return rows.astype(self.tables.dtype)
 

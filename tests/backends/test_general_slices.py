@@ -84,8 +84,10 @@ def test_hard_images(
     act: Any, dtype: str, rng: np.random.Generator, assert_close: Close
 ) -> None:
     images = hard(rng)
-    for layers in networks(act).values():
-        net = Network(layers)
+    # The proofs of series take long.
+    names = ["circular"] if isinstance(act, Elementwise) else list(networks(act))
+    for name in names:
+        net = Network(networks(act)[name])
         proof = certify(net, images[:1], images)
         found = refntk.kernel(net, images[:1], images, dtype=dtype, method="slices")
         for kernel in ("nngp", "ntk"):
