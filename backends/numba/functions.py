@@ -56,16 +56,14 @@ class Entry(NamedTuple):
 
 @njit(**INLINE)
 def spread(root1, root2, value, slope, deficit, scale, c):
-    """D as the difference of kernels; of nearly parallel features by the slope, to first order.
+    """D as the difference of kernels; where that is rounding by the slope, to first order.
 
-    The roots are those of T(v, v, v): by Cauchy and Schwarz D is the square of their difference
-    at least.
+    The roots are those of T(v, v, v), and the square of their difference is what D is at least.
     """
-    gap = root1 - root2
-    least = gap * gap
-    rest = (root1 * root1 + root2 * root2) - (value + value)
-    rest = rest if rest > least else least
-    return least + (slope + slope) * (scale * deficit) if deficit < c.near else rest
+    gap, both = root1 - root2, root1 * root1 + root2 * root2
+    rest = both - (value + value)
+    close = gap * gap + (slope + slope) * (scale * deficit)
+    return rest if rest > c.near * both else close
 
 
 @njit(**INLINE)

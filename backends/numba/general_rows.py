@@ -23,7 +23,7 @@ from refntk.backends.numba.lanes import INLINE, OPTIONS, at, get, lane_count, nu
 
 __all__ = ["TERMS", "linear_row_function", "row_function", "series_row"]
 
-_NEAR = (*[0.0] * 8, 1e-8, *[0.0] * 7, 3e-4)
+_NEAR = (*[0.0] * 8, 1e-14, *[0.0] * 7, 2e-6)
 _LEAST = (*[0.0] * 8, -708.0, *[0.0] * 7, -87.0)
 _LOG_HIGH = (*[0.0] * 8, 0.6931471803691238, *[0.0] * 7, 0.693359375)
 _LOG_LOW = (*[0.0] * 8, 1.9082149292705877e-10, *[0.0] * 7, -2.12194440e-4)
