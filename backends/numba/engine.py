@@ -50,6 +50,9 @@ class _Task(NamedTuple):
     part: int  # of the displacements
 
 
+_Work = Callable[[Workspace, _Task], None]
+
+
 class SlicesEngine:
     """Displacement slices in Numba.
 
@@ -136,10 +139,19 @@ class SlicesEngine:
         Parts are added in their own order, so that the sums depend on nothing but the pair of
         images.
         """
-        tables = self._tables
-        parts, lanes = _parts(self._plan), lanes_of(self._dtype)
-        bounds, across = _bounds(tables, parts), tables.displacements[1]
-        partial = np.zeros((parts, groups, len(one.images), 1 + ntk, lanes))
+        tables, parts = self._tables, _parts(self._plan)
+        partial = np.zeros((parts, groups, len(one.images), 1 + ntk, lanes_of(self._dtype)))
+        build = self._work if self._general is None else self._general_work
+        work = build(one, two, partial)
+        share(tasks, self._setting.threads, lambda: Workspace(tables, ntk), work, progress)
+        total: Matrix = partial[0]
+        for part in range(1, parts):
+            total += partial[part]
+        return total
+
+    def _work(self, one: _Prepared, two: _Prepared, partial: Matrix) -> _Work:
+        """Build what does a task of the Relu family; its sums go where they belong in `partial`."""
+        tables, (bounds, across) = self._tables, self._displacements
         static = tables.steps, tables.rates, tables.constants, tables.unlike
 
         def work(memory: Workspace, task: _Task) -> None:
@@ -149,28 +161,33 @@ class SlicesEngine:
                 tables.layout, memory.arrays, partial[task.part, task.group],
             )  # fmt: skip
 
-        general = self._general
-        if general is not None:
-            sums, sides = general_sums(general.names), Sides(general)
+        return work
 
-            def work(memory: Workspace, task: _Task) -> None:
-                down = bounds[task.part], bounds[task.part + 1]
-                parts, numbers, places = general.joined(
-                    sides.of(one.images, *task.rows),
-                    sides.of(two.rotated, task.lane, task.lane + lanes),
-                )
-                sums(
-                    (one.images, two.rotated), parts, (task.rows, task.lane, (*down, *across)),
-                    (general.steps, numbers, places), tables.layout,
-                    (*memory.arrays[:2], memory.arrays[3], memory.room(parts[3].shape[1] * lanes)),
-                    partial[task.part, task.group],
-                )  # fmt: skip
+    def _general_work(self, one: _Prepared, two: _Prepared, partial: Matrix) -> _Work:
+        """Do the same for activations of any kind."""
+        general, tables, (bounds, across) = self._general, self._tables, self._displacements
+        assert general is not None  # else the other form is asked for
+        sums, sides, lanes = general_sums(general.names), Sides(general), lanes_of(self._dtype)
 
-        share(tasks, self._setting.threads, lambda: Workspace(tables, ntk), work, progress)
-        total: Matrix = partial[0]
-        for part in range(1, parts):
-            total += partial[part]
-        return total
+        def work(memory: Workspace, task: _Task) -> None:
+            down = bounds[task.part], bounds[task.part + 1]
+            parts, numbers, places = general.joined(
+                sides.of(one.images, *task.rows),
+                sides.of(two.rotated, task.lane, min(task.lane + lanes, len(two.rotated))),
+            )
+            plain, room = memory.arrays[3], memory.room(parts[3].shape[1] * lanes)
+            sums(
+                (one.images, two.rotated), parts, (task.rows, task.lane, (*down, *across)),
+                (general.steps, numbers, places), tables.layout,
+                (*memory.arrays[:2], plain, room), partial[task.part, task.group],
+            )  # fmt: skip
+
+        return work
+
+    @property
+    def _displacements(self) -> tuple[list[int], tuple[int, int]]:
+        """Bounds of the parts along y, and of all displacements along x."""
+        return _bounds(self._tables, _parts(self._plan)), self._tables.displacements[1]
 
 
 def _parts(plan: Plan) -> int:

@@ -42,8 +42,8 @@ Array = npt.NDArray[np.float64]
 
 _S = Step()
 
-_KEPT = 32
-"""Sets of images whose parameters are kept, of as many images as there are lanes at most."""
+_KEPT = 128
+"""Images whose parameters are kept."""
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,8 @@ class Parameters:
     @cached_property
     def _named(self) -> list[str]:
         """The row function of each step."""
-        one = np.ones(1)
-        return ["linear" if dual is None else _function(dual, one).name for dual in self.duals]
+        black = np.zeros(1)
+        return ["linear" if dual is None else _function(dual, black).name for dual in self.duals]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -258,7 +258,7 @@ class Parameters:
 
 
 class Sides:
-    """Keeps the parameters of the sets of images that were asked for last.
+    """Keeps the parameters of the images that were asked for last.
 
     Parameters
     ----------
@@ -267,17 +267,24 @@ class Sides:
 
     def __init__(self, parameters: Parameters) -> None:
         self._parameters, self._lock = parameters, threading.Lock()
-        self._known: dict[tuple[int, int, int], Side] = {}
+        self._known: dict[tuple[int, int], Side] = {}
 
     def of(self, pixels: npt.NDArray[Any], first: int, stop: int) -> Side:
         """Find those of images `first` to `stop` - 1; see `Parameters.of_images`."""
-        key = id(pixels), first, stop
         with self._lock:
-            if key not in self._known:
-                if len(self._known) == _KEPT:
-                    del self._known[next(iter(self._known))]
-                self._known[key] = self._parameters.of_images(pixels[first:stop])
-            return self._known[key]
+            single = [self._one(pixels, image) for image in range(first, stop)]
+        steps = zip(*(side.functions for side in single), strict=True)
+        return Side(
+            np.concatenate([side.maps for side in single]), [sum(step, []) for step in steps]
+        )
+
+    def _one(self, pixels: npt.NDArray[Any], image: int) -> Side:
+        key = id(pixels), image
+        if key not in self._known:
+            if len(self._known) == _KEPT:
+                del self._known[next(iter(self._known))]
+            self._known[key] = self._parameters.of_images(pixels[image : image + 1])
+        return self._known[key]
 
 
 def _windowed(values: Array, window: Window, axis: int) -> Array:
