@@ -26,6 +26,17 @@ _COMPILE = """if True:
 """
 
 
+_COMPILE_ACTIVATIONS = """if True:
+    import numpy, refntk
+    from refntk.backends.numba.functions import FUNCTIONS
+    from refntk.backends.numba.parameters import Parameters
+    Parameters.names = tuple(sorted({*FUNCTIONS, "series", "power 2", "power 3"}))
+    net = refntk.Network([refntk.Conv((3, 3)), refntk.Gelu(), refntk.GlobalAvgPool()])
+    for get in ("ntk", "nngp"):
+        refntk.kernel(net, numpy.ones((1, 3, 3, 1)), get=get)
+"""
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Compile each precision once, side by side, before several processes begin to test.
 
@@ -33,8 +44,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """
     parallel = getattr(session.config.option, "numprocesses", None)
     if parallel and session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
-        program = [sys.executable, "-P", "-c", _COMPILE]
-        running = [subprocess.Popen([*program, dtype]) for dtype in TOLERANCES]
+        programs = [[_COMPILE, dtype] for dtype in TOLERANCES] + [[_COMPILE_ACTIVATIONS]]
+        running = [subprocess.Popen([sys.executable, "-P", "-c", *each]) for each in programs]
         for process in running:
             process.wait()
 
@@ -43,6 +54,16 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """Random numbers that are the same at every run of a test and differ between tests."""
     return np.random.default_rng(zlib.crc32(request.node.name.encode()))
+
+
+@pytest.fixture
+def one_machine_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile one function for activations of all kinds, in the place of one for each network."""
+    from refntk.backends.numba.functions import FUNCTIONS
+    from refntk.backends.numba.parameters import Parameters
+
+    names = tuple(sorted({*FUNCTIONS, "series", "power 2", "power 3"}))
+    monkeypatch.setattr(Parameters, "names", names)
 
 
 @pytest.fixture(scope="session")

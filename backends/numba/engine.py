@@ -55,6 +55,10 @@ class _Task(NamedTuple):
     part: int  # of the displacements
 
 
+_Work = Callable[[Workspace, _Task], None]
+_Pair = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+
+
 class SlicesEngine:
     """Displacement slices in Numba.
 
@@ -167,11 +171,21 @@ class SlicesEngine:
         images.
         """
         tables = self._families[family][1]
-        parts, lanes = _parts(tables), lanes_of(self._dtype)
-        bounds, across = _bounds(tables, parts), tables.displacements[1]
-        partial = np.zeros((parts, groups, len(one.images), 1 + ntk, lanes))
+        parts = _parts(tables)
+        partial = np.zeros((parts, groups, len(one.images), 1 + ntk, lanes_of(self._dtype)))
+        build = self._work if self._general is None else self._general_work
+        work = build((one.images, two.rotated[family]), tables, partial)
+        share(tasks, self._setting.threads, lambda: Workspace(tables, ntk), work, progress)
+        total: Matrix = partial[0]
+        for part in range(1, parts):
+            total += partial[part]
+        return total
+
+    def _work(self, images: _Pair, tables: Tables, partial: Matrix) -> _Work:
+        """Build what does a task of the Relu family; its sums go where they belong in `partial`."""
+        bounds, across = _displacements(tables)
         static = tables.both, tables.rates, tables.constants, tables.unlike
-        images, layouts = (one.images, two.rotated[family]), tables.layouts
+        layouts = tables.layouts
 
         def work(memory: Workspace, task: _Task) -> None:
             down, out = bounds[task.part : task.part + 2], partial[task.part, task.group]
@@ -185,28 +199,34 @@ class SlicesEngine:
             out[task.rows[0] : task.rows[1]] = 0.0
             block_sums(*given)
 
-        general = self._general
-        if general is not None:
-            sums, sides = general_sums(general.names), Sides(general)
+        return work
 
-            def work(memory: Workspace, task: _Task) -> None:
-                down = bounds[task.part], bounds[task.part + 1]
-                parts, numbers, places = general.joined(
-                    sides.of(one.images, *task.rows),
-                    sides.of(images[1], task.lane, task.lane + lanes),
-                )
-                sums(
-                    images, parts, (task.rows, task.lane, (*down, *across)),
-                    (general.steps, numbers, places), tables.layout,
-                    (*memory.arrays[:2], memory.arrays[3], memory.room(parts[3].shape[1] * lanes)),
-                    partial[task.part, task.group],
-                )  # fmt: skip
+    def _general_work(self, images: _Pair, tables: Tables, partial: Matrix) -> _Work:
+        """Do the same for activations of any kind."""
+        general, (bounds, across) = self._general, _displacements(tables)
+        assert general is not None  # else the other form is asked for
+        sums, sides, lanes = general_sums(general.names), Sides(general), lanes_of(self._dtype)
+        one, two = images
 
-        share(tasks, self._setting.threads, lambda: Workspace(tables, ntk), work, progress)
-        total: Matrix = partial[0]
-        for part in range(1, parts):
-            total += partial[part]
-        return total
+        def work(memory: Workspace, task: _Task) -> None:
+            down = bounds[task.part], bounds[task.part + 1]
+            parts, numbers, places = general.joined(
+                sides.of(one, *task.rows),
+                sides.of(two, task.lane, min(task.lane + lanes, len(two))),
+            )
+            plain, room = memory.arrays[3], memory.room(parts[3].shape[1] * lanes)
+            sums(
+                images, parts, (task.rows, task.lane, (*down, *across)),
+                (general.steps, numbers, places), tables.layout,
+                (*memory.arrays[:2], plain, room), partial[task.part, task.group],
+            )  # fmt: skip
+
+        return work
+
+
+def _displacements(tables: Tables) -> tuple[list[int], tuple[int, int]]:
+    """Bounds of the parts along y, and of all displacements along x."""
+    return _bounds(tables, _parts(tables)), tables.displacements[1]
 
 
 def _parts(tables: Tables) -> int:

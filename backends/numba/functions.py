@@ -19,7 +19,7 @@ from numba import njit
 from refntk.backends.numba.elementary import arc_sine, exponential, short_arc_sine
 from refntk.backends.numba.lanes import INLINE, angle, segment
 
-__all__ = ["FUNCTIONS", "PARAMETERS", "Constants", "Entry", "power_function"]
+__all__ = ["FUNCTIONS", "PARAMETERS", "Constants", "Entry", "power_function", "spread"]
 
 
 class Constants(NamedTuple):
@@ -32,6 +32,7 @@ class Constants(NamedTuple):
     four: Any
     pi: Any
     quarter_turn: Any
+    near: Any
     least: Any
     per_log: Any
     log_high: Any
@@ -54,10 +55,15 @@ class Entry(NamedTuple):
 
 
 @njit(**INLINE)
-def _apart(own1, own2, value, c):
-    """D as a difference: what rounding leaves below zero is zero."""
-    rest = (own1 + own2) - (value + value)
-    return rest if rest > c.zero else c.zero
+def spread(root1, root2, value, slope, deficit, scale, c):
+    """D as the difference of kernels; where that is rounding by the slope, to first order.
+
+    The roots are those of T(v, v, v), and the square of their difference is what D is at least.
+    """
+    gap, both = root1 - root2, root1 * root1 + root2 * root2
+    rest = both - (value + value)
+    close = gap * gap + (slope + slope) * (scale * deficit)
+    return rest if rest > c.near * both else close
 
 
 @njit(**INLINE)
@@ -95,9 +101,9 @@ def _error(e, c, one, two):
 
 @njit(**INLINE)
 def _gelu(e, c, one, two):
-    """Gelu: parameters 1/sqrt(1 + v) and T(v, v, v); D is a difference."""
-    inverse1, own1 = one
-    inverse2, own2 = two
+    """Gelu: parameters 1/sqrt(1 + v) and the root of T(v, v, v); D is a difference."""
+    inverse1, root1 = one
+    inverse2, root2 = two
     kernel, scale, u = e.kernel, e.scale, e.deficit
     square1, square2 = e.root * e.root, e.other * e.other
     square = (c.one + (square1 + square2)) + scale * scale * (u * (c.two - u))
@@ -112,8 +118,8 @@ def _gelu(e, c, one, two):
     line = (c.two + (square1 + square2)) * share
     slope = half_turn + (kernel * back) * (back * back + line)
     # a is 1 / (2 pi), b is 1/4.
-    value = c.a * value + c.b * kernel
-    return value, c.a * slope + c.b, _apart(own1, own2, value, c)
+    value, slope = c.a * value + c.b * kernel, c.a * slope + c.b
+    return value, slope, spread(root1, root2, value, slope, u, scale, c)
 
 
 @njit(**INLINE)
@@ -234,11 +240,11 @@ def _jump(e, c, one, two):
 
 
 def power_function(power: int) -> Any:
-    """Build the function of max(x, 0)^power; the parameter is T(v, v, v), and D a difference."""
+    """Build the function of max(x, 0)^power: its parameter is the root of T(v, v, v)."""
 
     @njit(**INLINE)
     def rectified(e, c, one, two):
-        (own1,), (own2,) = one, two
+        (root1,), (root2,) = one, two
         u = e.deficit
         near = u <= c.one
         w = u if near else c.two - u
@@ -253,8 +259,8 @@ def power_function(power: int) -> Any:
             step = (degree + degree + c.one) * rho * newer + (degree * degree) * sine * older
             older, newer = newer, step
             below, degree = below * e.scale, degree + c.one
-        value = below * e.scale * newer
-        return value, c.a * below * older, _apart(own1, own2, value, c)
+        value, slope = below * e.scale * newer, c.a * below * older
+        return value, slope, spread(root1, root2, value, slope, u, e.scale, c)
 
     return rectified
 

@@ -18,11 +18,12 @@ from typing import Any
 
 from numba import njit
 
-from refntk.backends.numba.functions import Constants, Entry
+from refntk.backends.numba.functions import Constants, Entry, spread
 from refntk.backends.numba.lanes import INLINE, OPTIONS, at, get, lane_count, number, put, wide
 
 __all__ = ["TERMS", "linear_row_function", "row_function", "series_row"]
 
+_NEAR = (*[0.0] * 8, 1e-14, *[0.0] * 7, 2e-6)
 _LEAST = (*[0.0] * 8, -708.0, *[0.0] * 7, -87.0)
 _LOG_HIGH = (*[0.0] * 8, 0.6931471803691238, *[0.0] * 7, 0.693359375)
 _LOG_LOW = (*[0.0] * 8, 1.9082149292705877e-10, *[0.0] * 7, -2.12194440e-4)
@@ -38,7 +39,7 @@ def _constants(d, numbers):
     lanes = lane_count(d)
     return Constants(
         number(d, 0.0), number(d, 0.5), number(d, 1.0), number(d, 2.0), number(d, 4.0),
-        number(d, 3.141592653589793), number(d, 1.5707963267948966),
+        number(d, 3.141592653589793), number(d, 1.5707963267948966), number(d, _NEAR[lanes]),
         number(d, _LEAST[lanes]), number(d, 1.4426950408889634),
         number(d, _LOG_HIGH[lanes]), number(d, _LOG_LOW[lanes]),
         get(numbers, 0), get(numbers, 1), get(numbers, 2), get(numbers, 3),
@@ -174,66 +175,63 @@ def row_function(function: Any, count: int) -> Any:
 
 @njit(**OPTIONS)
 def _open_series(d, p, maps, numbers, scratch, columns):
-    """Write rho, or K, into the scratch row, and set the two sums to zero: D is that of slopes."""
+    """Write the deficit into the scratch row, and set the sums to zero: D is that of slopes."""
     wide()
     c, lanes = _constants(d, numbers), lane_count(d)
     for j in range(columns):
         for v in range(lanes):
             k = j * lanes + v
-            kernel = get(p, k)
-            entry = _entry(kernel, get(d, k), maps, j, v, lanes, c)
-            # a is 1 for a series in rho, and 0 for one in K.
-            put(scratch, k, (c.one - entry.deficit) if c.a > c.zero else kernel)
+            put(scratch, k, _entry(get(p, k), get(d, k), maps, j, v, lanes, c).deficit)
             put(p, k, c.zero)
             put(d, k, c.zero)
 
 
 @njit(**OPTIONS)
-def _add_terms(value, slope, variable, one, two):
+def _add_terms(value, slope, deficit, one, two):
     """Horner: take the sums of one position through `TERMS` terms, the last one first.
 
     `one` and `two` have pairs of coefficients, of the function and of the derivative, for each
     term; those of x' are rows of lanes.
     """
     wide()
-    lanes = lane_count(value)
+    lanes, whole = lane_count(value), number(value, 1.0)
     for v in range(lanes):
-        z, total, rate = get(variable, v), get(value, v), get(slope, v)
+        rho, total, rate = whole - get(deficit, v), get(value, v), get(slope, v)
         for n in range(TERMS):
-            total = total * z + get(one, 2 * n) * get(two, 2 * n * lanes + v)
-            rate = rate * z + get(one, 2 * n + 1) * get(two, (2 * n + 1) * lanes + v)
+            total = total * rho + get(one, 2 * n) * get(two, 2 * n * lanes + v)
+            rate = rate * rho + get(one, 2 * n + 1) * get(two, (2 * n + 1) * lanes + v)
         put(value, v, total)
         put(slope, v, rate)
 
 
 @njit(**OPTIONS)
-def _close_series(d, t, p, own1, own2, columns, step):
-    """Turn the sums into the NTK, and into D, a difference."""
+def _close_series(d, t, p, maps, own1, own2, numbers, scratch, columns, step):
+    """Turn the sums into the NTK and D."""
     wide()
-    lanes, zero = lane_count(d), number(d, 0.0)
+    (map1, map2), c, lanes = maps, _constants(d, numbers), lane_count(d)
     for j in range(columns):
-        one = get(own1, j * step)
+        one, root = get(own1, j * step), get(map1, 2 * j)
         for v in range(lanes):
             k = j * lanes + v
-            value = get(p, k)
+            value, slope = get(p, k), get(d, k)
             if t is not None:
-                put(t, k, get(t, k) * get(d, k))
-            spread = (one + get(own2, j * step * lanes + v)) - (value + value)
-            put(d, k, spread if spread > zero else zero)
+                put(t, k, get(t, k) * slope)
+            two, scale = get(own2, j * step * lanes + v), root * get(map2, 2 * j * lanes + v)
+            put(d, k, spread(one, two, value, slope, get(scratch, k), scale, c))
 
 
 @njit(**OPTIONS)
 def series_row(d, t, p, maps, parameters, numbers, scratch, columns):
     """Take one row through an activation that is a series; see `row_function`.
 
-    Its parameters are T(v, v, v), and then for each term, the last one first, the coefficients of
-    the function and of the derivative. The second constant of the layer is the number of terms, a
-    multiple of `TERMS`.
+    Its parameters are the root of T(v, v, v), and then for each term, the last one first, the
+    coefficients of the function and of the derivative. The first constant of the layer is the
+    number of terms, a multiple of `TERMS`.
     """
     lanes = lane_count(d)
     _open_series(d, p, maps, numbers, scratch, columns)
     one, two = parameters
-    terms = int(get(numbers, 1))
+    terms = int(get(numbers, 0))
     step = 1 + 2 * terms
     for j in range(columns):
         for n in range(0, terms, TERMS):
@@ -242,4 +240,4 @@ def series_row(d, t, p, maps, parameters, numbers, scratch, columns):
                 at(p, j * lanes), at(d, j * lanes), at(scratch, j * lanes),
                 at(one, place), at(two, place * lanes),
             )  # fmt: skip
-    _close_series(d, t, p, one, two, columns, step)
+    _close_series(d, t, p, maps, one, two, numbers, scratch, columns, step)

@@ -42,8 +42,8 @@ Array = npt.NDArray[np.float64]
 
 _S = Step()
 
-_KEPT = 32
-"""Sets of images whose parameters are kept, of as many images as there are lanes at most."""
+_KEPT = 128
+"""Images whose parameters are kept."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,12 @@ def _function(dual: Dual, var: Array) -> _Function:
         own = found.square[places].reshape(var.shape)
         pairs = np.stack([found.value, found.slope], axis=-1)[:, ::-1]
         table = pairs[places].reshape(*var.shape, -1, 2)
-        return _Function("series", own, (1.0,), (own, table))
+        return _Function("series", own, (), (np.sqrt(own), table))
     own = dual.itself(var)[0]
     match dual:
         case Rectifier(arccos=arc):
-            parts = arc.half, arc.gain, arc.skip, arc.odd
-            return _Function("rectifier", own, tuple(float(part) for part in parts))
+            exact = arc.half, arc.gain, arc.skip, arc.odd
+            return _Function("rectifier", own, tuple(float(number) for number in exact))
         case ErrorFunction(a, b, c):
             v = b * b * var
             above = 4 * v / (np.sqrt(1 + 4 * v) + 1)
@@ -91,7 +91,8 @@ def _function(dual: Dual, var: Array) -> _Function:
             numbers = 2 * a * a / math.pi, b * b, 0.0, c * c
             return _Function("error", own, numbers, (1 / np.sqrt(1 + 2 * v), above, turn))
         case Gate():
-            return _Function("gelu", own, (0.5 / math.pi, 0.25), (1 / np.sqrt(1 + var), own))
+            both = 1 / np.sqrt(1 + var), np.sqrt(own)
+            return _Function("gelu", own, (0.5 / math.pi, 0.25), both)
         case Wave():
             odd, even, rate = (float(number) for number in dual.weights(np.asarray(0.0)))
             v = rate * var
@@ -109,18 +110,18 @@ def _function(dual: Dual, var: Array) -> _Function:
         case RectifiedPower(0):
             return _Function("jump", own, (0.5, 0.5 / math.pi))
         case RectifiedPower(power):
-            return _Function(f"power {power}", own, (float(power * power),), (own,))
+            return _Function(f"power {power}", own, (float(power * power),), (np.sqrt(own),))
         case PolynomialDual(square=square):
             terms = len(dual.coefficients)
-            # In K: T is the sum of p_n p_n' K^n with p_n = R_n / sqrt(n!).
-            means = dual.means(var)
-            root = math.sqrt(square)
-            terms_of = [root * mean / math.sqrt(math.factorial(n)) for n, mean in enumerate(means)]
-            rates = [math.sqrt(n + 1) * value for n, value in enumerate(terms_of[1:])]
+            # Mehler's: a_n = R_n s^n / sqrt(n!), and b_n = R_(n+1) s^n / sqrt(n!).
+            means, root = dual.means(var), np.sqrt(var)
+            sizes = [math.sqrt(square / math.factorial(n)) * root**n for n in range(terms)]
+            rates = [mean * size for mean, size in zip(means, sizes, strict=True)]
+            slopes = [mean * size for mean, size in zip(means[1:], sizes, strict=False)]
             table = np.zeros((*var.shape, terms, 2))
-            table[..., 0] = np.stack(terms_of[::-1], axis=-1)
-            table[..., 1:, 1] = np.stack(rates[::-1], axis=-1) if rates else 0
-            return _Function("series", own, (0.0,), (own, table))
+            table[..., 0] = np.stack(rates[::-1], axis=-1)
+            table[..., 1:, 1] = np.stack(slopes[::-1], axis=-1) if slopes else 0
+            return _Function("series", own, (), (np.sqrt(own), table))
     raise AssertionError(dual)  # `Dual.sliced` says that there is one
 
 
@@ -154,8 +155,8 @@ class Parameters:
     @cached_property
     def _named(self) -> list[str]:
         """The row function of each step."""
-        one = np.ones(1)
-        return ["linear" if dual is None else _function(dual, one).name for dual in self.duals]
+        black = np.zeros(1)
+        return ["linear" if dual is None else _function(dual, black).name for dual in self.duals]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -238,7 +239,7 @@ class Parameters:
             if found:
                 rows[k, : len(found[0].numbers)] = found[0].numbers
             if terms[k]:
-                rows[k, 1] = terms[k]
+                rows[k, 0] = terms[k]
             rows[k, 4:] = step.weight, step.bias, *step.tangent
         return rows.astype(self.tables.dtype)
 
@@ -257,7 +258,7 @@ class Parameters:
 
 
 class Sides:
-    """Keeps the parameters of the sets of images that were asked for last.
+    """Keeps the parameters of the images that were asked for last.
 
     Parameters
     ----------
@@ -266,17 +267,24 @@ class Sides:
 
     def __init__(self, parameters: Parameters) -> None:
         self._parameters, self._lock = parameters, threading.Lock()
-        self._known: dict[tuple[int, int, int], Side] = {}
+        self._known: dict[tuple[int, int], Side] = {}
 
     def of(self, pixels: npt.NDArray[Any], first: int, stop: int) -> Side:
         """Find those of images `first` to `stop` - 1; see `Parameters.of_images`."""
-        key = id(pixels), first, stop
         with self._lock:
-            if key not in self._known:
-                if len(self._known) == _KEPT:
-                    del self._known[next(iter(self._known))]
-                self._known[key] = self._parameters.of_images(pixels[first:stop])
-            return self._known[key]
+            single = [self._one(pixels, image) for image in range(first, stop)]
+        steps = zip(*(side.functions for side in single), strict=True)
+        return Side(
+            np.concatenate([side.maps for side in single]), [sum(step, []) for step in steps]
+        )
+
+    def _one(self, pixels: npt.NDArray[Any], image: int) -> Side:
+        key = id(pixels), image
+        if key not in self._known:
+            if len(self._known) == _KEPT:
+                del self._known[next(iter(self._known))]
+            self._known[key] = self._parameters.of_images(pixels[image : image + 1])
+        return self._known[key]
 
 
 def _windowed(values: Array, window: Window, axis: int) -> Array:

@@ -11,11 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.evaluation.evaluate import DTYPES, KERNELS
+from refntk.network.layers import Elementwise, ExpNormalized, Polynomial, RectifiedMonomial
 from refntk.oracle.faults import FAULTS
 from refntk.oracle.truth import Solved, deviation
 
 __all__ = ["Verdict", "difference_text", "judge", "report", "settle"]
 
+
+_NAN_THERE = (Elementwise, ExpNormalized, Polynomial, RectifiedMonomial)
+_NAN_REASON = (
+    ", as neural-tangents 0.6.5 does for this activation where a variance is zero, or a feature "
+    "meets itself"
+)
 
 @dataclass(frozen=True)
 class Verdict:
@@ -69,6 +76,9 @@ def judge(solved: Solved, answer: Mapping[str, npt.NDArray[Any] | str]) -> Verdi
             usable[name] = given
             given = _obstacle(given, solved.truth[name].value.shape)
         if given:
+            layers = solved.case.network.layers
+            if "NaN" in given and any(isinstance(layer, _NAN_THERE) for layer in layers):
+                given += _NAN_REASON
             usable.pop(name, None)
             obstacles.append(f"{solved.case.name}: {name} {given}")
     errors, units = {}, {}

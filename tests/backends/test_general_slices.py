@@ -11,8 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refntk
-from refntk.backends.numba.functions import FUNCTIONS
-from refntk.backends.numba.parameters import Parameters
 from refntk.errors import InputError, MethodError
 from refntk.network import Network
 from refntk.network.layers import (
@@ -45,7 +43,7 @@ from refntk.truth.certified import certify
 
 Close = Callable[..., None]
 
-NAMES = tuple(sorted({*FUNCTIONS, "series", "power 2", "power 3"}))
+pytestmark = pytest.mark.usefixtures("one_machine_code")
 
 SMOOTH = [
     Erf(a=1.2, b=0.7, c=0.3), Sigmoid_like(), Gelu(), Sin(a=1.3, b=0.8, c=0.4), Sin(),
@@ -53,12 +51,6 @@ SMOOTH = [
     ExpNormalized(gamma=1.7, shift=-0.8), RectifiedMonomial(degree=2), RectifiedMonomial(degree=3),
     Polynomial(coef=(0.1, -0.4, 0.3, 0.2)), Hermite(degree=3), Elementwise("sigmoid"),
 ]  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def one_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compile one function for all activations, in the place of one for each network."""
-    monkeypatch.setattr(Parameters, "names", NAMES)
 
 
 def hard(rng: np.random.Generator, side: int = 3) -> Any:
@@ -78,18 +70,32 @@ def networks(act: Any) -> dict[str, list[Any]]:
     }
 
 
-@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("act", SMOOTH, ids=str)
-def test_hard_images(
+def check_hard_images(
     act: Any, dtype: str, rng: np.random.Generator, assert_close: Close
 ) -> None:
     images = hard(rng)
-    for layers in networks(act).values():
-        net = Network(layers)
+    # The proofs of series take long.
+    names = ["circular"] if isinstance(act, Elementwise) else list(networks(act))
+    for name in names:
+        net = Network(networks(act)[name])
         proof = certify(net, images[:1], images)
         found = refntk.kernel(net, images[:1], images, dtype=dtype, method="slices")
         for kernel in ("nngp", "ntk"):
             assert_close(getattr(found, kernel), getattr(proof, kernel), floor=0.1)
+
+
+@pytest.mark.parametrize("act", [SMOOTH[0], Gelu(), Rbf(gamma=0.6), SMOOTH[-1]], ids=str)
+def test_hard_images(act: Any, rng: np.random.Generator, assert_close: Close) -> None:
+    check_hard_images(act, "float64", rng, assert_close)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("act", SMOOTH, ids=str)
+def test_hard_images_of_each(
+    act: Any, dtype: str, rng: np.random.Generator, assert_close: Close
+) -> None:
+    check_hard_images(act, dtype, rng, assert_close)
 
 
 @pytest.mark.parametrize("act", [Erf(), Sin(), Rbf(), ExpNormalized(), Gelu()], ids=str)
@@ -107,12 +113,16 @@ def test_large_variances(act: Any, rng: np.random.Generator, assert_close: Close
 def test_jumps(act: Any, rng: np.random.Generator, assert_close: Close) -> None:
     images = hard(rng)
     conv = Conv((3, 3), b_std=0.2, W_std=1.3)
-    for layers in ([conv, act, conv, act, GlobalAvgPool()], [conv, Gelu(), conv, act, Flatten()]):
+    for layers, tol in (
+        ([conv, act, conv, act, GlobalAvgPool()], 1e-11),
+        # What Gelu leaves of distances of 1e-8 is rounding, and they are known to first order.
+        ([conv, Gelu(), conv, act, Flatten()], 1e-9),
+    ):
         net = Network(layers)
         proof = certify(net, images[:1], images, get="nngp")
         found = refntk.kernel(net, images[:1], images, method="slices", get="nngp")
         # Of images that differ in size the angle is half of the digits.
-        assert_close(found.nngp[:, :-1], proof.nngp[:, :-1], tol=1e-11, floor=0.1)
+        assert_close(found.nngp[:, :-1], proof.nngp[:, :-1], tol=tol, floor=0.1)
         assert_close(found.nngp, proof.nngp, tol=1e-7, floor=0.1)
 
 

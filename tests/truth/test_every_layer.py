@@ -69,6 +69,8 @@ from refntk.symmetry.exact import blind_to_shifts, blind_to_turns, moves_with_sh
 from refntk.symmetry.three_ways import counterparts
 from refntk.truth.certified import certify, literal
 
+pytestmark = pytest.mark.usefixtures("one_machine_code")
+
 Close = Callable[..., None]
 
 CONV, RELU, DENSE = Conv((3, 3), b_std=0.3), Relu(), Dense(W_std=1.2, b_std=0.1)

@@ -14,6 +14,8 @@ import refntk
 from refntk.errors import MethodError
 from refntk.plan.reduction import METHODS
 
+pytestmark = pytest.mark.usefixtures("one_machine_code")
+
 GOLDEN = json.loads((Path(__file__).parent / "layers.json").read_text())
 """Cases in words of their own: ``network``, a number into ``images``, ``nngp`` and ``ntk``."""
 
