@@ -32,8 +32,10 @@ from refntk.ops.operations import (
     Average,
     Filter,
     Join,
+    Multiply,
     Operation,
     Pointwise,
+    Rescale,
     Stack,
     Thin,
     read_by,
@@ -41,11 +43,13 @@ from refntk.ops.operations import (
 from refntk.ops.program import Program
 from refntk.ops.space import Space
 from refntk.ops.support import Window
+from refntk.plan.branches import fork_obstacle
 
 __all__ = ["METHODS", "Plan", "Step", "make_plan"]
 
-METHODS: tuple[str, ...] = ("slices", "literal")
-"""Methods, the cheapest first: ``slices`` uses both reductions, ``literal`` assumes nothing."""
+METHODS: tuple[str, ...] = ("slices", "branches", "literal")
+"""Methods, the cheapest first: ``slices`` uses both reductions, ``branches`` does so for networks
+whose layers fork or rescale, and ``literal`` assumes nothing."""
 
 
 _FAR = 16
@@ -145,6 +149,8 @@ class Plan:
         if self.method == "literal":
             return self.largest**2 * len(self.body.operations)
         places = [step.y.n_out * step.x.n_out for step in self.steps] or [height * width]
+        if self.method == "branches":
+            places = [space.positions for space in self.body.spaces[1:-1]]
         return self.order * sum(n * n if self.pooled else n for n in places)
 
     @property
@@ -199,18 +205,23 @@ def make_plan(
         )
     program = net.program(shape)
     count, obstacle = _readout(program)
-    obstacle = obstacle or _obstacle(program.part(0, count))
-    if method == "auto":
-        method = "slices" if obstacle is None and "slices" in available else "literal"
+    body = program.part(0, count)
+    obstacles = {name: obstacle or _obstacle(body, name) for name in ("slices", "branches")}
+    best = next(name for name in METHODS if name in available and obstacles.get(name) is None)
+    method = best if method == "auto" else method
     if method not in available:
         raise MethodError(
             f"the backend {backend} has no method {method}: use {' or '.join(available)}"
         )
-    if method == "slices" and obstacle is not None:
-        raise MethodError(f"the method slices does not apply: {obstacle}; use the method literal")
-    (body, exponent), head = _balanced(program.part(0, count)), program.part(count, len(program))
+    if obstacles.get(method) is not None:
+        raise MethodError(
+            f"the method {method} does not apply: {obstacles[method]}; use the method {best}"
+        )
+    (body, exponent), head = _balanced(body), program.part(count, len(program))
     pooled = not isinstance(body.operations[-1], Stack)
-    steps, group = ((), "C1") if method == "literal" else _steps(body)
+    steps, group = _steps(body) if method == "slices" else ((), "C1")
+    if method == "branches":
+        group = next((g.name for g in (space.group for space in body.spaces) if g), "C1")
     return Plan(method, shape, body, exponent, head, group if pooled else "C1", steps, pooled)
 
 
@@ -219,11 +230,10 @@ def _readout(program: Program) -> tuple[int, str | None]:
 
     All operations belong to the body where it does.
     """
-    if not program.chain:
-        branch = next(k for k, op in enumerate(program.operations) if read_by(op) != (k,))
-        return len(program), f"{program.name(branch)} does not read the layer before it alone"
     count = next(k for k, space in enumerate(program.spaces) if space == Space())
     for k in range(count, len(program)):
+        if read_by(program.operations[k]) != (k,):
+            return len(program), f"{program.name(k)} forks after the readout"
         match program.operations[k]:
             case Filter() | Pointwise():
                 pass
@@ -232,13 +242,17 @@ def _readout(program: Program) -> tuple[int, str | None]:
     return count, None
 
 
-def _obstacle(body: Program) -> str | None:
-    """Say which layer prevents the reductions, and why; None if they hold."""
+def _obstacle(body: Program, method: str) -> str | None:
+    """Say which layer prevents a method other than literal, and why; None if it applies."""
     wraps: set[bool] = set()
-    last = len(body) - 1
+    last, forks = len(body) - 1, method == "branches"
     for k, operation in enumerate(body.operations):
         name = body.name(k)
+        if not forks and read_by(operation) != (k,):
+            return f"{name} does not read the layer before it alone"
         match operation:
+            case Add() | Join() | Multiply() | Rescale() if forks:
+                pass
             case Filter(support=support):
                 if support.windows is None or len(support.windows) != 2:
                     return f"{name} is no convolution of images"
@@ -259,14 +273,16 @@ def _obstacle(body: Program) -> str | None:
                     padding = "padding CIRCULAR" if wrap else "another padding"
                     return f"{name} has {padding}, and CIRCULAR does not mix with others"
             case Pointwise(dual=dual):
-                if dual.arccos is None or not isinstance(body.operations[k - 1], Filter):
+                if dual.arccos is None or not (
+                    forks or isinstance(body.operations[k - 1], Filter)
+                ):
                     return f"{name} is no Relu or the like after a convolution"
             case Average(support=support) | Stack(support=support):
                 if support.windows is not None or k < last:
                     return f"{name} pools before the readout"
             case _:
                 return f"{name} has no rule there"
-    return None
+    return fork_obstacle(body) if forks else None
 
 
 def _steps(body: Program) -> tuple[tuple[Step, ...], str]:
