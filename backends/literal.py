@@ -51,11 +51,12 @@ class LiteralEngine:
             The kernel tensor of a single pair is too large to be held.
         """
         if self._bytes_a_pair > _BYTES_AT_MOST:
-            height, width, _ = self._plan.shape
+            kind = "images" if images.ndim == 4 else "signals"
+            size = "x".join(map(str, self._plan.shape[:-1]))
             raise MethodError(
                 f"the literal recursion would need {self._bytes_a_pair / 2**30:.0f} GiB for one "
-                f"pair of {height}x{width} images: use smaller images, or a network and a backend "
-                "that allow the method slices"
+                f"pair of {size} {kind}: use smaller {kind}, or a network and a "
+                "backend that allow the method slices"
             )
         return self._xp.asarray(images.astype(self._dtype))
 

@@ -1,4 +1,4 @@
-r"""Machine code of the method branches: one displacement slice through operations that fork and join.
+r"""Machine code of the method branches: a displacement slice through layers that fork and join.
 
 A slice of a value is three arrays over the positions of x and the lanes: the squared distance D of
 the features, their covariance K, and the NTK. All three are linear in a convolution, and in a sum
@@ -222,10 +222,13 @@ def _multiply_row(first, second, one, two, columns):
 
 @njit(**OPTIONS)
 def _rescale_row(d, k, t, one, two, columns):
-    """Divide features by numbers, in place: c s and c of both, D' = (cs - c's')² + cc'(D - δ²)."""
+    """Divide features by numbers 1 / c, in place: D' = (c s - c' s')² + c c' (D - δ²).
+
+    Of features of unlike size D - δ² says little, and it is 2 (m - K).
+    """
     wide()
     (root1, factor1), (root2, factor2) = one, two
-    lanes = lane_count(d)
+    lanes, two_, unlike = lane_count(d), number(d, 2.0), number(d, 8.0)
     for x in range(columns):
         root, factor = get(root1, x), get(factor1, x)
         for v in range(lanes):
@@ -233,8 +236,11 @@ def _rescale_row(d, k, t, one, two, columns):
             other, second = get(root2, i), get(factor2, i)
             both, delta = factor * second, root - other
             chord = factor * root - second * other
-            put(d, i, chord * chord + both * (get(d, i) - delta * delta))
-            put(k, i, both * get(k, i))
+            kernel, scale = get(k, i), root * other
+            apart = root * root + other * other > unlike * scale
+            rest = two_ * (scale - kernel) if apart else get(d, i) - delta * delta
+            put(d, i, chord * chord + both * rest)
+            put(k, i, both * kernel)
             put(t, i, both * get(t, i))
 
 
@@ -397,10 +403,11 @@ def branch_sums(images, maps, table, constants, shape, bounds, wrap, work, out):
                             (left, right), wrap, margin,
                         )  # fmt: skip
                         for part in range(1, 3):
+                            below = at(memory, (source + part) * room)
+                            above = at(memory, (into + part) * room)
                             _box(
-                                at(memory, (source + part) * room), at(memory, (into + part) * room),
-                                row, op, i, ys, xs, (left, right), wrap, margin,
-                            )  # fmt: skip
+                                below, above, row, op, i, ys, xs, (left, right), wrap, margin
+                            )
                         o = ((i + margin) * (out_x + 2 * margin) + left + margin) * lanes
                         _end_filter(at(d, o), at(e, o), at(t, o), rates, count * lanes)
                     continue
@@ -440,7 +447,7 @@ def branch_sums(images, maps, table, constants, shape, bounds, wrap, work, out):
                                     at(memory, (into + part) * room + o),
                                     at(memory, (source + part) * room + o), rates[0], count * lanes,
                                 )  # fmt: skip
-                        elif kind == _MULTIPLY or kind == _RESCALE:
+                        elif kind in (_MULTIPLY, _RESCALE):
                             a1, b1 = _two_rows(
                                 maps1, maps2, get(op, _MAP), size, place, partner, lanes
                             )

@@ -73,7 +73,7 @@ class _Tables:
         self.constants.append((*constants, *(0.0,) * (4 - len(constants))))
 
     def map(self, recipe: Callable[[list[Floats]], Floats]) -> int:
-        """Number a map."""
+        """Append a map, and return its number."""
         self.recipes.append(recipe)
         return len(self.recipes) - 1
 
@@ -272,7 +272,11 @@ class BranchesEngine:
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self._plan = setting, setting.plan
-        self._dtype = np.dtype(setting.dtype)
+        # An activation after the readout reads how near to parallel all features there are, of
+        # which single precision leaves little.
+        heads = [op.dual for op in self._plan.head.operations if isinstance(op, Pointwise)]
+        careful = any(dual.kinked for dual in heads)
+        self._dtype = np.dtype("float64" if careful else setting.dtype)
         self._lanes = lanes_of(self._dtype)
         self._tables = _tables(self._plan.body)
         spaces = self._plan.body.spaces[:-1]
@@ -306,11 +310,11 @@ class BranchesEngine:
 
     def diagonal(self, prepared: _Prepared) -> Matrix:
         """NNGP of each image with itself, see `refntk.backends.Engine.diagonal`."""
-        order, count = self._plan.order, len(prepared.one)
+        order, count, lanes = self._plan.order, len(prepared.one), self._lanes
         tasks = [
             _Task(row, block)
             for row in range(count)
-            for block in range(row * order // self._lanes, ((row + 1) * order - 1) // self._lanes + 1)
+            for block in range(row * order // lanes, ((row + 1) * order - 1) // lanes + 1)
         ]
         nngp, _ = self._kernels(prepared, prepared, tasks, lambda fraction: None)
         return nngp[np.arange(count), np.arange(count)]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from refntk.backends import Block, Engine, Images, Matrix, Setting
 from refntk.backends.numba.close import close_correlations
+from refntk.backends.numba.cosets import CosetsEngine
 from refntk.backends.numba.lanes import lanes_of
 from refntk.backends.numba.perceptron import is_perceptron, perceptron_block, vectors
 from refntk.backends.numba.slices import block_sums
@@ -184,5 +185,5 @@ def require() -> None:
 
 
 def engine(setting: Setting) -> Engine:
-    """Build the engine."""
-    return SlicesEngine(setting)
+    """Build the engine, of images or of signals on a finite set."""
+    return CosetsEngine(setting) if setting.plan.levels else SlicesEngine(setting)

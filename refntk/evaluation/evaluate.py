@@ -38,6 +38,8 @@ _IMAGES_AT_ONCE = 16
 _TILES = 1_000_000
 """A file has no more tiles than some times this: each costs some bytes and milliseconds."""
 
+_AXES = {3: " (points, channels)", 4: " (height, width, channels)"}
+
 _VECTORS_A_TILE = 1000
 """Side of a tile where a pair costs so little that what is done once for each image counts. Not a
 power of two, because of which the rows of a tile would compete for places in the caches."""
@@ -84,7 +86,7 @@ def kernel(
         preset or of a TOML file.
     x1 : array, shape (N1, H, W, C)
         Images, channels last; `scale` says what they are divided by. NumPy's, or CuPy's with the
-        backend cupy.
+        backend cupy. For a network on a finite set signals, shape (N1, X, C).
     x2 : array, shape (N2, H, W, C), optional
         None means x1; the result is then exactly symmetric. Else on the same device as x1.
     get, dtype, backend, method, threads, tile, device_memory, scale
@@ -191,7 +193,7 @@ class Job:
         net = as_network(net)
         x1, x2 = _pixels(x1), _pixels(x2)
         sets = {"X1": x1} | ({} if x2 is None else {"X2": x2})
-        self._images = as_image_sets(sets, options.scale)
+        self._images = as_image_sets(sets, options.scale, net.axes)
         if x2 is not None:
             _same_shape(*self._images)
         shape = self._images[0].shape[1:]
@@ -311,8 +313,8 @@ class Job:
         images = self._images[which][part].astype(np.float64, copy=False)
         powers = np.zeros(len(images), np.int64)
         if self._plan.homogeneous:
-            powers[:] = np.frexp(np.abs(images).max(axis=(1, 2, 3)))[1]
-            images = np.ldexp(images, -powers[:, None, None, None])
+            powers[:] = np.frexp(np.abs(images).reshape(len(images), -1).max(axis=1))[1]
+            images = np.ldexp(images, -powers.reshape(-1, *[1] * (images.ndim - 1)))
         return images, powers
 
     def _variance(
@@ -354,14 +356,14 @@ def _pixels(x: Any) -> Any:
 def _same_shape(first: FloatArray, second: FloatArray) -> None:
     if first.shape[1:] != second.shape[1:]:
         raise InputError(
-            f"X2: its images have the shape {second.shape[1:]} (height, width, channels), "
+            f"X2: its images have the shape {second.shape[1:]}{_AXES[first.ndim]}, "
             f"those of X1 {first.shape[1:]}: both must be alike"
         )
 
 
 def _tile(plan: Plan, backend: str, shape: tuple[int, int]) -> int:
     """Choose the side of a tile so that what is done is kept often, and tiles are not too many."""
-    if not plan.steps and not plan.pooled and plan.method == "slices":
+    if not (plan.steps or plan.levels or plan.pooled) and plan.method == "slices":
         return _VECTORS_A_TILE
     pairs = shape[0] * shape[1]
     side, least = 64, max(4, _IMAGES_AT_ONCE // plan.order, math.isqrt(pairs // _TILES))

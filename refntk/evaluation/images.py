@@ -219,8 +219,11 @@ def axis_doubt(shape: tuple[int, ...]) -> str | None:
     return None
 
 
-def _checked(images: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
-    """Check all that `as_images` checks but the finiteness, before scaling."""
+def _checked(images: npt.ArrayLike, name: str, axes: int) -> npt.NDArray[Any]:
+    """Check all that `as_images` checks, before scaling."""
+    wanted = "images of shape (N, H, W, C), channels last"
+    if axes == 1:
+        wanted = "signals on a finite set, of shape (N, X, C), channels last"
     if isinstance(images, np.ma.MaskedArray) and np.ma.getmaskarray(images).any():
         raise InputError(
             f"{name}: is a masked array with {int(np.ma.getmaskarray(images).sum())} masked "
@@ -230,32 +233,30 @@ def _checked(images: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
         array = np.asarray(images)
     except ValueError:
         raise InputError(
-            f"{name}: expected images of shape (N, H, W, C), channels last, and all of one shape"
+            f"{name}: expected {wanted}, and all of one shape"
         ) from None
     if array.dtype.kind not in "iuf":
         raise InputError(f"{name}: expected integer or floating-point pixels, not {array.dtype}")
-    if array.ndim != 4:
-        raise InputError(
-            f"{name}: expected images of shape (N, H, W, C), channels last, not {array.shape}"
-        )
+    if array.ndim != axes + 2:
+        raise InputError(f"{name}: expected {wanted}, not {array.shape}")
     if min(array.shape) < 1:
         raise InputError(f"{name}: there is nothing in an array of shape {array.shape}")
     # In pieces, because a mask of all pixels may not fit where the images do.
     for first in range(0, len(array) if array.dtype.kind == "f" else 0, 256):
-        finite = np.isfinite(array[first : first + 256]).all(axis=(1, 2, 3))
+        finite = np.isfinite(array[first : first + 256]).all(axis=tuple(range(1, axes + 2)))
         if not finite.all():
             raise InputError(
                 f"{name}: image {first + int(np.argmin(finite))} has NaN or infinite pixels: "
                 "repair or remove it"
             )
-    doubt = axis_doubt(array.shape)
+    doubt = axis_doubt(array.shape) if axes == 2 else None
     if doubt is not None:
         warnings.warn(f"{name}: {doubt}", RefntkWarning, stacklevel=4)
     return array
 
 
 def as_image_sets(
-    sets: Mapping[str, npt.ArrayLike], rule: str | float = "auto"
+    sets: Mapping[str, npt.ArrayLike], rule: str | float = "auto", axes: int = 2
 ) -> list[FloatArray]:
     """Check batches of images that belong together, and scale them by one rule.
 
@@ -265,6 +266,8 @@ def as_image_sets(
         The images by the name that messages give them.
     rule : str or float
         As for `divisors`.
+    axes : int, default 2
+        Number of axes of positions: 1 for signals on a finite set, of shape (N, X, C).
 
     Returns
     -------
@@ -275,12 +278,14 @@ def as_image_sets(
     InputError
         As `as_images`.
     """
-    arrays = {name: _checked(images, name) for name, images in sets.items()}
+    arrays = {name: _checked(images, name, axes) for name, images in sets.items()}
     tops = divisors(arrays, rule)
     return [divide(array, tops[name]) for name, array in arrays.items()]
 
 
-def as_images(images: npt.ArrayLike, name: str, rule: str | float = "auto") -> FloatArray:
+def as_images(
+    images: npt.ArrayLike, name: str, rule: str | float = "auto", axes: int = 2
+) -> FloatArray:
     """Check that an argument is a batch of images, and scale it.
 
     Parameters
@@ -290,6 +295,8 @@ def as_images(images: npt.ArrayLike, name: str, rule: str | float = "auto") -> F
         What to call it in messages.
     rule : str or float
         As for `divisors`.
+    axes : int, default 2
+        As for `as_image_sets`.
 
     Returns
     -------
@@ -302,4 +309,4 @@ def as_images(images: npt.ArrayLike, name: str, rule: str | float = "auto") -> F
         Not an array, wrong dtype or number of axes, nothing in it, masked pixels, pixels that are
         not finite (the message says which image), or of an integer type that they do not fill.
     """
-    return as_image_sets({name: images}, rule)[0]
+    return as_image_sets({name: images}, rule, axes)[0]

@@ -7,9 +7,11 @@ import numpy as np
 from refntk.errors import MethodError
 from refntk.finite.composition import Normalised, Product, SideBySide, Sum
 from refntk.finite.filter import Convolution
+from refntk.finite.gather import Gather, MeanOverMaps
 from refntk.finite.operator import FloatArray, Joint, LinearOperator, Operator, Weights
 from refntk.finite.pooling import Pool
 from refntk.ops.dual import Dual
+from refntk.ops.listed import Listed
 from refntk.ops.operations import (
     Add,
     Average,
@@ -178,12 +180,16 @@ def operator(program: Program, k: int, *counts: int) -> Operator | Joint:
                 f"{program.name(k)}: is a map of kernels, and no function that a network of finite "
                 "width could apply"
             )
+        case Filter(support=Listed()):
+            return Gather(layer, channels)
         case Pointwise(dual=dual):
             return Function(dual, program.name(k))
         case Stack(support=support) if _whole(support):
             return Rows()
         case Average(support=support) if _whole(support):
             return Mean(int(layer.divisors[0]))
+        case Average(support=Listed() as support):
+            return MeanOverMaps(support)
         case Average(support=support) if support.windows and len(below.shape) == 2:
             return Pool(layer)
         case _:

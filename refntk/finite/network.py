@@ -40,8 +40,8 @@ class FiniteNetwork:
     ----------
     net : Network
         It may end at any layer; the kernels need a readout.
-    shape : (int, int, int)
-        Height, width and channels of the images.
+    shape : (int, int, int) or (int, int)
+        Height, width and channels of the images; points and channels of signals on a finite set.
     width : int
         Number of channels of each layer with parameters: for features on a group, the channels at
         each group element.
@@ -99,7 +99,7 @@ class FiniteNetwork:
         )
         if outputs is not None and not self._apart:
             raise InputError("outputs: the network ends in branches: put a Dense at its end")
-        counts, operators = [int(shape[2])], []
+        counts, operators = [int(shape[-1])], []
         for index, layer in enumerate(program.operations):
             read = [counts[value] for value in read_by(layer)]
             operators.append(operator(program, index, *read))
@@ -155,7 +155,7 @@ class FiniteNetwork:
         ShapeError
             The images are not of the shape that the network was made for.
         """
-        if images.ndim != 4 or images.shape[1:] != self._shape:
+        if images.shape[1:] != self._shape:
             raise ShapeError(
                 f"expected images of shape (N, {', '.join(map(str, self._shape))}), "
                 f"not {images.shape}: the network was made for these"

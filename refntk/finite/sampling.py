@@ -88,7 +88,7 @@ class Sampler:
         if seed < 0:
             raise InputError(f"seed: expected a whole number that is not negative, not {seed}")
         self._net, self._dtype, self._seed = net, dtype, seed
-        self._images = as_images(images, "X")
+        self._images = as_images(images, "X", axes=net.axes)
         self.count = len(self._images)
         FiniteNetwork(net, self._images.shape[1:], 1, dtype=dtype).require_readout()
 

@@ -15,6 +15,7 @@ from refntk.network.activations import ABRelu, Abs, Activation, Identity, LeakyR
 from refntk.network.composition import Branching, Concat, Product, Residual
 from refntk.network.dense import Dense
 from refntk.network.filters import Conv, GroupConv, Lift
+from refntk.network.finite_groups import CosetPool, SetGroupConv, SetLift
 from refntk.network.functions import (
     Cos,
     Elementwise,
@@ -52,6 +53,7 @@ __all__ = [
     "Concat",
     "Conv",
     "Cos",
+    "CosetPool",
     "Dense",
     "Dropout",
     "Elementwise",
@@ -78,6 +80,8 @@ __all__ = [
     "RectifiedMonomial",
     "Relu",
     "Residual",
+    "SetGroupConv",
+    "SetLift",
     "Sigmoid_like",
     "Sign",
     "Signal",
@@ -94,6 +98,7 @@ LAYERS: dict[str, type[Any]] = {
         *(ABRelu, Identity, Erf, Sigmoid_like, Gelu, Sin, Cos, Rbf, Exp, Gaussian, ExpNormalized),
         *(RectifiedMonomial, Polynomial, Hermite, Sign, Elementwise),
         *(AvgPool, SumPool, GlobalSumPool),
+        *(SetLift, SetGroupConv, CosetPool),
         *(Residual, Concat, Product, LayerNorm, Dropout),
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from fractions import Fraction
 from typing import Any
@@ -55,10 +56,14 @@ class Linear:
 
     def __post_init__(self) -> None:
         """Check the arguments and bring them to their canonical types."""
-        canonical(self)
+        canonical(self, **self._rules())
         if self.b_std and not self.bias:
             message = f"bias: without a bias it has no deviation, but b_std is {self.b_std:g}"
             raise NetworkError(f"{message}: leave one of them out", key="bias")
+
+    def _rules(self) -> dict[str, Callable[[str, object], object]]:
+        """Give the rules of `refntk.network.arguments.canonical` for arguments of its own."""
+        return {}
 
     def channels(self, below: Channels) -> Channels:
         """Say what is known of the number of channels after this layer.

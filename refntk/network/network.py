@@ -6,12 +6,12 @@ import hashlib
 import json
 import reprlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from refntk.errors import NetworkError, ShapeError, unknown
-from refntk.network.layers import LAYERS, Layer, Signal
+from refntk.network.layers import LAYERS, Kind, Layer, Signal
 from refntk.network.network_text import (
     find_line,
     network_text,
@@ -20,6 +20,7 @@ from refntk.network.network_text import (
     read_network_text,
 )
 from refntk.network.sequence import described, through
+from refntk.network.signal import Channels
 from refntk.network.table import html_table, text_table
 from refntk.ops.program import Builder, Program
 from refntk.ops.space import Space
@@ -79,13 +80,24 @@ class Network:
         object.__setattr__(self, "parameterization", parameterization)
         through(self.layers, self._start())
 
+    @property
+    def takes(self) -> Kind:
+        """What the network is for: images on a grid, or signals on a finite set."""
+        return getattr(self.layers[0], "takes", "grid")
+
+    @property
+    def axes(self) -> int:
+        """Number of axes of positions of an input: 2 of images, 1 of signals on a finite set."""
+        return 1 if self.takes == "set" else 2
+
     def signals(self, shape: Sequence[int]) -> tuple[Signal, ...]:
         """Say what comes out of each layer for images of this shape.
 
         Parameters
         ----------
         shape : (H, W) or (H, W, C)
-            Shape of one image; the number of channels does not matter.
+            Shape of one image, or (X,) or (X, C) of one signal on a finite set; the number of
+            channels does not matter.
 
         Returns
         -------
@@ -99,18 +111,25 @@ class Network:
         """
         return through(self.layers, self._start(self._positions(shape)))
 
-    @staticmethod
-    def _positions(shape: Sequence[int]) -> tuple[int, int]:
-        """Read height and width off the shape of an image."""
-        if len(shape) not in (2, 3) or min(shape) < 1:
-            raise ShapeError(
-                f"expected the shape (H, W) or (H, W, C) of an image, not {tuple(shape)}"
-            )
-        return int(shape[0]), int(shape[1])
+    def _start(self, positions: tuple[int, ...] | None = None) -> Signal:
+        """Describe the images, or signals on a set; without positions those of any shape."""
+        channels: Channels = "any" if self.parameterization == "ntk" else "known"
+        start = Signal(self.takes, channels=channels)
+        if positions is None:
+            return start
+        if self.takes == "set":
+            return replace(start, points=positions[0])
+        height, width = positions
+        return replace(start, shape=(height, width))
 
-    def _start(self, shape: tuple[int, int] | None = None) -> Signal:
-        """Describe the images."""
-        return Signal(shape=shape, channels="any" if self.parameterization == "ntk" else "known")
+    def _positions(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Take the channels off a shape."""
+        if len(shape) not in (self.axes, self.axes + 1) or min(shape) < 1:
+            expected = "(H, W) or (H, W, C) of an image"
+            if self.takes == "set":
+                expected = "(X,) or (X, C) of a signal on a finite set"
+            raise ShapeError(f"expected the shape {expected}, not {tuple(shape)}")
+        return tuple(int(side) for side in shape[: self.axes])
 
     def program(self, shape: Sequence[int]) -> Program:
         """Lower the network to operations, for images of this shape.
@@ -118,7 +137,8 @@ class Network:
         Parameters
         ----------
         shape : (H, W) or (H, W, C)
-            Shape of one image; the number of channels matters in the standard parametrisation.
+            Shape of one image, or (X,) or (X, C) of one signal on a finite set; the number of
+            channels matters in the standard parametrisation.
 
         Returns
         -------
@@ -132,14 +152,13 @@ class Network:
             A layer does not say which operations it stands for.
         """
         self.signals(shape)
-        counted = self.parameterization == "standard"
-        if counted and len(shape) < 3:
+        positions, counted = self._positions(shape), self.parameterization == "standard"
+        if counted and len(shape) == len(positions):
             raise ShapeError(
                 "the standard parametrisation counts the channels of images, too: expected the "
-                f"shape (H, W, C), not {tuple(shape)}"
+                f"shape with them as its last number, not {tuple(shape)}"
             )
-        space, channels = Space((int(shape[0]), int(shape[1]))), int(shape[2]) if counted else None
-        build, value = Builder(space, channels), 0
+        build, value = Builder(Space(positions), int(shape[-1]) if counted else None), 0
         for index, layer in enumerate(self.layers):
             build.layer = index, type(layer).__name__
             if not hasattr(layer, "lower"):

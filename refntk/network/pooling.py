@@ -102,7 +102,7 @@ class GroupPool:
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError`."""
-        require(signal, "group")
+        require(signal, "group", "elements")
         return Signal("vector", gaussian=signal.gaussian)
 
     def lower(self, build: Builder, below: int) -> int:
@@ -147,7 +147,7 @@ class Flatten:
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError`."""
-        require(signal, "grid", "group")
+        require(signal, "grid", "group", "elements")
         # The kernel is now a mean over positions of unequal variances: Relu's formula fails.
         return Signal("vector", gaussian=False)
 

@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 from refntk.errors import NetworkError
+from refntk.ops.named_groups import Spec
 from refntk.ops.program import Builder
 
 __all__ = ["Channels", "Kind", "Layer", "Signal", "require"]
 
-Kind: TypeAlias = Literal["grid", "group", "vector"]
+Kind: TypeAlias = Literal["grid", "group", "vector", "set", "elements"]
 Channels: TypeAlias = Literal["any", "known", "missing"]
 
-_KIND_WORDS = {"grid": "a grid", "group": "functions on a group", "vector": "a vector"}
+_KIND_WORDS = {
+    "grid": "a grid", "group": "functions on a group", "vector": "a vector",
+    "set": "functions on a finite set", "elements": "functions on a finite group",
+}  # fmt: skip
 
 _REMEDIES = {
     ("grid", "group"): "use GroupConv and GroupPool after a Lift",
@@ -22,7 +26,17 @@ _REMEDIES = {
     ("group", "vector"): "put it before the readout (GroupPool, GlobalAvgPool or Flatten)",
     ("vector", "grid"): "put GlobalAvgPool or Flatten before it",
     ("vector", "group"): "put GroupPool or Flatten before it",
+    ("vector", "set"): "put a SetLift and GroupPool before it",
+    ("vector", "elements"): "put GroupPool or Flatten before it",
+    ("group", "elements"): "after a SetLift use SetGroupConv",
+    ("elements", "group"): "after a Lift use GroupConv",
+    ("elements", "set"): "put a SetLift before it",
+    ("elements", "vector"): "put it before the readout (GroupPool or Flatten)",
 }
+
+_ON_SETS = ("set", "elements")
+
+_FIRST = "a network for images has no SetLift, and one for a finite set begins with it"
 
 
 @dataclass(frozen=True)
@@ -31,13 +45,17 @@ class Signal:
 
     Attributes
     ----------
-    kind : {"grid", "group", "vector"}
-        Features indexed by position (y, x); by rotation and position (r, y, x); or by nothing,
-        after a readout.
+    kind : {"grid", "group", "vector", "set", "elements"}
+        Features indexed by position (y, x); by rotation and position (r, y, x); by nothing, after a
+        readout; by the points of a set; or by the elements of a group that acts on such a set.
     shape : (int, int) or None
         Height and width of the positions; None for a vector, and while the input shape is unknown.
     group : str or None
         Name of the point group, for kind "group".
+    points : int or None
+        Number of points, for kind "set"; None while the input shape is unknown.
+    elements : str, tuple of permutations, or None
+        The finite group, for kind "elements"; see `refntk.ops.named_groups`.
     gaussian : bool
         Whether the features are Gaussian over the draw of the last linear layer, which the formula
         for Relu needs.
@@ -54,6 +72,8 @@ class Signal:
     gaussian: bool = False
     weighted: bool = False
     channels: Channels = "any"
+    points: int | None = None
+    elements: Spec | None = None
 
 
 class Layer(Protocol):
@@ -94,7 +114,7 @@ def require(signal: Signal, *kinds: Kind) -> None:
     Parameters
     ----------
     signal : Signal
-    *kinds : {"grid", "group", "vector"}
+    *kinds : {"grid", "group", "vector", "set", "elements"}
         What the layer takes, what it is rather for first.
 
     Raises
@@ -103,6 +123,9 @@ def require(signal: Signal, *kinds: Kind) -> None:
         The message names the remedy.
     """
     if signal.kind not in kinds:
+        # Of the kinds that a network for the same inputs can have, if there are any.
+        near = [kind for kind in kinds if (kind in _ON_SETS) == (signal.kind in _ON_SETS)]
+        kinds = tuple(near) or kinds
         wanted = " or ".join(_KIND_WORDS[kind] for kind in kinds)
-        remedy = _REMEDIES[kinds[0], signal.kind]
+        remedy = _REMEDIES.get((kinds[0], signal.kind), _FIRST)
         raise NetworkError(f"needs {wanted}, but gets {_KIND_WORDS[signal.kind]}: {remedy}")

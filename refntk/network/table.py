@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator, Sequence
 from html import escape
 
@@ -9,6 +10,7 @@ from refntk.network.arguments import times, written
 from refntk.network.composition import Branching
 from refntk.network.layers import Layer, Signal
 from refntk.network.sequence import through
+from refntk.ops.named_groups import finite_group
 
 __all__ = ["html_table", "text_table"]
 
@@ -117,17 +119,19 @@ def _inside(layer: Layer, below: Signal, depth: int) -> Iterator[tuple[str, str,
 def _arguments(layer: Layer) -> str:
     """Write the arguments in the words of the layer, such as ``filter_shape 3x3, W_std 1``."""
     return ", ".join(
-        f"{name} {_value(value)}"
+        f"{name} {_value(name, value)}"
         for name, value in written(layer).items()
         if not isinstance(layer, Branching) or name not in ("layers", "shortcut", "branches")
     )
 
 
-def _value(value: object) -> str:
+def _value(name: str, value: object) -> str:
+    if isinstance(value, tuple) and name in ("support", "weights", "subgroup", "group", "on"):
+        return reprlib.repr(list(value))
     if isinstance(value, tuple) and all(isinstance(side, int) for side in value):
         return times((value[0], value[1]))
     if isinstance(value, tuple):
-        return " ".join(map(_value, value))
+        return " ".join(_value(name, part) for part in value)
     if callable(value):
         return getattr(value, "__name__", type(value).__name__)
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
@@ -137,5 +141,7 @@ def _output(signal: Signal) -> str:
     """Axes of the features, with their lengths where these are known: ``C4 x 32x32``."""
     if signal.kind == "vector":
         return "vector"
+    if signal.elements is not None:
+        return finite_group(signal.elements).name
     grid = "grid" if signal.shape is None else times(signal.shape)
     return grid if signal.group is None else f"{signal.group} x {grid}"

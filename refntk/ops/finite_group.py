@@ -78,6 +78,35 @@ class FiniteGroup:
         inverse.setflags(write=False)
         return inverse
 
+    def number(self, element: int | tuple[int, ...]) -> int:
+        """Find an element.
+
+        Parameters
+        ----------
+        element : int or tuple of int
+            Its number, from the end where it is negative; or the permutation that it is.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        NetworkError
+            There is no such element.
+        """
+        if isinstance(element, int):
+            if -self.order <= element < self.order:
+                return element % self.order
+        elif self.permutations is not None and len(element) == self.permutations.shape[1]:
+            found = np.flatnonzero((self.permutations == element).all(axis=1))
+            if len(found):
+                return int(found[0])
+        raise NetworkError(
+            f"{element} is no element of {self.name}, which has {self.order}: give a number from 0 "
+            f"to {self.order - 1}, or a permutation of its points"
+        )
+
     @cached_property
     def irreps(self) -> tuple[Irrep, ...]:
         """One irreducible unitary representation of each class, the trivial one first.

@@ -28,6 +28,8 @@ class GSet:
     name : str
     generators : int array, shape (k, m)
         Generator s moves the point x to ``generators[s, x]``.
+    labels : tuple of tuples of int
+        What each point is called: by default by its number alone, a pair by those of both.
 
     Raises
     ------
@@ -43,10 +45,44 @@ class GSet:
 
     name: str
     generators: Indices = field(repr=False)
+    labels: tuple[tuple[int, ...], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         """Check that the generators permute the points."""
         object.__setattr__(self, "generators", _permutations(self.name, self.generators))
+        labels = self.labels or tuple((point,) for point in range(self.size))
+        object.__setattr__(self, "labels", labels)
+
+    def number(self, point: int | tuple[int, ...]) -> int:
+        """Find a point.
+
+        Parameters
+        ----------
+        point : int or tuple of int
+            Its number, from the end where it is negative; or its label.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        NetworkError
+            There is no such point.
+        """
+        if isinstance(point, int):
+            if -self.size <= point < self.size:
+                return point % self.size
+        elif point in self.labels:
+            return self.labels.index(point)
+        raise NetworkError(
+            f"{point} is no point of {self.name}, which are {self.size}, from {self._name(0)} to "
+            f"{self._name(self.size - 1)}"
+        )
+
+    def _name(self, point: int) -> int | tuple[int, ...]:
+        label = self.labels[point]
+        return label if len(label) > 1 else label[0]
 
     @property
     def size(self) -> int:
@@ -92,7 +128,8 @@ class GSet:
     def times(self, other: GSet) -> GSet:
         """Make the set of pairs (x, y), row by row, on which the group acts in both places."""
         both = self.generators[:, :, None] * other.size + other.generators[:, None, :]
-        return GSet(f"{self.name} × {other.name}", both.reshape(len(both), -1))
+        labels = tuple(one + two for one in self.labels for two in other.labels)
+        return GSet(f"{self.name} × {other.name}", both.reshape(len(both), -1), labels)
 
     def pairs(self) -> GSet:
         """Make the set of ordered pairs (x, y) of different points, in increasing order."""
@@ -100,8 +137,9 @@ class GSet:
             raise NetworkError(f"{self.name}: a single point has no pairs")
         kept = ~np.eye(self.size, dtype=bool).ravel()
         number = np.cumsum(kept) - 1
-        moved = self.times(self).generators[:, kept]
-        return GSet(f"ordered pairs of {self.name}", number[moved])
+        both = self.times(self)
+        labels = tuple(label for label, keep in zip(both.labels, kept, strict=True) if keep)
+        return GSet(f"ordered pairs of {self.name}", number[both.generators[:, kept]], labels)
 
     def action(self, group: FiniteGroup) -> Indices:
         """List how every element of a group acts.

@@ -18,16 +18,17 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import TypeAlias
 
 import numpy as np
 
-from refntk.errors import NetworkError
+from refntk.errors import NetworkError, unknown
 from refntk.ops.finite_group import FiniteGroup, Indices, cayley_from_generators
 from refntk.ops.gset import GSet
 
-__all__ = ["LARGEST", "SETS", "Spec", "finite_group", "gset", "natural"]
+__all__ = ["LARGEST", "SETS", "Spec", "finite_group", "gset", "natural", "spec_of"]
 
 LARGEST = 5040
 """Elements of a group, at most, whose elements are listed: those of S7."""
@@ -73,18 +74,20 @@ def natural(spec: Spec) -> GSet:
             whole.times(GSet("", np.repeat(still[0], len(whole.generators), axis=0))).generators,
             GSet("", np.repeat(still[1], len(part.generators), axis=0)).times(part).generators,
         ]
-        whole = GSet("", np.concatenate(moved))
-    return GSet(f"the points of {spec}", whole.generators)
+        labels = tuple(one + two for one in whole.labels for two in part.labels)
+        whole = GSet("", np.concatenate(moved), labels)
+    return GSet(f"the points of {spec}", whole.generators, whole.labels)
 
 
-def gset(spec: Spec, on: str) -> GSet:
-    """Return one of the sets on which a group acts.
+def gset(spec: Spec, on: Spec) -> GSet:
+    """Return a set on which a group acts.
 
     Parameters
     ----------
     spec : str or tuple of permutations
-    on : str
-        One of `SETS`.
+        The group.
+    on : str or tuple of permutations
+        One of `SETS`; or how each generator of the group permutes points of another set.
 
     Returns
     -------
@@ -94,17 +97,55 @@ def gset(spec: Spec, on: str) -> GSet:
     Raises
     ------
     NetworkError
-        As for `natural`.
+        As for `natural`, or there is no such set.
     """
     points = natural(spec)
-    if on == "pairs":
-        return points.pairs()
-    if on == "matrix":
-        return points.times(points)
-    if on == "group":
-        group = finite_group(spec)
-        return GSet(f"the elements of {group.name}", group.cayley[list(group.generators)])
-    return points
+    match on:
+        case "points":
+            return points
+        case "pairs":
+            return points.pairs()
+        case "matrix":
+            return points.times(points)
+        case "group":
+            group = finite_group(spec)
+            return GSet(f"the elements of {group.name}", group.cayley[list(group.generators)])
+        case str():
+            raise NetworkError(unknown("set", on, SETS), key="on")
+    return GSet("the given points", np.array(on))
+
+
+def spec_of(group: FiniteGroup) -> Spec:
+    """Describe a group by a name, or by permutations that give the same table again.
+
+    Parameters
+    ----------
+    group : FiniteGroup
+
+    Returns
+    -------
+    str or tuple of permutations
+
+    Raises
+    ------
+    NetworkError
+        It has more than `LARGEST` elements.
+    """
+    def rows(table: Indices, elements: Iterable[int]) -> Spec:
+        return tuple(tuple(table[g].tolist()) for g in elements)
+
+    specs: list[Spec] = [group.name]
+    if group.permutations is not None:
+        specs.append(rows(group.permutations, group.generators))
+    specs.append(rows(group.cayley, group.generators))
+    for spec in specs:
+        try:
+            if np.array_equal(finite_group(spec).cayley, group.cayley):
+                return spec
+        except NetworkError:
+            pass  # no name of a group
+    # Breadth first the rows come in their own order.
+    return rows(group.cayley, range(1, group.order))
 
 
 @cache

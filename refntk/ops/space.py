@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from refntk.ops.finite_group import FiniteGroup
 from refntk.ops.groups import PointGroup
 
 __all__ = ["Space"]
@@ -19,7 +20,9 @@ class Space:
     shape : tuple of int
         Positions along each axis of the grid; () for a vector, which has one feature.
     group : PointGroup or None
-        None where features are indexed by positions alone.
+        None where no such group turns the positions.
+    elements : FiniteGroup or None
+        The group whose elements number the features, where there are no positions; None elsewhere.
 
     Examples
     --------
@@ -29,11 +32,13 @@ class Space:
 
     shape: tuple[int, ...] = ()
     group: PointGroup | None = None
+    elements: FiniteGroup | None = None
 
     @property
     def order(self) -> int:
         """Number n of group elements; 1 without a group."""
-        return 1 if self.group is None else self.group.order
+        group = self.group or self.elements
+        return 1 if group is None else group.order
 
     @property
     def positions(self) -> int:
@@ -47,5 +52,5 @@ class Space:
 
     @property
     def axes(self) -> tuple[int, ...]:
-        """Lengths of the axes that the numbers stand for: (n, H, W), (H, W) or ()."""
-        return self.shape if self.group is None else (self.group.order, *self.shape)
+        """Lengths of the axes that the numbers stand for: (n, H, W), (H, W), (n,) or ()."""
+        return (self.order, *self.shape) if self.group or self.elements else self.shape

@@ -18,6 +18,7 @@ equations 38-47.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -89,6 +90,11 @@ class Support:
             return self.below.size
         elements = 1 if self.apart else self.below.order
         return elements * int(np.prod([window.size for window in self.windows]))
+
+    @property
+    def weights(self) -> tuple[Fraction, ...] | None:
+        """Share of each filter element in a mean, 1 together; None where all are alike."""
+        return None
 
     @property
     def offsets(self) -> npt.NDArray[np.int64]:

@@ -44,8 +44,9 @@ from refntk.ops.program import Program
 from refntk.ops.space import Space
 from refntk.ops.support import Window
 from refntk.plan.branches import fork_obstacle
+from refntk.plan.cosets import Level, cost, levels, obstacle_on_cosets
 
-__all__ = ["METHODS", "Plan", "Step", "make_plan"]
+__all__ = ["METHODS", "Plan", "Step", "make_plan", "tangent_of"]
 
 METHODS: tuple[str, ...] = ("slices", "branches", "literal")
 """Methods, the cheapest first: ``slices`` uses both reductions, ``branches`` does so for networks
@@ -89,8 +90,8 @@ class Plan:
     ----------
     method : str
         One of `METHODS`.
-    shape : (int, int, int)
-        Height, width and channels of an image.
+    shape : (int, int, int) or (int, int)
+        Height, width and channels of an image; points and channels of a signal on a finite set.
     body : Program
         All operations up to the readout (of GroupPool, GlobalAvgPool or Flatten), which is
         included: the expensive part, a kernel for each pair of images. Its features are those of
@@ -106,16 +107,19 @@ class Plan:
         The body of the reduced network; empty for the literal method.
     pooled : bool
         Whether the readout is a mean over all pairs of positions, or over equal positions only.
+    levels : tuple of Level
+        The body on a finite group, in slices on cosets; empty for images and the literal method.
     """
 
     method: str
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     body: Program
     exponent: int
     head: Program
     group: str
     steps: tuple[Step, ...]
     pooled: bool
+    levels: tuple[Level, ...] = ()
 
     @property
     def homogeneous(self) -> bool:
@@ -145,12 +149,14 @@ class Plan:
     @property
     def entries(self) -> int:
         """Kernel entries that a pair of images costs, summed over layers and rotations."""
-        height, width, _ = self.shape
         if self.method == "literal":
             return self.largest**2 * len(self.body.operations)
-        places = [step.y.n_out * step.x.n_out for step in self.steps] or [height * width]
+        if self.levels:
+            return cost(self.levels, self.pooled)
+        places = [step.y.n_out * step.x.n_out for step in self.steps]
         if self.method == "branches":
             places = [space.positions for space in self.body.spaces[1:-1]]
+        places = places or [math.prod(self.shape[:-1])]
         return self.order * sum(n * n if self.pooled else n for n in places)
 
     @property
@@ -161,7 +167,7 @@ class Plan:
 
 def make_plan(
     net: Network,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     method: str = "auto",
     available: tuple[str, ...] = METHODS,
     backend: str = "",
@@ -171,8 +177,8 @@ def make_plan(
     Parameters
     ----------
     net : Network
-    shape : (H, W, C)
-        Of one image.
+    shape : (H, W, C) or (X, C)
+        Of one image, or of one signal on a finite set.
     method : str, default "auto"
         One of `METHODS`, or ``auto``.
     available : tuple of str
@@ -200,13 +206,23 @@ def make_plan(
     if last.kind != "vector":
         raise NetworkError(
             f"layer {len(net.layers) - 1} ({type(net.layers[-1]).__name__}): the network ends "
-            f"on {'a group' if last.kind == 'group' else 'a grid'}, and has no kernel for a pair "
+            f"on {'a grid' if last.kind == 'grid' else 'a group'}, and has no kernel for a pair "
             "of images: end it with GroupPool, GlobalAvgPool or Flatten"
         )
     program = net.program(shape)
     count, obstacle = _readout(program)
-    body = program.part(0, count)
-    obstacles = {name: obstacle or _obstacle(body, name) for name in ("slices", "branches")}
+    body, on_cosets = program.part(0, count), net.takes == "set"
+    if on_cosets:
+        name = program.name(0)
+        obstacles = {
+            "slices": obstacle or obstacle_on_cosets(body),
+            "branches": f"{name} takes functions on sets, whose branches have no slices",
+        }
+        if backend == "cupy":
+            here = f"{name} has slices on cosets on processors alone"
+            obstacles["slices"] = obstacles["slices"] or here
+    else:
+        obstacles = {name: obstacle or _obstacle(body, name) for name in ("slices", "branches")}
     best = next(name for name in METHODS if name in available and obstacles.get(name) is None)
     method = best if method == "auto" else method
     if method not in available:
@@ -219,10 +235,17 @@ def make_plan(
         )
     (body, exponent), head = _balanced(body), program.part(count, len(program))
     pooled = not isinstance(body.operations[-1], Stack)
-    steps, group = _steps(body) if method == "slices" else ((), "C1")
-    if method == "branches":
+    steps: tuple[Step, ...] = ()
+    chain: tuple[Level, ...] = ()
+    group = "C1"
+    if method == "slices" and on_cosets:
+        chain = levels(body)
+    elif method == "slices":
+        steps, group = _steps(body)
+    elif method == "branches":
         group = next((g.name for g in (space.group for space in body.spaces) if g), "C1")
-    return Plan(method, shape, body, exponent, head, group if pooled else "C1", steps, pooled)
+    group = group if pooled else "C1"
+    return Plan(method, shape, body, exponent, head, group, steps, pooled, chain)
 
 
 def _readout(program: Program) -> tuple[int, str | None]:
@@ -296,12 +319,22 @@ def _steps(body: Program) -> tuple[tuple[Step, ...], str]:
             group = group if above is None else above.name
             dual = after.dual.arccos if isinstance(after, Pointwise) else None
             weight, bias = layer.weight**2 / (y.size * x.size), layer.bias**2
-            steps.append(Step(y, x, weight, bias, dual, _tangent(layer)))
+            steps.append(Step(y, x, weight, bias, dual, tangent_of(layer)))
     return tuple(steps), group
 
 
-def _tangent(layer: Filter) -> tuple[float, float]:
-    """Write what a layer adds to Theta, alpha A(K) + beta, in terms of K' = w² A(K) + b²."""
+def tangent_of(layer: Filter) -> tuple[float, float]:
+    """Write what a layer adds to Theta, alpha A(K) + beta, in terms of K' = w² A(K) + b².
+
+    Parameters
+    ----------
+    layer : Filter
+
+    Returns
+    -------
+    (float, float)
+        What K' is multiplied by, and what is added. (1, 0) in the NTK parametrisation.
+    """
     if layer.in_ntk_parametrization:
         return 1.0, 0.0
     trained, shifted = layer.tangent

@@ -53,13 +53,15 @@ Array: TypeAlias = Any
 Kernels: TypeAlias = tuple[Array, Array | None]
 
 
-def image_kernel(x1: Array, x2: Array) -> Array:
+def image_kernel(x1: Array, x2: Array, axes: int = 2) -> Array:
     r"""Return the kernel of the images themselves, K_{t,t'} = (1/C) sum_c x_c(t) x'_c(t').
 
     Parameters
     ----------
     x1, x2 : array, shape (..., H, W, C)
         Images whose batch axes broadcast.
+    axes : int, default 2
+        Number of axes of positions: 1 of signals (..., X, C).
 
     Returns
     -------
@@ -67,7 +69,7 @@ def image_kernel(x1: Array, x2: Array) -> Array:
         Misof et al., remark 4.
     """
     xp, channels = array_namespace(x1, x2), x1.shape[-1]
-    rows, columns = (xp.reshape(x, (*x.shape[:-3], -1, channels)) for x in (x1, x2))
+    rows, columns = (xp.reshape(x, (*x.shape[: -1 - axes], -1, channels)) for x in (x1, x2))
     return xp.sum(rows[..., :, None, :] * columns[..., None, :, :], axis=-1) / channels
 
 
@@ -315,6 +317,9 @@ def _mean_over_maps(kernel: Array, support: Support) -> Array:
     xp, kernel = array_namespace(kernel), _with_outside(kernel, support)
     reads = [_as_index(places, kernel) for places in support.maps]
     terms = (xp.take(xp.take(kernel, m, axis=-2), m, axis=-1) for m in reads)
+    if support.weights is not None:
+        shares = zip(support.weights, terms, strict=True)
+        return sum(constant(share, kernel) * term for share, term in shares)
     total = next(terms)
     for term in terms:
         total = total + term

@@ -58,7 +58,8 @@ class State:
     ----------
     nngp : array, shape (N1, N2, H, W, H, W), (N1, N2, n, n, H, W, H, W) or (N1, N2)
         Covariance of the features of x1 and x2. On the grid: position t = (y, x) of x, then that of
-        x'; on a group of order n: element r of x, element r' of x', then t and t'; of a vector.
+        x'; on a group of order n: element r of x, element r' of x', then t and t'; of a vector. On
+        a finite group alone (N1, N2, n, n).
     ntk : array of the same shape, or None
         Tangent kernel; None where it was not asked for.
     var1, var2 : array, shape (N, n, H, W) on the group, (N, H, W) on the grid, (N,) of a vector
@@ -85,6 +86,7 @@ def propagate(
     net : Network
         It may end at any layer, so that kernels before the readout can be looked at.
     x1 : array of real floats, shape (N1, H, W, C)
+        Images; or, for a network on a finite set, signals (N1, X, C).
     x2 : array of the same namespace, dtype and image shape, shape (N2, H, W, C), optional
         None means x1; the entries between an image and itself at equal indices are then exact.
     ntk : bool, default True
@@ -113,7 +115,7 @@ def propagate(
     Whole tensors are held: (n H W)^2 numbers a pair of images. The variances that activations need
     are the diagonals of the full kernels between each image and itself.
     """
-    _check_images(x1, x1 if x2 is None else x2)
+    _check_images(x1, x1 if x2 is None else x2, net.axes)
     return run(net.program(x1.shape[1:]), x1, x2, ntk, alter)
 
 
@@ -128,7 +130,7 @@ def run(
     """Do the same with a network's program; see `propagate`."""
     if ntk:
         program.require_tangent()
-    other = x1 if x2 is None else x2
+    other, axes = x1 if x2 is None else x2, len(program.space.shape)
     xp, to = array_namespace(x1, other), device(x1)
     var1 = _variances(program, x1, alter)
     var2 = var1 if x2 is None else _variances(program, other, alter)
@@ -137,7 +139,7 @@ def run(
     else:
         same = xp.zeros((x1.shape[0], other.shape[0]), dtype=xp.bool, device=to)
     pairs = [(v1[:, None, ...], v2[None, ...]) for v1, v2 in zip(var1, var2, strict=True)]
-    nngp = image_kernel(x1[:, None, ...], other[None, ...])
+    nngp = image_kernel(x1[:, None, ...], other[None, ...], axes)
     start = nngp, xp.zeros_like(nngp) if ntk else None
     nngp, theta = _through(program, start, lambda value: pairs[value], same, alter)
     space = program.spaces[-1]
@@ -148,10 +150,11 @@ def run(
     )
 
 
-def _check_images(x1: Array, x2: Array) -> None:
+def _check_images(x1: Array, x2: Array, axes: int) -> None:
     for name, x in (("x1", x1), ("x2", x2)):
-        if x.ndim != 4 or min(x.shape) < 1:
-            raise InputError(f"{name}: expected images (N, H, W, C), not the shape {x.shape}")
+        if x.ndim != axes + 2 or min(x.shape) < 1:
+            wanted = "images (N, H, W, C)" if axes == 2 else "signals (N, X, C)"
+            raise InputError(f"{name}: expected {wanted}, not the shape {x.shape}")
         if not array_namespace(x).isdtype(x.dtype, "real floating"):
             raise InputError(f"{name}: expected real floating-point pixels, not {x.dtype}")
     if x1.shape[1:] != x2.shape[1:] or x1.dtype != x2.dtype:
@@ -165,7 +168,7 @@ def _variances(program: Program, x: Array, alter: Alter | None) -> list[Array]:
     """Variances of the features of each value of a program, (N, I)."""
     xp = array_namespace(x)
     same = xp.ones(x.shape[:1], dtype=xp.bool, device=device(x))
-    start = image_kernel(x, x), None
+    start = image_kernel(x, x, len(program.space.shape)), None
     found: list[Array] = []
 
     def own(value: int) -> tuple[Array, Array]:

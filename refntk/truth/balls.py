@@ -43,6 +43,7 @@ from refntk.network.layers import (
     AvgPool,
     Concat,
     Conv,
+    CosetPool,
     Dense,
     Dropout,
     Flatten,
@@ -57,11 +58,15 @@ from refntk.network.layers import (
     Product,
     Relu,
     Residual,
+    SetGroupConv,
+    SetLift,
     SumPool,
 )
+from refntk.network.linear import Linear
 from refntk.network.network import Network
 from refntk.network.sequence import nested
 from refntk.truth.ball_functions import FUNCTIONS
+from refntk.truth.set_maps import conv_maps, coset_maps, lift_maps, shares
 
 __all__ = ["JOINTS", "PRECISION", "READOUTS", "RULES", "Kernels", "enclosures", "entry_enclosures"]
 
@@ -135,6 +140,8 @@ def entry_enclosures(
             np.array([[getattr(pair, name) for pair in row] for row in pairs])
             for name in ("nngp", "theta")
         )
+        if end.kind == "elements":
+            return _rounded(nngp), _rounded(theta)
         assert end.shape is not None  # of a grid or a group
         index = (nngp.shape[-1] // (end.shape[0] * end.shape[1]), *end.shape)
         kernels = (kernel.reshape(*kernel.shape[:2], *index, *index) for kernel in (nngp, theta))
@@ -200,7 +207,7 @@ def _between(
         )
     else:
         var1, var2 = (np.full(size, arb(0), object) for size in shape)  # nobody asks for them
-    kernels = Kernels(nngp, theta, var1, var2, same, True, (), [], channels)
+    kernels = Kernels(nngp, theta, var1, var2, same, True, (), [_IDENTITY], channels)
     for k in head:
         layer = net.layers[k]
         kernels = _after(f"layer {k} ({type(layer).__name__})", layer, kernels)
@@ -223,7 +230,7 @@ class Kernels:
         Whether Theta is wanted.
     shape : tuple of int
         Height and width of the positions; () after a readout.
-    elements : list of Matrix
+    elements : list of Matrix or of Permutation
         The group.
     channels : int or None
         Number of channels, in the standard parametrisation.
@@ -238,7 +245,7 @@ class Kernels:
     same: npt.NDArray[np.bool_]
     ntk: bool
     shape: tuple[int, ...]
-    elements: list[Matrix]
+    elements: list[Any]
     channels: int | None = None
     own: tuple[Kernels, Kernels] | None = None
 
@@ -249,7 +256,8 @@ def _through(
     """Kernels of one pair of images, (H, W, C) each, before layer `end` or after the last one."""
     counted = x.shape[-1] if net.parameterization == "standard" else None
     kernels = _of_images(x, x2, ntk, same, counted)
-    if any(type(layer) in (AvgPool, SumPool) for layer in nested(net.layers[:end])):
+    pools = AvgPool, SumPool, CosetPool
+    if any(type(layer) in pools for layer in nested(net.layers[:end])):
         first, second = (_of_images(image, image, False, True, counted) for image in (x, x2))
         kernels = replace(kernels, own=(first, second))
     for k, layer in enumerate(net.layers[:end]):
@@ -265,7 +273,7 @@ def _of_images(x: Balls, x2: Balls, ntk: bool, same: bool, counted: int | None) 
     theta = np.full(nngp.shape, arb(0), object)
     var1, var2 = ((pixels * pixels).sum(axis=1) / channels for pixels in (one, two))
     equal = np.eye(len(nngp), dtype=bool) & same
-    return Kernels(nngp, theta, var1, var2, equal, ntk, x.shape[:2], [_IDENTITY], counted)
+    return Kernels(nngp, theta, var1, var2, equal, ntk, x.shape[:-1], [_IDENTITY], counted)
 
 
 def _after(place: str, layer: Any, below: Kernels) -> Kernels:
@@ -416,6 +424,43 @@ def _pooled(layer: AvgPool | SumPool, below: Kernels) -> Kernels:
     )
 
 
+def _set_filter(layer: SetLift | SetGroupConv, below: Kernels) -> Kernels:
+    """Average over the maps of a filter on a finite group, with the shares of its elements."""
+    if isinstance(layer, SetLift):
+        elements, maps = lift_maps(layer)
+    else:
+        elements, maps = below.elements, conv_maps(layer, below.elements)
+    parts = [
+        (np.array(m), arb(share.numerator) / share.denominator)
+        for m, share in zip(maps, shares(layer.weights, len(maps)), strict=True)
+    ]
+
+    def mean(kernel: Balls) -> Balls:
+        return np.asarray(sum(kernel[np.ix_(*[m] * kernel.ndim)] * part for m, part in parts))
+
+    w, b = _square(layer.W_std), _square(layer.b_std)
+    covariance = mean(below.nngp)
+    nngp = covariance * w + b
+    alpha, beta = _trained(layer, below.channels and below.channels * len(maps))
+    theta = nngp * 0
+    if below.ntk:
+        theta = mean(below.theta) * w + covariance * alpha + beta
+    var1, var2 = (mean(var) * w + b for var in (below.var1, below.var2))
+    same = np.eye(len(nngp), dtype=bool) & below.same.any()
+    return Kernels(nngp, theta, var1, var2, same, below.ntk, (), elements, layer.width)
+
+
+def _cosets(layer: CosetPool, below: Kernels) -> Kernels:
+    """Average over pairs of elements of two cosets; `own` holds what is above already."""
+    maps: npt.NDArray[np.int64] = np.array(coset_maps(layer, below.elements), np.int64)
+    sums = (_sum_of_pairs(kernel, maps) for kernel in (below.nngp, below.theta))
+    nngp, theta = (total / len(maps) ** 2 for total in sums)
+    first, second = (nngp, nngp) if below.own is None else (own.nngp for own in below.own)
+    return replace(
+        below, nngp=nngp, theta=theta, var1=first.diagonal(), var2=second.diagonal(),
+    )  # fmt: skip
+
+
 def _dense(layer: Dense, below: Kernels) -> Kernels:
     """Multiply and add, entry by entry."""
     w, b = _square(layer.W_std), _square(layer.b_std)
@@ -425,7 +470,7 @@ def _dense(layer: Dense, below: Kernels) -> Kernels:
     return replace(below, nngp=nngp, theta=theta, var1=var1, var2=var2, channels=layer.width)
 
 
-def _trained(layer: Conv | Lift | GroupConv | Dense, fan_in: int | None) -> tuple[arb, arb]:
+def _trained(layer: Linear, fan_in: int | None) -> tuple[arb, arb]:
     """Find what training adds to Theta: of the mean of K, and at all; without a fan-in as NTK."""
     if not layer.trainable:
         return arb(0), arb(0)
@@ -623,6 +668,7 @@ RULES: dict[type, Callable[[Any, Kernels], Kernels]] = {
     ABRelu: lambda layer, below: _slopes(layer.a, layer.b, below),
     Identity: lambda layer, below: _slopes(1.0, 1.0, below),
     **dict.fromkeys(FUNCTIONS, _pointwise),
+    SetLift: _set_filter, SetGroupConv: _set_filter, CosetPool: _cosets,
 }  # fmt: skip
 """What each class of layers does to kernels; a class without a rule is refused."""
 

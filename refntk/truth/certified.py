@@ -194,5 +194,6 @@ def _arguments(
     """Check arguments the way `refntk.kernel` does; images come back in float64, scaled."""
     names = Job(network, x1, x2, options=Options(get=get, backend="numpy", method="literal")).get
     sets = {"X1": x1} | ({} if x2 is None else {"X2": x2})
-    first, *second = (images.astype(np.float64) for images in as_image_sets(sets))
+    images = as_image_sets(sets, "auto", network.axes)
+    first, *second = (each.astype(np.float64) for each in images)
     return names, first, second[0] if second else None

@@ -37,7 +37,7 @@ def test_every_layer_is_listed_and_frozen() -> None:
         "GroupPool", "GlobalAvgPool", "Flatten",
         "ABRelu", "Identity", "Erf", "Sigmoid_like", "Gelu", "Sin", "Cos", "Rbf", "Exp", "Gaussian",
         "ExpNormalized", "RectifiedMonomial", "Polynomial", "Hermite", "Sign", "Elementwise",
-        "AvgPool", "SumPool", "GlobalSumPool",
+        "AvgPool", "SumPool", "GlobalSumPool", "SetLift", "SetGroupConv", "CosetPool",
         "Residual", "Concat", "Product", "LayerNorm", "Dropout",
     ]  # fmt: skip
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from refntk.network.layers import (
     LeakyRelu,
     Lift,
     Relu,
+    SetGroupConv,
+    SetLift,
 )
 from refntk.network.network import Network
 from refntk.symmetry.augmentation import ungrouped
@@ -246,3 +249,25 @@ def test_counterparts_have_the_same_kernels_in_the_ntk_parametrisation_alone() -
     net = Network([Lift((3, 3), group="C4", learning_rate=2.0, bias=False), GroupPool()])
     assert ungrouped(net).layers[0] == Conv((3, 3), learning_rate=2.0, bias=False)
     assert counterparts(ungrouped(net))[0] == net
+
+
+def test_networks_on_finite_sets_are_trained_alike(
+    rng: np.random.Generator, assert_close: Close
+) -> None:
+    net = Network(
+        [
+            SetLift([0, 1], group="C4", width=5, learning_rate=0.5, **SCALES),
+            *(Relu(), SetGroupConv([0, 1, 3], width=7, weights=[1, 2, 3], **SCALES), Relu()),
+            *(GroupPool(), Dense(width=3, bias=False), Relu(), Dense()),
+        ],
+        parameterization="standard",
+    )
+    signals = rng.normal(size=(3, 4, 2))
+    exact = certify(net, signals)
+    for method in ("slices", "literal"):
+        found = refntk.kernel(net, signals, method=method)
+        assert_close(found.nngp, exact.nngp, tol=1e-10)
+        assert_close(found.ntk, exact.ntk, tol=1e-10)
+    in_ntk = Network([replace(layer, width=None) if hasattr(layer, "width") else layer
+                      for layer in net.layers])  # fmt: skip
+    assert_close(refntk.kernel(in_ntk, signals).nngp, exact.nngp, tol=1e-10)

@@ -1,0 +1,106 @@
+"""Layers of finite width on finite groups and sets, from the maps of their supports.
+
+Features are arrays (N, I, C): images, points of a set or elements of a group, channels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from refntk.finite.operator import FloatArray, LinearOperator, Operator, Weights
+from refntk.ops.operations import Filter
+from refntk.ops.support import Support
+
+__all__ = ["Gather", "MeanOverMaps"]
+
+
+class Gather(LinearOperator):
+    r"""A filter, f'_j = sum_e w_e f_{m_e(j)} + b, with w_e drawn for each filter element.
+
+    Parameters
+    ----------
+    layer : Filter
+    channels : int
+        Number C of channels below.
+    """
+
+    def __init__(self, layer: Filter, channels: int) -> None:
+        self._channels, self._maps = channels, layer.support.maps
+        super().__init__(layer, channels * layer.support.size)
+        shares = layer.support.weights
+        size = np.ones(len(self._maps)) if shares is None else np.array(shares, float) * len(shares)
+        self._sizes = np.sqrt(size)[:, None, None]  # 1 where all elements are alike
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """(E, C): filter elements, channels below."""
+        return len(self._maps), self._channels
+
+    def forward(self, parameters: Weights | None, x: FloatArray) -> FloatArray:
+        """Multiply what each output reads; see `Operator.forward`."""
+        assert parameters is not None
+        reads = self._reads(x)
+        out = reads @ self._scaled(parameters).reshape(reads.shape[-1], -1)
+        return np.asarray(out + self.b_scale * parameters.bias)
+
+    def pull_back(self, parameters: Weights | None, x: FloatArray, g: FloatArray) -> FloatArray:
+        """Send covectors back along the maps; see `Operator.pull_back`."""
+        assert parameters is not None
+        below = np.zeros((x.shape[1], len(x), x.shape[2]), g.dtype)
+        for places, weight in zip(self._maps, self._scaled(parameters), strict=True):
+            np.add.at(below, places, (g @ weight.T).swapaxes(0, 1))
+        return below.swapaxes(0, 1)
+
+    def gradient(self, x: FloatArray, g: FloatArray) -> Weights:
+        """Sum over outputs and images; see `LinearOperator.gradient`."""
+        rows = self._reads(x).reshape(-1, len(self._maps) * self._channels)
+        weight = self._unscaled(rows.T @ g.reshape(-1, g.shape[-1]))
+        return Weights(weight, self.b_slope * g.sum(axis=(0, 1)))
+
+    def tangent_kernel(self, x: FloatArray, g: FloatArray) -> FloatArray:
+        """Contract the gradients of single images; see `LinearOperator.tangent_kernel`."""
+        products = self._reads(x).swapaxes(1, 2) @ g
+        weights = np.stack([self._unscaled(one).ravel() for one in products])
+        biases = self.b_slope * g.sum(axis=1)
+        return np.asarray(weights @ weights.T + biases @ biases.T)
+
+    def _reads(self, x: FloatArray) -> FloatArray:
+        """Collect what each output reads: (N, outputs, E x C)."""
+        reads = x[:, self._maps.T]
+        return reads.reshape(*reads.shape[:2], -1)
+
+    def _scaled(self, parameters: Weights) -> FloatArray:
+        return self._as(parameters.weight, self.w_scale * self._sizes * parameters.weight)
+
+    def _unscaled(self, rows: FloatArray) -> FloatArray:
+        """Scale the gradient of one layer: (E, C, O)."""
+        shaped = rows.reshape(len(self._maps), self._channels, -1)
+        return self._as(rows, self.w_slope * self._sizes * shaped)
+
+    @staticmethod
+    def _as(like: FloatArray, scaled: npt.NDArray[np.float64]) -> FloatArray:
+        return scaled.astype(like.dtype, copy=False)
+
+
+class MeanOverMaps(Operator):
+    """A mean over filter elements, such as over the cosets of a subgroup.
+
+    Parameters
+    ----------
+    support : Support
+    """
+
+    def __init__(self, support: Support) -> None:
+        self._maps = support.maps
+
+    def forward(self, parameters: Weights | None, x: FloatArray) -> FloatArray:
+        """Average what each output reads; see `Operator.forward`."""
+        return np.asarray(x[:, self._maps].mean(axis=1))
+
+    def pull_back(self, parameters: Weights | None, x: FloatArray, g: FloatArray) -> FloatArray:
+        """Share out evenly; see `Operator.pull_back`."""
+        below = np.zeros((x.shape[1], len(x), x.shape[2]), g.dtype)
+        for places in self._maps:
+            np.add.at(below, places, g.swapaxes(0, 1) / len(self._maps))
+        return below.swapaxes(0, 1)

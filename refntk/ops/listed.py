@@ -1,0 +1,95 @@
+r"""Supports on finite groups and the sets on which they act: maps that are listed one by one.
+
+For a filter on a set X that a group G acts on, on G itself, and for pooling over a subgroup P, the
+output g reads
+
+.. math:: m_s(g) = g s, \quad s \in S \subset X; \qquad
+    m_h(g) = g h, \quad h \in S \subset G; \qquad m_p(g) = g p, \quad p \in P.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from refntk.ops.finite_group import FiniteGroup, Indices
+from refntk.ops.space import Space
+from refntk.ops.support import Support
+
+__all__ = ["Listed", "group_support", "set_support", "shares"]
+
+
+@dataclass(frozen=True, eq=False)
+class Listed(Support):
+    """A support whose maps are listed.
+
+    Attributes
+    ----------
+    reads : int array, shape (|S|, features above)
+        The maps.
+    measure : tuple of Fraction, or None
+        Share of each filter element; None where all are alike.
+    """
+
+    reads: Indices | None = None
+    measure: tuple[Fraction, ...] | None = None
+
+    @property
+    def size(self) -> int:
+        """Number |S| of filter elements."""
+        return len(self.maps)
+
+    @property
+    def weights(self) -> tuple[Fraction, ...] | None:
+        """Share of each filter element; None where all are alike."""
+        return self.measure
+
+    @property
+    def invariant(self) -> bool:
+        """False: nothing is turned."""
+        return False
+
+    @property
+    def maps(self) -> Indices:  # type: ignore[override]
+        """Feature below that each filter element reads: (|S|, features above)."""
+        assert self.reads is not None
+        return self.reads
+
+
+def shares(weights: Sequence[float]) -> tuple[Fraction, ...] | None:
+    """Divide weights by their sum, exactly; none at all mean that all elements are alike."""
+    exact = [Fraction(weight) for weight in weights]
+    return tuple(weight / sum(exact) for weight in exact) or None
+
+
+def set_support(
+    group: FiniteGroup, action: Indices, points: Sequence[int], weights: Sequence[float] = ()
+) -> Listed:
+    """Make the support of a lifting filter, on a set that a group acts on.
+
+    Parameters
+    ----------
+    group : FiniteGroup
+    action : int array, shape (n, m)
+        See `refntk.ops.gset.GSet.action`.
+    points : sequence of int
+        The support S.
+    weights : sequence of float, optional
+        One for each point of S; by default all count alike.
+    """
+    below, above = Space((action.shape[1],)), Space((), None, group)
+    reads = action[:, list(points)].T
+    return Listed(below, above, reads=reads, measure=shares(weights))
+
+
+def group_support(
+    group: FiniteGroup, elements: Sequence[int], weights: Sequence[float] = ()
+) -> Listed:
+    """Make the support of a filter on a group; arguments as for `set_support`."""
+    space = Space((), None, group)
+    reads = group.cayley[:, list(elements)].T.astype(np.int64)
+    return Listed(space, space, reads=reads, measure=shares(weights))
+
