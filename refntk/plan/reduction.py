@@ -34,8 +34,10 @@ from refntk.ops.operations import (
     Average,
     Filter,
     Join,
+    Multiply,
     Operation,
     Pointwise,
+    Rescale,
     Stack,
     Thin,
     read_by,
@@ -43,13 +45,15 @@ from refntk.ops.operations import (
 from refntk.ops.program import Program
 from refntk.ops.space import Space
 from refntk.ops.support import Support, Window
+from refntk.plan.branches import fork_obstacle
 from refntk.plan.cosets import Level, cost, levels, obstacle_on_cosets
 from refntk.plan.equivariance import broken_symmetry
 
 __all__ = ["METHODS", "Plan", "Step", "make_plan", "tangent_of"]
 
-METHODS: tuple[str, ...] = ("slices", "literal")
-"""Methods, the cheapest first: ``slices`` uses both reductions, ``literal`` assumes nothing."""
+METHODS: tuple[str, ...] = ("slices", "branches", "literal")
+"""Methods, the cheapest first: ``slices`` uses both reductions, ``branches`` does so for networks
+whose layers fork or rescale, and ``literal`` assumes nothing."""
 
 
 _FAR = 16
@@ -205,6 +209,8 @@ class Plan:
         if self.levels:
             return cost(self.levels, self.pooled)
         places = [step.y.n_out * step.x.n_out for step in self.steps]
+        if self.method == "branches":
+            places = [space.positions for space in self.body.spaces[1:-1]]
         places = places or [math.prod(self.shape[:-1])]
         return self.order * sum(n * n if self.pooled else n for n in places)
 
@@ -263,21 +269,31 @@ def make_plan(
         )
     program = net.program(shape)
     count, obstacle = _readout(program)
-    doubt = broken_symmetry(program)
-    on_cosets = net.takes == "set"
-    body = program.part(0, count)
-    reason = obstacle_on_cosets(body) if on_cosets else _obstacle(body, general)
-    obstacle = obstacle or doubt or reason
-    if on_cosets and backend == "cupy":
-        obstacle = obstacle or f"{program.name(0)} has slices on cosets on processors alone"
-    if method == "auto":
-        method = "slices" if obstacle is None and "slices" in available else "literal"
+    body, on_cosets, doubt = program.part(0, count), net.takes == "set", broken_symmetry(program)
+    obstacle = obstacle or doubt
+    if on_cosets:
+        name = program.name(0)
+        obstacles = {
+            "slices": obstacle or obstacle_on_cosets(body),
+            "branches": f"{name} takes functions on sets, whose branches have no slices",
+        }
+        if backend == "cupy":
+            here = f"{name} has slices on cosets on processors alone"
+            obstacles["slices"] = obstacles["slices"] or here
+    else:
+        obstacles = {
+            name: obstacle or _obstacle(body, name, general) for name in ("slices", "branches")
+        }
+    best = next(name for name in METHODS if name in available and obstacles.get(name) is None)
+    method = best if method == "auto" else method
     if method not in available:
         raise MethodError(
             f"the backend {backend} has no method {method}: use {' or '.join(available)}"
         )
-    if method == "slices" and obstacle is not None:
-        raise MethodError(f"the method slices does not apply: {obstacle}; use the method literal")
+    if obstacles.get(method) is not None:
+        raise MethodError(
+            f"the method {method} does not apply: {obstacles[method]}; use the method {best}"
+        )
     (body, exponent), head = _balanced(body), program.part(count, len(program))
     pooled = not isinstance(body.operations[-1], Stack)
     steps: tuple[Step, ...] = ()
@@ -287,6 +303,8 @@ def make_plan(
         chain = levels(body)
     elif method == "slices":
         steps, group = _steps(body)
+    elif method == "branches":
+        group = next((g.name for g in (space.group for space in body.spaces) if g), "C1")
     group = group if pooled else "C1"
     return Plan(method, shape, body, exponent, head, group, steps, pooled, chain, doubt)
 
@@ -296,11 +314,10 @@ def _readout(program: Program) -> tuple[int, str | None]:
 
     All operations belong to the body where it does.
     """
-    if not program.chain:
-        branch = next(k for k, op in enumerate(program.operations) if read_by(op) != (k,))
-        return len(program), f"{program.name(branch)} does not read the layer before it alone"
     count = next(k for k, space in enumerate(program.spaces) if space == Space())
     for k in range(count, len(program)):
+        if read_by(program.operations[k]) != (k,):
+            return len(program), f"{program.name(k)} forks after the readout"
         match program.operations[k]:
             case Filter() | Pointwise():
                 pass
@@ -309,13 +326,17 @@ def _readout(program: Program) -> tuple[int, str | None]:
     return count, None
 
 
-def _obstacle(body: Program, general: bool) -> str | None:
-    """Say which layer prevents the reductions, and why; None if they hold."""
+def _obstacle(body: Program, method: str, general: bool) -> str | None:
+    """Say which layer prevents a method other than literal, and why; None if it applies."""
     wraps: set[bool] = set()
-    last = len(body) - 1
+    last, forks = len(body) - 1, method == "branches"
     for k, operation in enumerate(body.operations):
         name = body.name(k)
+        if not forks and read_by(operation) != (k,):
+            return f"{name} does not read the layer before it alone"
         match operation:
+            case Add() | Join() | Multiply() | Rescale() if forks:
+                pass
             case Filter(support=support):
                 if support.windows is None or len(support.windows) != 2:
                     return f"{name} is no convolution of images"
@@ -331,6 +352,8 @@ def _obstacle(body: Program, general: bool) -> str | None:
                 if operation.tangent[0] and not operation.weight:
                     return f"{name} trains weights of deviation 0"
                 wrap = any(window.wrap for window in support.windows)
+                if forks and _oblong(support):
+                    return f"{name} has branches beside it, and turns images to another shape"
                 if wrap and _oblong(support):
                     return f"{name} wraps images that are not square, and the group turns them"
                 wraps.add(wrap)
@@ -339,18 +362,18 @@ def _obstacle(body: Program, general: bool) -> str | None:
                     return f"{name} has {padding}, and CIRCULAR does not mix with others"
             case Pointwise(dual=dual):
                 below = body.operations[k - 1]
-                if not isinstance(below, Filter):
+                if not (forks or isinstance(below, Filter)):
                     return f"{name} does not come after a convolution"
-                if dual.arccos is None and not (dual.sliced and general):
+                if dual.arccos is None and (forks or not (dual.sliced and general)):
                     return f"{name} is no Relu or the like, which these slices are for"
-                if dual.arccos is None and _oblong(below.support):
+                if dual.arccos is None and isinstance(below, Filter) and _oblong(below.support):
                     return f"{name} is no Relu or the like, and images are turned to another shape"
             case Average(support=support) | Stack(support=support):
                 if support.windows is not None or k < last:
                     return f"{name} pools before the readout"
             case _:
                 return f"{name} has no rule there"
-    return None
+    return fork_obstacle(body) if forks else None
 
 
 def _oblong(support: Support) -> bool:

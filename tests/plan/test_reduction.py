@@ -258,7 +258,7 @@ def test_where_they_do(layers: list[Layer]) -> None:
 
 
 def test_the_methods_there_are() -> None:
-    assert METHODS == ("slices", "literal")
+    assert METHODS == ("slices", "branches", "literal")
 
 
 @pytest.mark.parametrize(

@@ -168,9 +168,9 @@ ON_FINITE_SETS = {"SetLift", "SetGroupConv", "SetLinear", "CosetPool"}
 """Layers of networks for other signals than images: `tests/network/test_finite_groups.py`."""
 
 OTHERS = {
-    "Residual": r"layer 1 \(Residual: Residual: Relu\) does not read the layer before it alone",
-    "Concat": r"layer 1 \(Concat: Relu\) does not read the layer before it alone",
-    "Product": r"layer 1 \(Product: GroupConv\) does not read the layer before it alone",
+    "Residual": r"layer 7 \(Residual\) forks after the readout",
+    "Concat": r"layer 6 \(Concat: Dense\) forks after the readout",
+    "Product": r"layer 5 \(Product: Dense\) forks after the readout",
     "LayerNorm": r"layer 8 \(LayerNorm\) comes after the readout",
     "Dropout": r"layer 9 \(Dropout\) comes after the readout",
 }
