@@ -53,13 +53,21 @@ from refntk.backends.numba.maps import build_maps, gather, load_lanes, select, u
 from refntk.backends.numba.rows import add_row, sum_row
 from refntk.backends.table import LINEAR, SIGNED
 
-__all__ = ["block_sums"]
+__all__ = [
+    "advance_function",
+    "begin",
+    "block_sums",
+    "compare",
+    "needed",
+    "row_of",
+    "total",
+]
 
 _S = Step()
 
 
 @njit(**OPTIONS)
-def _begin(work, tangent, excesses, plain, dy, dx, careful, table, lay, lay2):
+def begin(work, tangent, excesses, plain, dy, dx, careful, table, lay, lay2):
     """Slice of the images: distances and K; or deficits, excesses and K; with no step, K alone."""
     lanes = lane_count(work)
     y0, height = extent(lay.height, lay2.height, dy, lay.wrap)
@@ -211,7 +219,7 @@ def _add_towers(work, array, first, count, map1, map2, step, frame, lay):
             )  # fmt: skip
 
 
-def _advance_function(call, careful):
+def advance_function(call, careful, ends):
     """Build the function that takes a slice through one step.
 
     Parameters
@@ -220,6 +228,8 @@ def _advance_function(call, careful):
         Calls the right row function.
     careful : bool
         Whether the slice has deficits, else distances.
+    ends : bool
+        Whether the last step of the table is followed by something else than another one.
 
     Returns
     -------
@@ -241,8 +251,8 @@ def _advance_function(call, careful):
         apart = get(step, _S.dilation_y)
         span = (size - 1) * apart + 1
         size_x = get(step, _S.size_x)
-        columns, known = frame.columns, not careful or k > 0
-        kind = 2 * (k + 1 == table.shape[0]) + frame.direct
+        columns, known = frame.columns, not careful or not get(step, _S.fresh)
+        kind = 2 * (ends and k + 1 == table.shape[0]) + frame.direct
         _edges(work, tangent, excesses, plain, careful, step, frame, lay)
         ready, oldest = -low, 0
         for i in range(frame.rows):
@@ -287,12 +297,12 @@ def _advance_function(call, careful):
     return advance
 
 
-_advance = _advance_function(fast_row, False)
-_advance_careful = _advance_function(careful_row, True)
+_advance = advance_function(fast_row, False, True)
+_advance_careful = advance_function(careful_row, True, True)
 
 
 @njit(**OPTIONS)
-def _total(array, worst, careful, out, height, width, lay):
+def total(array, worst, careful, out, height, width, lay):
     """Add the sum of a slice to `out`, in pairs and then in double precision.
 
     Those lanes count that need the careful form, or the others.
@@ -318,7 +328,7 @@ def _total(array, worst, careful, out, height, width, lay):
 
 
 @njit(**INLINE)
-def _row_of(constants, k):
+def row_of(constants, k):
     """Row of the constants as a tuple; None of None."""
     if constants is None:
         return None
@@ -339,10 +349,10 @@ def _slice(memory, displacement, careful, static, lay, lay2, out):
         height, width = table[steps - 1, _S.out_y], table[steps - 1, _S.out_x]
         height2, width2 = other[steps - 1, _S.out_y], other[steps - 1, _S.out_x]
     below_y, below_x = displaced(table, 0, dy, dx)
-    _begin(work, tangent, excesses, plain, below_y, below_x, careful, table, lay, lay2)
+    begin(work, tangent, excesses, plain, below_y, below_x, careful, table, lay, lay2)
     for k in range(steps):
         rate = rates[k, 0], rates[k, 1], rates[k, 2], rates[k, 3], rates[k, 4]
-        own = _row_of(constants, k)
+        own = row_of(constants, k)
         if not careful:
             _advance((work, tangent, None, None), k, displacement, tables, rate, own, lay)
         elif early:
@@ -354,13 +364,13 @@ def _slice(memory, displacement, careful, static, lay, lay2, out):
     height = extent(height, height2, dy, lay.wrap)[1]
     width = extent(width, width2, dx, lay.wrap)[1]
     worst = at(work, lay.worst)
-    _total(work, worst, careful, out[0], height, width, lay)
+    total(work, worst, careful, out[0], height, width, lay)
     if tangent is not None:
-        _total(tangent, worst, careful, out[1], height, width, lay)
+        total(tangent, worst, careful, out[1], height, width, lay)
 
 
 @njit(**OPTIONS)
-def _compare(work, table, other, limit, lay):
+def compare(work, table, other, limit, lay):
     """Find the lanes with an image that is unlike x in size, after some convolution.
 
     All lanes are where the first convolution has no Relu: K, a sum with signs, and the NTK are two
@@ -379,7 +389,7 @@ def _compare(work, table, other, limit, lay):
 
 
 @njit(**OPTIONS)
-def _needed(work, all_lanes, lay):
+def needed(work, all_lanes, lay):
     """Whether some lane, or each, needs the careful form."""
     count = 0
     for v in range(lane_count(work)):
@@ -430,12 +440,12 @@ def block_sums(pixels, part, static, layouts, memory, out):
         build_maps(work, lay.maps2, number(work, 1.0), other, rates, lay)
     for row in range(rows[0], rows[1]):
         select(pixels1, row, work, row - rows[0], table, lay)
-        _compare(work, table, other, limit, lay)
+        compare(work, table, other, limit, lay)
         for dy in range(bounds[0], bounds[1]):
             for dx in range(bounds[2], bounds[3]):
                 for v in range(lane_count(work)):
                     put(work, lay.worst + v, get(work, lay.unlike + v))
-                if not _needed(work, True, lay):
+                if not needed(work, True, lay):
                     _slice(pointers, (dy, dx), False, static, lay, lay2, out[row])
-                if _needed(work, False, lay):
+                if needed(work, False, lay):
                     _slice(pointers, (dy, dx), True, static, lay, lay2, out[row])

@@ -79,6 +79,7 @@ def measurements(threads: int | None = None, full: bool = True) -> Iterator[Meas
     yield from _networks(count)
     yield from _small()
     if full:
+        yield from _inner_pools()
         yield from _perceptrons()
         yield from _processes()
 
@@ -216,6 +217,25 @@ def _small() -> Iterator[Measurement]:
         )  # fmt: skip
 
 
+def _inner_pools() -> Iterator[Measurement]:
+    """Time a network that pools before its readout, beside its layers before the first pooling."""
+    net, size = preset("myrtle-5"), 32
+    first = Network([*net.layers[:4], GlobalAvgPool()])
+    for dtype in reversed(DTYPES):
+        times = _race(
+            {
+                name: _timed(_block(size, dtype, "both", _ROWS, 1, network=each))
+                for name, each in (("whole", net), ("first", first))
+            },
+            5,
+        )
+        yield Measurement(
+            f"myrtle-5, {size}x{size}, {dtype}, 1 thread",
+            f"{times['whole'] / (_ROWS * _lanes(dtype)) * 1e3:.2f} ms a pair",
+            f"{times['whole'] / times['first']:.2f} x its layers before the first pooling",
+        )
+
+
 def _perceptrons() -> Iterator[Measurement]:
     """Time a Gram matrix of a perceptron on one thread, beside plain NumPy."""
     net, images = preset("mlp-5"), _images(3000, 28)[..., :1]
@@ -286,13 +306,16 @@ def _network() -> Network:
 
 
 def _block(
-    size: int, dtype: str, get: str, rows: int, threads: int, backend: str = "numba"
-) -> Callable[[], object]:
+    size: int, dtype: str, get: str, rows: int, threads: int, backend: str = "numba",
+    network: Network | None = None,
+) -> Callable[[], object]:  # fmt: skip
     """Prepare kernels between `rows` images and as many as there are lanes, or rows again."""
     columns = _lanes(dtype) if backend == "numba" else rows
     job = Job(
-        _network(), _images(rows, size), _images(columns, size), options=Options(backend=backend,
-        get=KERNELS if get == "both" else get, dtype=dtype, threads=threads),
+        network or _network(), _images(rows, size), _images(columns, size),
+        options=Options(
+            backend=backend, get=KERNELS if get == "both" else get, dtype=dtype, threads=threads
+        ),
     )  # fmt: skip
     return lambda: [job.block(tile) for tile in job.tiles]
 
