@@ -134,6 +134,7 @@ class Engine(Protocol):
 
 ENGINES: dict[tuple[str, str], str] = {
     ("numba", "slices"): "refntk.backends.numba.engine",
+    ("numba", "band"): "refntk.backends.numba.band_engine",
     ("numba", "branches"): "refntk.backends.numba.branches",
     ("numba", "literal"): "refntk.backends.literal",
     ("numpy", "literal"): "refntk.backends.literal",

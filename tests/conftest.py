@@ -23,6 +23,9 @@ _COMPILE = """if True:
     net = refntk.Network([refntk.Conv((3, 3)), refntk.Relu(), refntk.GlobalAvgPool()])
     for get in ("ntk", "nngp"):
         refntk.kernel(net, numpy.ones((1, 3, 3, 1)), get=get, dtype=sys.argv[1])
+    if sys.argv[1] == "float64":
+        pooled = [net.layers[0], net.layers[1], refntk.AvgPool((2, 2)), *net.layers]
+        refntk.kernel(pooled, numpy.ones((1, 3, 3, 1)))
 """
 
 

@@ -26,7 +26,7 @@ from refntk.ops.groups import point_group, rotate
 from refntk.ops.operations import Pointwise
 from refntk.plan.reduction import Plan
 
-__all__ = ["SlicesEngine", "engine", "require"]
+__all__ = ["Prepared", "SlicesEngine", "Task", "engine", "require"]
 
 _ENTRIES_A_PART = 500_000
 """Entries of a pair of images after which its displacements are split into parts.
@@ -36,7 +36,7 @@ One part takes a few milliseconds for one image x and all lanes; it is what thre
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class Prepared:
     """Images x, and all rotations of each of them one after the other; axes [y, channel, x].
 
     Rotations are one array for each family of the plan.
@@ -46,7 +46,7 @@ class _Prepared:
     rotated: list[npt.NDArray[Any]]
 
 
-class _Task(NamedTuple):
+class Task(NamedTuple):
     """One call of the compiled function."""
 
     rows: tuple[int, int]  # images x, first and after the last
@@ -55,7 +55,7 @@ class _Task(NamedTuple):
     part: int  # of the displacements
 
 
-_Work = Callable[[Workspace, _Task], None]
+_Computation = Callable[[Any, Task, npt.NDArray[np.float64]], None]
 _Pair = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
@@ -72,7 +72,7 @@ class SlicesEngine:
         # Without a convolution all that is left is elementwise and cheap: no precision is given up.
         self._dtype = np.dtype(setting.dtype if self._plan.steps else "float64")
         self._families = [
-            (elements, Tables(self._plan, self._dtype.name, turned))
+            (elements, self._tables(turned))
             for elements, turned in self._plan.families
         ]
         self.careful = False
@@ -80,7 +80,11 @@ class SlicesEngine:
         tables = self._families[0][1]  # the only ones, where these are asked for
         self._general = Parameters(self._plan, tables) if self._plan.general else None
 
-    def prepare(self, images: Matrix) -> _Prepared:
+    def _tables(self, turned: bool) -> Tables:
+        """Write the plan as tables; whether x' has the shape of x turned by 90 degrees."""
+        return Tables(self._plan, self._dtype.name, turned)
+
+    def prepare(self, images: Matrix) -> Prepared:
         """Scale and lay out images, see `refntk.backends.Engine.prepare`."""
         group = point_group(self._plan.group)
         scaled = images / np.sqrt(images.shape[-1])
@@ -90,15 +94,15 @@ class SlicesEngine:
             kept = turned.swapaxes(-1, -2).astype(self._dtype)
             rotated.append(kept.reshape(len(images) * len(elements), -1))
         one = rotated[0][:: len(self._families[0][0])]  # the identity comes first
-        return _Prepared(np.ascontiguousarray(one), rotated)
+        return Prepared(np.ascontiguousarray(one), rotated)
 
-    def diagonal(self, prepared: _Prepared) -> Matrix:
+    def diagonal(self, prepared: Prepared) -> Matrix:
         """NNGP of each image with itself, see `refntk.backends.Engine.diagonal`."""
         by_family = []
         for family, (elements, tables) in enumerate(self._families):
             order = len(elements)
             tasks = [
-                _Task((row, row + 1), row * order, 0, part)
+                Task((row, row + 1), row * order, 0, part)
                 for row in range(len(prepared.images))
                 for part in range(_parts(tables))
             ]
@@ -107,7 +111,7 @@ class SlicesEngine:
         return _mean(self._plan, by_family)
 
     def block(
-        self, one: _Prepared, two: _Prepared | None, progress: Callable[[float], None]
+        self, one: Prepared, two: Prepared | None, progress: Callable[[float], None]
     ) -> Block:
         """Kernels at the readout, see `refntk.backends.Engine.block`."""
         by_family = [
@@ -117,7 +121,7 @@ class SlicesEngine:
         return kernels[0], kernels[1] if self._setting.ntk else None
 
     def _sums(
-        self, one: _Prepared, two: _Prepared | None, family: int,
+        self, one: Prepared, two: Prepared | None, family: int,
         progress: Callable[[float], None],
     ) -> Matrix:  # fmt: skip
         """Sum kernels over positions and the rotations of one family: (kernels, N, M)."""
@@ -132,7 +136,7 @@ class SlicesEngine:
             wanted = count if two is not None else stop // order
             for first in range(0, wanted, lanes):
                 rows, lane = (first, min(first + lanes, wanted)), max(stop - lanes, 0)
-                tasks += [_Task(rows, lane, group, part) for part in range(_parts(tables))]
+                tasks += [Task(rows, lane, group, part) for part in range(_parts(tables))]
         share = len(self._families)
         sums = self._run(
             one, other, family, tasks, len(last), ntk, lambda fraction: progress(fraction / share)
@@ -162,7 +166,7 @@ class SlicesEngine:
         return perceptron_block(plan, vectors(plan, one), other, self._setting.threads, progress)
 
     def _run(
-        self, one: _Prepared, two: _Prepared, family: int, tasks: Sequence[_Task], groups: int,
+        self, one: Prepared, two: Prepared, family: int, tasks: Sequence[Task], groups: int,
         ntk: bool, progress: Callable[[float], None],
     ) -> Matrix:  # fmt: skip
         """Share out tasks among threads; sums of shape (groups, images x, kernels, lanes).
@@ -171,66 +175,69 @@ class SlicesEngine:
         images.
         """
         tables = self._families[family][1]
-        parts = _parts(tables)
-        partial = np.zeros((parts, groups, len(one.images), 1 + ntk, lanes_of(self._dtype)))
-        build = self._work if self._general is None else self._general_work
-        work = build((one.images, two.rotated[family]), tables, partial)
-        share(tasks, self._setting.threads, lambda: Workspace(tables, ntk), work, progress)
+        parts, lanes = _parts(tables), lanes_of(self._dtype)
+        partial = np.zeros((parts, groups, len(one.images), 1 + ntk, lanes))
+        compute = self._computation(one, two, family)
+
+        def work(memory: Any, task: Task) -> None:
+            compute(memory, task, partial[task.part, task.group])
+
+        share(tasks, self._setting.threads, lambda: self._memory(tables, ntk), work, progress)
         total: Matrix = partial[0]
         for part in range(1, parts):
             total += partial[part]
         return total
 
-    def _work(self, images: _Pair, tables: Tables, partial: Matrix) -> _Work:
-        """Build what does a task of the Relu family; its sums go where they belong in `partial`."""
-        bounds, across = _displacements(tables)
+    def _memory(self, tables: Tables, ntk: bool) -> Any:
+        """Give a thread what it works with."""
+        return Workspace(tables, ntk)
+
+    def _computation(self, one: Prepared, two: Prepared, family: int) -> _Computation:
+        """Build the function that does a task and adds to its sums: (images x, kernels, lanes)."""
+        images, tables = (one.images, two.rotated[family]), self._families[family][1]
+        if self._general is not None:
+            return self._any_activation(self._general, images, tables)
+        bounds, across = _bounds(tables, _parts(tables)), tables.displacements[1]
         static = tables.both, tables.rates, tables.constants, tables.unlike
         layouts = tables.layouts
 
-        def work(memory: Workspace, task: _Task) -> None:
-            down, out = bounds[task.part : task.part + 2], partial[task.part, task.group]
-            given = (
-                images, (task.rows, task.lane, (*down, *across)), static,
-                layouts, memory.arrays, out,
-            )  # fmt: skip
+        def compute(memory: Workspace, task: Task, out: npt.NDArray[np.float64]) -> None:
+            part = task.rows, task.lane, (*bounds[task.part : task.part + 2], *across)
+            given = images, part, static, layouts, memory.arrays, out
             if not self.careful and fast_sums(*given):
                 return
             self.careful = True  # what is compiled by now, or asked for once, is asked for again
             out[task.rows[0] : task.rows[1]] = 0.0
             block_sums(*given)
 
-        return work
+        return compute
 
-    def _general_work(self, images: _Pair, tables: Tables, partial: Matrix) -> _Work:
+    def _any_activation(self, general: Parameters, images: _Pair, tables: Tables) -> _Computation:
         """Do the same for activations of any kind."""
-        general, (bounds, across) = self._general, _displacements(tables)
-        assert general is not None  # else the other form is asked for
+        bounds, across = _bounds(tables, _parts(tables)), tables.displacements[1]
         sums, sides, lanes = general_sums(general.names), Sides(general), lanes_of(self._dtype)
         one, two = images
 
-        def work(memory: Workspace, task: _Task) -> None:
-            down = bounds[task.part], bounds[task.part + 1]
+        def compute(memory: Workspace, task: Task, out: npt.NDArray[np.float64]) -> None:
             parts, numbers, places = general.joined(
                 sides.of(one, *task.rows),
                 sides.of(two, task.lane, min(task.lane + lanes, len(two))),
             )
             plain, room = memory.arrays[3], memory.room(parts[3].shape[1] * lanes)
             sums(
-                images, parts, (task.rows, task.lane, (*down, *across)),
+                images, parts,
+                (task.rows, task.lane, (*bounds[task.part : task.part + 2], *across)),
                 (general.steps, numbers, places), tables.layout,
-                (*memory.arrays[:2], plain, room), partial[task.part, task.group],
+                (*memory.arrays[:2], plain, room), out,
             )  # fmt: skip
 
-        return work
-
-
-def _displacements(tables: Tables) -> tuple[list[int], tuple[int, int]]:
-    """Bounds of the parts along y, and of all displacements along x."""
-    return _bounds(tables, _parts(tables)), tables.displacements[1]
+        return compute
 
 
 def _parts(tables: Tables) -> int:
     """Into how many parts the displacements are split: a matter of the plan alone."""
+    if tables.plan.pools:
+        return 1  # sums over windows take slices from far apart
     (first, last), _ = tables.displacements
     entries = tables.plan.entries // tables.plan.order
     return max(1, min(last - first, entries // _ENTRIES_A_PART))

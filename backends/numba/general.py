@@ -234,5 +234,5 @@ def general_sums(names: tuple[str, ...]) -> Any:
     compiled function
         See its docstring.
     """
-    advance = advance_function(_calls(names), False)
+    advance = advance_function(_calls(names), False, True)
     return compiled(_block, {"_advance": advance}, " ".join(names))

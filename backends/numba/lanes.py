@@ -32,6 +32,7 @@ __all__ = [
     "OPTIONS",
     "add_difference",
     "add_edge",
+    "add_kept",
     "angle",
     "at",
     "compiled",
@@ -250,6 +251,21 @@ def add_edge(typingctx: Any, out: Any, scalar: Any, lanes: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(out, out.dtype, lanes), codegen
+
+
+@intrinsic
+def add_kept(typingctx: Any, out: Any, lanes: Any, keep: Any) -> Any:
+    """Change one row of lanes: out += lanes, in those lanes where keep is negative."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = context.get_value_type(signature.args[0].dtype)
+        old, value, sign = (_load_lanes(builder, arg, kind) for arg in args)
+        zero = ir.Constant(value.type, None)
+        kept = builder.select(builder.fcmp_ordered("<", sign, zero), value, zero)
+        _store_lanes(builder, builder.fadd(old, kept), args[0])
+        return context.get_dummy_value()
+
+    return types.none(out, lanes, keep), codegen
 
 
 @intrinsic

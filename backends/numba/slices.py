@@ -53,7 +53,16 @@ from refntk.backends.numba.maps import build_maps, gather, load_lanes, select, u
 from refntk.backends.numba.rows import add_row, sum_row
 from refntk.backends.table import LINEAR, SIGNED
 
-__all__ = ["advance_function", "begin", "block_sums", "fast_sums", "total"]
+__all__ = [
+    "advance_function",
+    "begin",
+    "block_sums",
+    "compare",
+    "fast_sums",
+    "needed",
+    "row_of",
+    "total",
+]
 
 _S = Step()
 
@@ -211,7 +220,7 @@ def _add_towers(work, array, first, count, map1, map2, step, frame, lay):
             )  # fmt: skip
 
 
-def advance_function(call, careful):
+def advance_function(call, careful, ends):
     """Build the function that takes a slice through one step.
 
     Parameters
@@ -220,6 +229,8 @@ def advance_function(call, careful):
         Calls the right row function.
     careful : bool
         Whether the slice has deficits, else distances.
+    ends : bool
+        Whether the last step of the table is followed by something else than another one.
 
     Returns
     -------
@@ -241,8 +252,8 @@ def advance_function(call, careful):
         apart = get(step, _S.dilation_y)
         span = (size - 1) * apart + 1
         size_x = get(step, _S.size_x)
-        columns, known = frame.columns, not careful or k > 0
-        kind = 2 * (k + 1 == table.shape[0]) + frame.direct
+        columns, known = frame.columns, not careful or not get(step, _S.fresh)
+        kind = 2 * (ends and k + 1 == table.shape[0]) + frame.direct
         _edges(work, tangent, excesses, plain, careful, step, frame, lay)
         ready, oldest = -low, 0
         for i in range(frame.rows):
@@ -288,8 +299,8 @@ def advance_function(call, careful):
     return advance
 
 
-_advance = advance_function(fast_row, False)
-_advance_careful = advance_function(careful_row, True)
+_advance = advance_function(fast_row, False, True)
+_advance_careful = advance_function(careful_row, True, True)
 
 
 @njit(**OPTIONS)
@@ -319,7 +330,7 @@ def total(array, worst, careful, out, height, width, lay):
 
 
 @njit(**INLINE)
-def _row_of(constants, k):
+def row_of(constants, k):
     """Row of the constants as a tuple; None of None."""
     if constants is None:
         return None
@@ -361,7 +372,7 @@ def _fast_slice(memory, displacement, static, lay, lay2, out):
     below_y, below_x = displaced(table, 0, displacement[0], displacement[1])
     begin(work, tangent, excesses, plain, below_y, below_x, False, table, lay, lay2)
     for k in range(table.shape[0]):
-        rate, own = _rate_of(rates, k), _row_of(constants, k)
+        rate, own = _rate_of(rates, k), row_of(constants, k)
         _advance((work, tangent, None, None), k, displacement, tables, rate, own, lay)
     _add_totals(work, tangent, False, displacement, tables, out, lay, lay2)
 
@@ -374,7 +385,7 @@ def _careful_slice(memory, displacement, static, lay, lay2, out):
     below_y, below_x = displaced(table, 0, displacement[0], displacement[1])
     begin(work, tangent, excesses, plain, below_y, below_x, True, table, lay, lay2)
     for k in range(table.shape[0]):
-        rate, own = _rate_of(rates, k), _row_of(constants, k)
+        rate, own = _rate_of(rates, k), row_of(constants, k)
         if early:
             _advance_careful(memory, k, displacement, tables, rate, own, lay)
         else:
@@ -392,7 +403,7 @@ def _give_up(memory, displacement, static, lay, lay2, out):
 
 
 @njit(**OPTIONS)
-def _compare(work, table, other, limit, lay):
+def compare(work, table, other, limit, lay):
     """Find the lanes with an image that is unlike x in size, after some convolution.
 
     All lanes are where the first convolution has no Relu: K, a sum with signs, and the NTK are two
@@ -411,7 +422,7 @@ def _compare(work, table, other, limit, lay):
 
 
 @njit(**OPTIONS)
-def _needed(work, all_lanes, lay):
+def needed(work, all_lanes, lay):
     """Whether some lane, or each, needs the careful form."""
     count = 0
     for v in range(lane_count(work)):
@@ -437,15 +448,15 @@ def _sums(careful_slice, pixels, part, static, layouts, memory, out):
         build_maps(work, lay.maps2, number(work, 1.0), other, rates, lay)
     for row in range(rows[0], rows[1]):
         select(pixels1, row, work, row - rows[0], table, lay)
-        _compare(work, table, other, limit, lay)
+        compare(work, table, other, limit, lay)
         for dy in range(bounds[0], bounds[1]):
             for dx in range(bounds[2], bounds[3]):
                 for v in range(lane_count(work)):
                     put(work, lay.worst + v, get(work, lay.unlike + v))
-                if not _needed(work, True, lay):
+                if not needed(work, True, lay):
                     _fast_slice(pointers, (dy, dx), static, lay, lay2, out[row])
                 done = True
-                if _needed(work, False, lay):
+                if needed(work, False, lay):
                     done = careful_slice(pointers, (dy, dx), static, lay, lay2, out[row])
                 if not done:
                     return False

@@ -29,7 +29,7 @@ class Options:
         Precision of the recursion and of the result. Sums over positions are in double precision.
     backend : str
         ``numba``, ``cupy`` for a graphics processor, or ``numpy`` for the literal recursion.
-    method : {"auto", "slices", "branches", "literal"}
+    method : {"auto", "slices", "band", "branches", "literal"}
         See `refntk.plan.reduction`; ``auto`` takes the cheapest that applies.
     threads : int, optional
         Default: all processors this process may use.

@@ -94,6 +94,7 @@ def measurements(threads: int | None = None, full: bool = True) -> Iterator[Meas
     yield from _small()
     if full:
         yield from _activations()
+        yield from _inner_pools()
         yield from _perceptrons()
         yield from _processes()
 
@@ -251,6 +252,25 @@ def _activations() -> Iterator[Measurement]:
         )
 
 
+def _inner_pools() -> Iterator[Measurement]:
+    """Time a network that pools before its readout, beside its layers before the first pooling."""
+    net, size = preset("myrtle-5"), 32
+    first = Network([*net.layers[:4], GlobalAvgPool()])
+    for dtype in reversed(DTYPES):
+        times = _race(
+            {
+                name: _timed(_block(size, dtype, "both", _ROWS, 1, net=each))
+                for name, each in (("whole", net), ("first", first))
+            },
+            5,
+        )
+        yield Measurement(
+            f"myrtle-5, {size}x{size}, {dtype}, 1 thread",
+            f"{times['whole'] / (_ROWS * _lanes(dtype)) * 1e3:.2f} ms a pair",
+            f"{times['whole'] / times['first']:.2f} x its layers before the first pooling",
+        )
+
+
 def _perceptrons() -> Iterator[Measurement]:
     """Time a Gram matrix of a perceptron on one thread, beside plain NumPy."""
     net, images = preset("mlp-5"), _images(3000, 28)[..., :1]
@@ -328,8 +348,9 @@ def _block(
     columns = _lanes(dtype) if backend == "numba" else rows
     job = Job(
         net or _network(), _images(rows, size), _images(columns, size),
-        options=Options(backend=backend, get=KERNELS if get == "both" else get, dtype=dtype,
-        threads=threads),
+        options=Options(
+            backend=backend, get=KERNELS if get == "both" else get, dtype=dtype, threads=threads
+        ),
     )  # fmt: skip
     return lambda: [job.block(tile) for tile in job.tiles]
 

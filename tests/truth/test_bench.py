@@ -22,6 +22,7 @@ def test_the_plain_perceptron_computes_the_same(rng, assert_close):
     ("rows", "comments"),
     [
         (bench._perceptrons, ["1.0 x plain NumPy"]),
+        (bench._inner_pools, ["1.00 x its layers before the first pooling"]),
         (
             bench._small,
             [

@@ -99,7 +99,7 @@ NETWORKS: dict[str, list[Any]] = {
     "Flatten": [CONV, RELU, Flatten(), *HEAD],
     "AvgPool": [
         CONV, RELU, AvgPool((2, 2), strides=(1, 2), padding="SAME", normalize_edges=True), CONV,
-        LEAKY, AvgPool((1, 2)), Flatten(), *HEAD
+        RELU, AvgPool((1, 2)), Flatten(), *HEAD
     ],
     "SumPool": [
         Lift((3, 3), group="C4"), RELU, SumPool((2, 2)), GroupConv((1, 1)), RELU, GroupPool(), *HEAD
