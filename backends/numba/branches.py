@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,7 +112,7 @@ def _tables(body: Program) -> _Tables:
         return {"OUT_Y": height, "OUT_X": width, "SHIFT_Y": shift_y, "SHIFT_X": shift_x}
 
     where = {0: slots.take()}
-    tables.add(Kind.IMAGES, INTO=where[0], **frame(0))
+    tables.add(Kind.IMAGES, (), INTO=where[0], **frame(0))
     for k, operation in enumerate(body.operations[:-1]):
         _append(tables, operation, k, where, slots, frame, last)
         for value in dict.fromkeys(read_by(operation)):
@@ -121,7 +122,7 @@ def _tables(body: Program) -> _Tables:
             assert operation.support.windows is not None
             tables.wrap = any(window.wrap for window in operation.support.windows)
     value = len(body) - 1
-    tables.add(Kind.SUM, INTO=where[value], **frame(value))
+    tables.add(Kind.SUM, (), INTO=where[value], **frame(value))
     tables.slots = slots.count
     return tables
 
@@ -167,17 +168,17 @@ def _append(
                 tables.add(Kind.ADD, (float(weight),), INTO=into, FROM=where[value], **places)
         case Multiply():
             for count, value in enumerate(read[1:], 1):
-                done = read[:count]
-                one = tables.map(lambda all_, done=done: np.prod([all_[v] for v in done], axis=0))
-                two = tables.map(lambda all_, value=value: all_[value])
+                one = tables.map(partial(_product, read[:count]))
+                two = tables.map(partial(_product, (value,)))
                 tables.add(
-                    Kind.MULTIPLY, INTO=into, FROM=where[value], MAP=one, MAP_OTHER=two, **places
-                )
+                    Kind.MULTIPLY, (), INTO=into, FROM=where[value], MAP=one, MAP_OTHER=two,
+                    **places,
+                )  # fmt: skip
         case Rescale(below):
             rescale = operation
             one = tables.map(lambda variances: np.sqrt(variances[below]))
             two = tables.map(lambda variances: _factor(rescale, variances[below]))
-            tables.add(Kind.RESCALE, INTO=into, MAP=one, MAP_OTHER=two, **places)
+            tables.add(Kind.RESCALE, (), INTO=into, MAP=one, MAP_OTHER=two, **places)
 
 
 def _window(axis: str, window: Window) -> dict[str, int]:
@@ -188,13 +189,18 @@ def _window(axis: str, window: Window) -> dict[str, int]:
     return {f"{word}_{axis}": value for word, value in words.items()}
 
 
+def _product(values: Sequence[int], variances: list[Floats]) -> Floats:
+    """Multiply the variances of some values."""
+    return np.asarray(np.prod([variances[value] for value in values], axis=0))
+
+
 def _factor(operation: Rescale, variance: Floats) -> Floats:
     """By what features are multiplied."""
     own = variance
     if operation.whole:
         own = np.broadcast_to(own.mean(axis=-1, keepdims=True), own.shape)
     size = np.sqrt(own + operation.epsilon)
-    return np.divide(1, size, out=np.zeros_like(size), where=size > 0)
+    return np.asarray(np.divide(1, size, out=np.zeros_like(size), where=size > 0))
 
 
 def _variances(body: Program, pixels: Floats) -> list[Floats]:
@@ -208,8 +214,12 @@ def _variances(body: Program, pixels: Floats) -> list[Floats]:
                 found.append(_filtered(operation, support.windows, below[0]))
             case Pointwise(dual=dual):
                 found.append(dual.itself(below[0])[0])
-            case Add(weights=weights) | Join(shares=weights):
-                found.append(sum(float(w) * v for w, v in zip(weights, below, strict=True)))
+            case Add() | Join():
+                parts = operation.weights if isinstance(operation, Add) else operation.shares
+                total = np.zeros_like(below[0])
+                for part, variance in zip(map(float, parts), below, strict=True):
+                    total = total + part * variance
+                found.append(total)
             case Multiply():
                 found.append(np.prod(below, axis=0))
             case Rescale():
