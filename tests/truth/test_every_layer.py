@@ -106,9 +106,9 @@ NETWORKS: dict[str, list[Any]] = {
     ],
     "GlobalSumPool": [CONV, RELU, GlobalSumPool(), *HEAD],
     "RotationPool": [
-        Lift((3, 3), group="C4", mask=[[1, 1, 0], [0, 1, 0], [0, 1, 1]], b_std=0.2), RELU,
-        GroupConv((3, 3), rotations=[0, 3]), LEAKY, CosetPool("C2"), GroupConv((1, 1)), RELU,
-        RotationPool(), CONV, RELU, GlobalAvgPool(), *HEAD
+        Lift((3, 3), group="C4", mask=[[1, 1, 0], [0, 1, 0], [0, 1, 1]]), RELU, CosetPool("C2"),
+        GroupConv((3, 3), rotations=[0, 1]), LEAKY, RotationPool(), Lift((1, 3), group="D1"), RELU,
+        GroupPool(), DENSE
     ],
     "Dense": [Flatten(), *HEAD],
     "Residual": [
