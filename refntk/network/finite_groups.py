@@ -31,8 +31,15 @@ from refntk.network.set_arguments import (
 )
 from refntk.network.signal import Kind, Signal, require
 from refntk.ops.finite_group import FiniteGroup
+from refntk.ops.groups import GROUPS, PointGroup, point_group
 from refntk.ops.gset import GSet
-from refntk.ops.listed import group_support, orbital_means, orbital_weights, set_support
+from refntk.ops.listed import (
+    cosets_at,
+    group_support,
+    orbital_means,
+    orbital_weights,
+    set_support,
+)
 from refntk.ops.named_groups import Spec, finite_group, gset
 from refntk.ops.operations import Average
 from refntk.ops.program import Builder
@@ -231,12 +238,15 @@ class SetLinear(Linear):
 @by_name
 @dataclass(frozen=True)
 class CosetPool:
-    """Mean over the cosets g P of a subgroup P of the group of the SetLift before it.
+    """Mean over the cosets g P of a subgroup P of the group of the SetLift or Lift before it.
+
+    After a Lift the mean is over the features (t, r p) at (t, r).
 
     Parameters
     ----------
-    subgroup : list of elements
-        Elements that generate P, as for `SetGroupConv`.
+    subgroup : list of elements, or str
+        Elements that generate P, as for `SetGroupConv`; after a Lift their numbers, or the name of
+        a point group.
 
     Raises
     ------
@@ -248,22 +258,43 @@ class CosetPool:
 
     def __post_init__(self) -> None:
         """Check the argument and bring it to its canonical type."""
-        canonical(self, subgroup=canonical_places)
+        canonical(self, subgroup=_subgroup)
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError`."""
-        self._elements(_group_of(signal))
+        require(signal, "elements", "group")
+        turns = signal.kind == "group"
+        self._elements(point_group(signal.group or "") if turns else _group_of(signal))
         return signal
 
     def lower(self, build: Builder, below: int) -> int:
         """Append a mean over cosets; see `Layer.lower`."""
-        group = build.space(below).elements
+        space = build.space(below)
+        if space.group is not None:
+            return build.add(Average(below, cosets_at(space, self._elements(space.group))))
+        group = space.elements
         assert group is not None  # `after` has seen to it
         return build.add(Average(below, group_support(group, self._elements(group))))
 
     def _elements(self, group: FiniteGroup) -> tuple[int, ...]:
         """List all elements of P."""
+        if isinstance(self.subgroup, str) and self.subgroup != "all":
+            own = group.matrices.tolist() if isinstance(group, PointGroup) else []
+            named = point_group(self.subgroup).matrices.tolist()
+            if not all(matrix in own for matrix in named):
+                raise NetworkError(
+                    f"subgroup: {self.subgroup} is no subgroup of {group.name}: list elements of it"
+                    " by number", key="subgroup",
+                )  # fmt: skip
+            return tuple(own.index(matrix) for matrix in named)
         return group.subgroup(resolve(self.subgroup, group.order, group.number, (), "subgroup"))
+
+
+def _subgroup(name: str, value: object) -> Places:
+    """Return places, or the name of a point group."""
+    if isinstance(value, str) and value in GROUPS:
+        return value
+    return canonical_places(name, value)
 
 
 def _as_many(points: GSet, signal: Signal) -> None:

@@ -19,7 +19,16 @@ from refntk.ops.finite_group import FiniteGroup, Indices
 from refntk.ops.space import Space
 from refntk.ops.support import Support
 
-__all__ = ["Listed", "group_support", "orbital_means", "orbital_weights", "set_support", "shares"]
+__all__ = [
+    "Listed",
+    "cosets_at",
+    "group_support",
+    "orbital_means",
+    "orbital_weights",
+    "rotations_at",
+    "set_support",
+    "shares",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,3 +132,18 @@ def orbital_weights(orbitals: Indices) -> Listed:
     count, points = int(orbitals.max()) + 1, len(orbitals)
     reads = np.arange(count * points).reshape(count, points)
     return Listed(Space((count * points,)), Space((points,)), reads=reads)
+
+
+def rotations_at(below: Space) -> Listed:
+    """Make the support of a mean over the elements of a group at each position of a grid."""
+    count = below.positions
+    reads = np.arange(below.order)[:, None] * count + np.arange(count)
+    return Listed(below, Space(below.shape), reads=reads)
+
+
+def cosets_at(below: Space, subgroup: Sequence[int]) -> Listed:
+    """Make that of a mean over the elements r p, with p in a subgroup, at (t, r)."""
+    assert below.group is not None
+    first = below.group.cayley[:, list(subgroup)].T * below.positions
+    reads = first[:, :, None] + np.arange(below.positions)
+    return Listed(below, below, reads=reads.reshape(len(subgroup), -1))

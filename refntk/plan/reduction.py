@@ -49,6 +49,7 @@ from refntk.ops.support import Support, Window
 from refntk.plan.branches import fork_obstacle
 from refntk.plan.cosets import Level, cost, levels, obstacle_on_cosets
 from refntk.plan.equivariance import broken_symmetry
+from refntk.plan.means import without_inner_means
 from refntk.plan.pools import merged_pools, pool_obstacle
 
 __all__ = ["METHODS", "Plan", "Step", "make_plan", "tangent_of"]
@@ -294,7 +295,7 @@ def make_plan(
             f"on {'a grid' if last.kind == 'grid' else 'a group'}, and has no kernel for a pair "
             "of images: end it with GroupPool, GlobalAvgPool or Flatten"
         )
-    program = net.program(shape)
+    program = without_inner_means(net.program(shape))
     count, obstacle = _readout(program)
     body, head = program.part(0, count), program.part(count, len(program))
     doubt, on_cosets = broken_symmetry(program), net.takes == "set"
@@ -371,6 +372,8 @@ def _obstacle(body: Program, method: str, general: bool) -> str | None:
                     return f"{name} comes after a Conv, and must be the first convolution"
                 if support.above.group is not None and support.below.group is None and pools:
                     return f"{name} comes after a pooling, and must be the first layer"
+                if support.mask is not None:
+                    return f"{name} has a mask, and slices sum over whole windows"
                 if operation.tangent[0] and not operation.weight:
                     return f"{name} trains weights of deviation 0"
                 if forks and _oblong(support):
