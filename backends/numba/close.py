@@ -398,8 +398,8 @@ def _lanes(
     filled = [*rotations] + [rotations[-1]] * (_LANES - len(rotations))
     one = np.stack([images[i] for i, _, _ in filled], axis=-1)
     two = np.stack([rotate(images[j], r, group) for _, j, r in filled], axis=-1)
-    # Of turned images NumPy keeps the order in memory, and the compiled code reads them in its own.
-    return one, np.ascontiguousarray(two)
+    # NumPy keeps the order in memory of images that are views or turned, compiled code has its own.
+    return np.ascontiguousarray(one), np.ascontiguousarray(two)
 
 
 def _room(plan: Plan, wrap: int) -> tuple[Array, Array]:
