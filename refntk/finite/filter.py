@@ -147,8 +147,9 @@ def _layout(support: Support) -> tuple[tuple[Window, Window], npt.NDArray[np.int
     if below is None:
         return (y, x), places
     # f'(t, r) = sum_q sum_s w(q, s) f(t + r s, r q)
-    slots = places[:, None, :] * below.order + below.cayley[:, :, None]
-    return (y, x), slots.reshape(below.order, -1)
+    covered = slice(None) if support.rotations is None else list(support.rotations)
+    slots = places[:, None, :] * below.order + below.cayley[:, covered, None]
+    return (y, x), slots.reshape(len(places), -1)
 
 
 def _above(window: Window) -> int:

@@ -188,10 +188,10 @@ def operator(program: Program, k: int, *counts: int) -> Operator | Joint:
             return Rows()
         case Average(support=support) if _whole(support):
             return Mean(int(layer.divisors[0]))
+        case Average() if len(below.shape) == 2:
+            return Pool(layer)
         case Average(support=Listed() as support):
             return MeanOverMaps(support)
-        case Average(support=support) if support.windows and len(below.shape) == 2:
-            return Pool(layer)
         case _:
             raise program.no_rule(k, "a network of finite width")
 

@@ -1,4 +1,4 @@
-"""Pooling over windows at finite width: AvgPool and SumPool."""
+"""Pooling on images at finite width: AvgPool, SumPool, RotationPool and CosetPool."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from refntk.finite.operator import FloatArray, Operator, Weights
 from refntk.ops.operations import Average
+from refntk.ops.space import Space
 
 __all__ = ["Pool"]
 
@@ -16,7 +17,7 @@ class Pool(Operator):
     Parameters
     ----------
     layer : Average
-        On images, with windows.
+        On images.
     """
 
     def __init__(self, layer: Average) -> None:
@@ -26,30 +27,32 @@ class Pool(Operator):
 
     def forward(self, parameters: Weights | None, x: FloatArray) -> FloatArray:
         """Sum and divide; see `Operator.forward`."""
-        features = self._by_number(x)
+        features = self._by_number(x, self._below)
         outside = np.zeros((len(x), 1, x.shape[-1]), x.dtype)
         padded = np.concatenate([features, outside], axis=1)
         total = np.sum([padded[:, places] for places in self._maps], axis=0)
         shares = self._shares.astype(x.dtype)[:, None]
-        return self._by_place(total * shares, self._above.shape)
+        return self._by_place(total * shares, self._above)
 
     def pull_back(self, parameters: Weights | None, x: FloatArray, g: FloatArray) -> FloatArray:
         """Add up over the windows that read a feature; see `Operator.pull_back`."""
-        shared = self._by_number(g) * self._shares.astype(g.dtype)[:, None]
+        shared = self._by_number(g, self._above) * self._shares.astype(g.dtype)[:, None]
         below = np.zeros((len(g), self._below.size + 1, g.shape[-1]), g.dtype)
         for places in self._maps:
             below[:, places] += shared  # of one filter element, no feature inside is read twice
-        return self._by_place(below[:, :-1], self._below.shape)
+        return self._by_place(below[:, :-1], self._below)
 
-    def _by_number(self, x: FloatArray) -> FloatArray:
+    @staticmethod
+    def _by_number(x: FloatArray, space: Space) -> FloatArray:
         """Bring features into the order of their numbers: (N, features, C)."""
-        if self._below.group is not None:
+        if space.group is not None:
             x = x.transpose(0, 3, 1, 2, 4)
         return x.reshape(len(x), -1, x.shape[-1])
 
-    def _by_place(self, features: FloatArray, shape: tuple[int, ...]) -> FloatArray:
-        """Undo it, for positions of this shape."""
+    @staticmethod
+    def _by_place(features: FloatArray, space: Space) -> FloatArray:
+        """Undo it."""
         count, _, channels = features.shape
-        if self._below.group is None:
-            return features.reshape(count, *shape, channels)
-        return features.reshape(count, -1, *shape, channels).transpose(0, 2, 3, 1, 4)
+        if space.group is None:
+            return features.reshape(count, *space.shape, channels)
+        return features.reshape(count, -1, *space.shape, channels).transpose(0, 2, 3, 1, 4)

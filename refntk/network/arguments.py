@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Container, Mapping, Sequence
 from numbers import Integral, Real
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,7 @@ __all__ = [
     "MOST_WEIGHTS",
     "PADDINGS",
     "QUIET",
+    "Mask",
     "arguments",
     "by_name",
     "canonical",
@@ -49,6 +50,9 @@ QUIET: Mapping[str, bool] = MappingProxyType({"quiet": True})
 
 Networks that do not use what came later keep the hash that they had before.
 """
+
+Mask: TypeAlias = tuple[tuple[int, ...], ...]
+"""Rows of 0 and 1, where a filter has weights."""
 
 MOST_CHANNELS = 1 << 40
 """Channels of a layer, at most: beyond any network that was ever trained."""
@@ -210,6 +214,35 @@ def _two_sizes(name: str, value: object) -> tuple[int, int]:
     return y, x
 
 
+def _mask(name: str, value: object) -> Mask | None:
+    """Return rows of 0 and 1 of one length, not all 0; nothing where all are 1."""
+    if value is None:
+        return None
+    try:
+        rows = tuple(tuple(operator.index(place) for place in row) for row in value)  # type: ignore[attr-defined]
+    except TypeError:
+        rows = ()
+    places = {place for row in rows for place in row}
+    if not places <= {0, 1} or 1 not in places or len({len(row) for row in rows}) != 1:
+        message = f"{name}: expected rows of 0 and 1 such as [[0, 1], [1, 1]], not all 0, not "
+        raise NetworkError(message + reprlib.repr(value), key=name)
+    return rows if 0 in places else None
+
+
+def _elements(name: str, value: object) -> tuple[int, ...] | None:
+    """Return numbers of different group elements, in order; None stays None."""
+    if value is None:
+        return None
+    try:
+        numbers = sorted(operator.index(number) for number in value)  # type: ignore[attr-defined]
+    except TypeError:
+        numbers = []
+    if not numbers or numbers[0] < 0 or len(set(numbers)) < len(numbers):
+        message = f"{name}: expected different numbers of group elements such as [0, 1], not "
+        raise NetworkError(message + reprlib.repr(value), key=name)
+    return tuple(numbers)
+
+
 def _padding_word(name: str, value: object) -> str:
     """Return one of `PADDINGS`."""
     if not isinstance(value, str) or value not in PADDINGS:
@@ -314,6 +347,8 @@ _RULES: dict[str, Callable[[str, object], object]] = {
     "filter_shape": _two_sizes,
     "strides": _two_sizes,
     "dilations": _two_sizes,
+    "mask": _mask,
+    "rotations": _elements,
     "window_shape": _two_sizes,
     "normalize_edges": truth,
     "padding": _padding_word,

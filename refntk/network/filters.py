@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from refntk.errors import NetworkError, ShapeError
-from refntk.network.arguments import QUIET, by_name, times
+from refntk.network.arguments import QUIET, Mask, by_name, times
 from refntk.network.linear import Linear
 from refntk.network.signal import Signal, require
 from refntk.ops.groups import PointGroup, point_group
@@ -31,6 +31,8 @@ class Conv(Linear):
     padding : {"SAME", "VALID", "CIRCULAR"}, default "SAME"
     dilations : (int, int), default (1, 1)
         Distance of the positions that a filter reads, along y and x.
+    mask : rows of 0 and 1, of the shape of the filter, optional
+        Where the filter has weights; by default everywhere.
     W_std, b_std, bias, width, learning_rate, learning_rate_bias, trainable
         Scale and training of the weights, see `refntk.network.linear.Linear`.
 
@@ -45,6 +47,12 @@ class Conv(Linear):
     strides: tuple[int, int] = (1, 1)
     padding: str = "SAME"
     dilations: tuple[int, int] = field(default=(1, 1), metadata=QUIET)
+    mask: Mask | None = field(default=None, metadata=QUIET)
+
+    def __post_init__(self) -> None:
+        """Check the arguments and bring them to their canonical types."""
+        super().__post_init__()
+        _require_fit(self)
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError` or `ShapeError`."""
@@ -70,6 +78,8 @@ class Lift(Linear):
     padding : {"SAME", "VALID", "CIRCULAR"}, default "SAME"
     strides, dilations : (int, int), default (1, 1)
         As for `Conv`. The network is equivariant where the group maps the windows to one another.
+    mask : rows of 0 and 1, of the shape of the filter, optional
+        Where the filter has weights, which need not be symmetric: the group turns it.
     W_std, b_std, bias, width, learning_rate, learning_rate_bias, trainable
         Scale and training of the weights, see `refntk.network.linear.Linear`.
 
@@ -85,10 +95,12 @@ class Lift(Linear):
     padding: str = "SAME"
     strides: tuple[int, int] = field(default=(1, 1), metadata=QUIET)
     dilations: tuple[int, int] = field(default=(1, 1), metadata=QUIET)
+    mask: Mask | None = field(default=None, metadata=QUIET)
 
     def __post_init__(self) -> None:
         """Check the arguments and bring them to their canonical types."""
         super().__post_init__()
+        _require_fit(self)
         _require_pixels(self, self.group)
 
     def after(self, signal: Signal) -> Signal:
@@ -104,15 +116,18 @@ class Lift(Linear):
 @by_name
 @dataclass(frozen=True)
 class GroupConv(Linear):
-    """Group convolution over the group of the Lift before it; filters cover all its rotations.
+    """Group convolution over the group of the Lift before it.
 
     Parameters
     ----------
     filter_shape : (int, int)
         Height and width of the filter, which the group turns about its centre.
     padding : {"SAME", "VALID", "CIRCULAR"}, default "SAME"
-    strides, dilations : (int, int), default (1, 1)
+    strides, dilations, mask
         As for `Lift`.
+    rotations : list of int, optional
+        Elements q of the group that the filter covers, by their numbers; by default all. The output
+        at r reads the elements r q.
     W_std, b_std, bias, width, learning_rate, learning_rate_bias, trainable
         Scale and training of the weights, see `refntk.network.linear.Linear`.
 
@@ -127,11 +142,25 @@ class GroupConv(Linear):
     padding: str = "SAME"
     strides: tuple[int, int] = field(default=(1, 1), metadata=QUIET)
     dilations: tuple[int, int] = field(default=(1, 1), metadata=QUIET)
+    mask: Mask | None = field(default=None, metadata=QUIET)
+    rotations: tuple[int, ...] | None = field(default=None, metadata=QUIET)
+
+    def __post_init__(self) -> None:
+        """Check the arguments and bring them to their canonical types."""
+        super().__post_init__()
+        _require_fit(self)
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError` or `ShapeError`."""
         require(signal, "group")
         assert signal.group is not None  # a signal of kind "group" names its group
+        order = point_group(signal.group).order
+        if max(self.rotations or (0,)) >= order:
+            raise NetworkError(
+                f"rotations: the group {signal.group} has the elements 0 to {order - 1}, and no "
+                f"{max(self.rotations or (0,))}",
+                key="rotations",
+            )
         shape = _turned_positions(self, signal.shape, signal.group)
         return replace(signal, shape=shape, gaussian=True)
 
@@ -231,7 +260,9 @@ def _filter(
     height, width = space.shape
     frame = windows(layer, (height, width))
     above = Space(tuple(window.n_out for window in frame), group)
-    return layer.filter(build, below, Support(space, above, frame))
+    rotations = layer.rotations if isinstance(layer, GroupConv) else None
+    mask = None if layer.mask is None else tuple(bool(place) for row in layer.mask for place in row)
+    return layer.filter(build, below, Support(space, above, frame, rotations, mask))
 
 
 def _positions(
@@ -255,6 +286,17 @@ def _turned_positions(
             "to itself, else each rotation has other output positions: use a square filter, or SAME"
         )
     return _positions(layer, shape)
+
+
+def _require_fit(layer: Conv | Lift | GroupConv) -> None:
+    """Refuse a mask of another shape than the filter."""
+    shape = layer.mask and (len(layer.mask), len(layer.mask[0]))
+    if shape and shape != layer.filter_shape:
+        raise NetworkError(
+            f"mask: expected {times(layer.filter_shape)} numbers, as filter_shape says, not "
+            f"{times(shape)}",
+            key="mask",
+        )
 
 
 def _require_pixels(layer: Lift | GroupConv, name: str) -> None:

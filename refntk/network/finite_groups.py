@@ -24,7 +24,8 @@ from refntk.network.arguments import QUIET, by_name, canonical, finite_number
 from refntk.network.linear import Linear
 from refntk.network.signal import Kind, Signal, require
 from refntk.ops.finite_group import FiniteGroup
-from refntk.ops.listed import group_support, set_support
+from refntk.ops.groups import GROUPS, PointGroup, point_group
+from refntk.ops.listed import cosets_at, group_support, set_support
 from refntk.ops.named_groups import Spec, finite_group, gset, spec_of
 from refntk.ops.operations import Average
 from refntk.ops.program import Builder
@@ -161,12 +162,15 @@ class SetGroupConv(Linear):
 @by_name
 @dataclass(frozen=True)
 class CosetPool:
-    """Mean over the cosets g P of a subgroup P of the group of the SetLift before it.
+    """Mean over the cosets g P of a subgroup P of the group of the SetLift or Lift before it.
+
+    After a Lift the mean is over the features (t, r p) at (t, r).
 
     Parameters
     ----------
-    subgroup : list of elements
-        Elements that generate P, as for `SetGroupConv`.
+    subgroup : list of elements, or str
+        Elements that generate P, as for `SetGroupConv`; after a Lift their numbers, or the name of
+        a point group.
 
     Raises
     ------
@@ -178,21 +182,35 @@ class CosetPool:
 
     def __post_init__(self) -> None:
         """Check the argument and bring it to its canonical type."""
-        canonical(self, subgroup=_places)
+        canonical(self, subgroup=_subgroup)
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError`."""
-        self._elements(_group_of(signal))
+        require(signal, "elements", "group")
+        turns = signal.kind == "group"
+        self._elements(point_group(signal.group or "") if turns else _group_of(signal))
         return signal
 
     def lower(self, build: Builder, below: int) -> int:
         """Append a mean over cosets; see `Layer.lower`."""
-        group = build.space(below).elements
+        space = build.space(below)
+        if space.group is not None:
+            return build.add(Average(below, cosets_at(space, self._elements(space.group))))
+        group = space.elements
         assert group is not None  # `after` has seen to it
         return build.add(Average(below, group_support(group, self._elements(group))))
 
     def _elements(self, group: FiniteGroup) -> tuple[int, ...]:
         """List all elements of P."""
+        if isinstance(self.subgroup, str) and self.subgroup != "all":
+            own = group.matrices.tolist() if isinstance(group, PointGroup) else []
+            named = point_group(self.subgroup).matrices.tolist()
+            if not all(matrix in own for matrix in named):
+                raise NetworkError(
+                    f"subgroup: {self.subgroup} is no subgroup of {group.name}: list elements of it"
+                    " by number", key="subgroup",
+                )  # fmt: skip
+            return tuple(own.index(matrix) for matrix in named)
         return group.subgroup(_resolved(self.subgroup, group.order, group.number, (), "subgroup"))
 
 
@@ -242,6 +260,11 @@ def _places(name: str, value: object) -> Places:
             f"{reprlib.repr(value)}", key=name,
         )  # fmt: skip
     return places
+
+
+def _subgroup(name: str, value: object) -> Places:
+    """Return places, or the name of a point group."""
+    return value if isinstance(value, str) and value in GROUPS else _places(name, value)
 
 
 def _numbers(value: object) -> tuple[int | tuple[int, ...], ...] | None:

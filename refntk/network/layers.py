@@ -39,6 +39,7 @@ from refntk.network.pooling import (
     GlobalAvgPool,
     GlobalSumPool,
     GroupPool,
+    RotationPool,
     SumPool,
 )
 from refntk.network.signal import Kind, Layer, Signal
@@ -80,6 +81,7 @@ __all__ = [
     "RectifiedMonomial",
     "Relu",
     "Residual",
+    "RotationPool",
     "SetGroupConv",
     "SetLift",
     "Sigmoid_like",
@@ -97,7 +99,7 @@ LAYERS: dict[str, type[Any]] = {
         *(GroupPool, GlobalAvgPool, Flatten),
         *(ABRelu, Identity, Erf, Sigmoid_like, Gelu, Sin, Cos, Rbf, Exp, Gaussian, ExpNormalized),
         *(RectifiedMonomial, Polynomial, Hermite, Sign, Elementwise),
-        *(AvgPool, SumPool, GlobalSumPool),
+        *(AvgPool, SumPool, GlobalSumPool, RotationPool),
         *(SetLift, SetGroupConv, CosetPool),
         *(Residual, Concat, Product, LayerNorm, Dropout),
     )

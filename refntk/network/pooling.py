@@ -9,12 +9,21 @@ from refntk.errors import ShapeError
 from refntk.network.arguments import by_name, canonical
 from refntk.network.filters import Conv, windows
 from refntk.network.signal import Signal, require
+from refntk.ops.listed import rotations_at
 from refntk.ops.operations import Average, Stack
 from refntk.ops.program import Builder
 from refntk.ops.space import Space
 from refntk.ops.support import Support, Window
 
-__all__ = ["AvgPool", "Flatten", "GlobalAvgPool", "GlobalSumPool", "GroupPool", "SumPool"]
+__all__ = [
+    "AvgPool",
+    "Flatten",
+    "GlobalAvgPool",
+    "GlobalSumPool",
+    "GroupPool",
+    "RotationPool",
+    "SumPool",
+]
 
 
 @by_name
@@ -112,6 +121,21 @@ class GroupPool:
 
 @by_name
 @dataclass(frozen=True)
+class RotationPool:
+    """Mean over the elements of the group at each position, from the group back to the grid."""
+
+    def after(self, signal: Signal) -> Signal:
+        """Give the signal after this layer, or raise `NetworkError`."""
+        require(signal, "group")
+        return replace(signal, kind="grid", group=None)
+
+    def lower(self, build: Builder, below: int) -> int:
+        """Append a mean over elements; see `Layer.lower`."""
+        return build.add(Average(below, rotations_at(build.space(below))))
+
+
+@by_name
+@dataclass(frozen=True)
 class GlobalAvgPool:
     """Mean over all positions of the grid."""
 
@@ -181,5 +205,5 @@ def _pool(
     height, width = space.shape
     frame = _windows(layer, (height, width))
     above = Space(tuple(window.n_out for window in frame), space.group)
-    support = Support(space, above, frame, apart=space.group is not None)
+    support = Support(space, above, frame, rotations=None if space.group is None else (0,))
     return build.add(Average(below, support, over))

@@ -20,7 +20,7 @@ _KIND_WORDS = {
 }  # fmt: skip
 
 _REMEDIES = {
-    ("grid", "group"): "use GroupConv and GroupPool after a Lift",
+    ("grid", "group"): "use GroupConv and GroupPool after a Lift, or put RotationPool first",
     ("grid", "vector"): "put it before the readout (GroupPool, GlobalAvgPool or Flatten)",
     ("group", "grid"): "put a Lift before it",
     ("group", "vector"): "put it before the readout (GroupPool, GlobalAvgPool or Flatten)",

@@ -19,7 +19,7 @@ from refntk.ops.finite_group import FiniteGroup, Indices
 from refntk.ops.space import Space
 from refntk.ops.support import Support
 
-__all__ = ["Listed", "group_support", "set_support", "shares"]
+__all__ = ["Listed", "cosets_at", "group_support", "rotations_at", "set_support", "shares"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,3 +93,17 @@ def group_support(
     reads = group.cayley[:, list(elements)].T.astype(np.int64)
     return Listed(space, space, reads=reads, measure=shares(weights))
 
+
+def rotations_at(below: Space) -> Listed:
+    """Make the support of a mean over the elements of a group at each position of a grid."""
+    count = below.positions
+    reads = np.arange(below.order)[:, None] * count + np.arange(count)
+    return Listed(below, Space(below.shape), reads=reads)
+
+
+def cosets_at(below: Space, subgroup: Sequence[int]) -> Listed:
+    """Make that of a mean over the elements r p, with p in a subgroup, at (t, r)."""
+    assert below.group is not None
+    first = below.group.cayley[:, list(subgroup)].T * below.positions
+    reads = first[:, :, None] + np.arange(below.positions)
+    return Listed(below, below, reads=reads.reshape(len(subgroup), -1))

@@ -17,6 +17,7 @@ equations 38-47.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -102,9 +103,11 @@ class Support:
     windows : tuple of Window, or None
         One along each axis, for the identity of the group. None: every feature below is an element,
         and there is one feature above.
-    apart : bool, default False
-        Whether the elements of a group are kept apart: an output at one of them reads features at
-        the same one only.
+    rotations : tuple of int, or None
+        Elements q of the group below that the filter covers; None: all of them. With (0,) an output
+        at one of them reads features at the same one only.
+    mask : tuple of bool, or None
+        Which places of the windows, row by row, have weights; None: all of them.
 
     Examples
     --------
@@ -117,15 +120,17 @@ class Support:
     below: Space
     above: Space
     windows: tuple[Window, ...] | None = None
-    apart: bool = False
+    rotations: tuple[int, ...] | None = None
+    mask: tuple[bool, ...] | None = None
 
     @property
     def size(self) -> int:
         """Number |S| of filter elements."""
         if self.windows is None:
             return self.below.size
-        elements = 1 if self.apart else self.below.order
-        return elements * int(np.prod([window.size for window in self.windows]))
+        elements = self.below.order if self.rotations is None else len(self.rotations)
+        places = math.prod(window.size for window in self.windows)
+        return elements * (places if self.mask is None else sum(self.mask))
 
     @property
     def weights(self) -> tuple[Fraction, ...] | None:
@@ -140,7 +145,8 @@ class Support:
         """
         assert self.windows is not None
         sides = tuple(window.size for window in self.windows)
-        places = np.indices(sides).reshape(len(sides), int(np.prod(sides))).T
+        places = np.indices(sides).reshape(len(sides), math.prod(sides)).T
+        places = places if self.mask is None else places[np.array(self.mask)]
         steps = np.array([window.dilation for window in self.windows], np.int64)
         return steps * (2 * places - (np.array(sides, np.int64) - 1))
 
@@ -155,7 +161,7 @@ class Support:
 
         Of a filter over a group, the places for its first element come first. The output (t, r)
         reads position c(t) + r s at the place s, where c(t) is the centre of its window, and there
-        the element r q (Misof et al., theorems 1 and 3); with elements kept apart, r alone.
+        the element r q (Misof et al., theorems 1 and 3).
         """
         if self.windows is None:
             return np.arange(self.below.size)[:, None]
@@ -176,7 +182,7 @@ class Support:
         if self.below.group is None:
             return places.swapaxes(0, 1).reshape(places.shape[1], -1)
         # Axes: q, place, r, position.
-        covers = slice(1) if self.apart else slice(None)
+        covers = slice(None) if self.rotations is None else list(self.rotations)
         element = self.below.group.cayley.T[covers, None, :, None] * self.below.positions
         covered = places.swapaxes(0, 1)[None]
         maps = np.where(covered < 0, -1, element + covered)

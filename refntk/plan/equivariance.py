@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from refntk.network.arguments import times
 from refntk.ops.groups import PointGroup
-from refntk.ops.operations import Average, Filter
+from refntk.ops.operations import Average, Filter, read_by
 from refntk.ops.program import Program
 from refntk.ops.support import Window
 
@@ -30,8 +30,10 @@ def broken_symmetry(program: Program) -> str | None:
     str or None
         The layer and the reason; None where all features turn with the image.
     """
-    mirrors: list[int] = []
+    mirrors: dict[int, list[int]] = {}
     for k, operation in enumerate(program.operations):
+        below = mirrors.get(read_by(operation)[0], [])
+        mirrors[k + 1] = below
         if not isinstance(operation, Filter | Average):
             continue
         support = operation.support
@@ -39,15 +41,15 @@ def broken_symmetry(program: Program) -> str | None:
         if group is None or not support.windows:
             continue
         if support.below.group is None:
-            mirrors = [window.n_in - 1 for window in support.windows]
-        reason = _reason(group, support.windows, mirrors)
+            below = [window.n_in - 1 for window in support.windows]
+        reason = _reason(group, support.windows, below)
         if reason is not None:
             return f"{program.name(k)} {reason}, so that the network is not equivariant"
-        above = zip(support.windows, mirrors, strict=True)
-        mirrors = [
-            mirror if found is None else found
-            for mirror, found in ((m, window.mirrored(m)) for window, m in above)
+        above = [
+            window.mirrored(mirror) for window, mirror in zip(support.windows, below, strict=True)
         ]
+        # Of an axis that nothing flips, any number will do.
+        mirrors[k + 1] = [0 if mirror is None else mirror for mirror in above]
     return None
 
 

@@ -45,6 +45,7 @@ from refntk.ops.space import Space
 from refntk.ops.support import Support, Window
 from refntk.plan.cosets import Level, cost, levels, obstacle_on_cosets
 from refntk.plan.equivariance import broken_symmetry
+from refntk.plan.means import without_inner_means
 
 __all__ = ["METHODS", "Plan", "Step", "make_plan", "tangent_of"]
 
@@ -162,7 +163,7 @@ class Plan:
     def last(self) -> tuple[int, int]:
         """Number of positions at the readout along y, and along x."""
         if not self.steps:
-            return self.shape[:2]
+            return self.shape[0], self.shape[1]
         return self.steps[-1].y.n_out, self.steps[-1].x.n_out
 
     @property
@@ -251,7 +252,7 @@ def make_plan(
             f"on {'a grid' if last.kind == 'grid' else 'a group'}, and has no kernel for a pair "
             "of images: end it with GroupPool, GlobalAvgPool or Flatten"
         )
-    program = net.program(shape)
+    program = without_inner_means(net.program(shape))
     count, obstacle = _readout(program)
     doubt = broken_symmetry(program)
     on_cosets = net.takes == "set"
@@ -317,6 +318,8 @@ def _obstacle(body: Program) -> str | None:
                         f"{name} has a {sides} filter, which the group {support.above.group.name} "
                         "does not map to itself"
                     )
+                if support.mask is not None:
+                    return f"{name} has a mask, and slices sum over whole windows"
                 if operation.tangent[0] and not operation.weight:
                     return f"{name} trains weights of deviation 0"
                 wrap = any(window.wrap for window in support.windows)

@@ -123,7 +123,8 @@ def _turns(layer: Layer, quarters: int) -> bool:
             height, width = zip(layer.filter_shape, layer.dilations, strict=True)
             odd = all(side % 2 == 1 for side in layer.filter_shape)
             centred = odd and (quarters == 2 or height == width)
-            return centred and layer.strides == (1, 1) and _keeps(layer, quarters)
+            whole = layer.mask is None and getattr(layer, "rotations", None) is None
+            return centred and whole and layer.strides == (1, 1) and _keeps(layer, quarters)
         case Activation() | Dense() | Flatten() | GlobalAvgPool() | GroupPool():
             return True
         case LayerNorm() | Dropout():

@@ -58,6 +58,7 @@ from refntk.network.layers import (
     Product,
     Relu,
     Residual,
+    RotationPool,
     SetGroupConv,
     SetLift,
     SumPool,
@@ -256,7 +257,7 @@ def _through(
     """Kernels of one pair of images, (H, W, C) each, before layer `end` or after the last one."""
     counted = x.shape[-1] if net.parameterization == "standard" else None
     kernels = _of_images(x, x2, ntk, same, counted)
-    pools = AvgPool, SumPool, CosetPool
+    pools = AvgPool, SumPool, CosetPool, RotationPool
     if any(type(layer) in pools for layer in nested(net.layers[:end])):
         first, second = (_of_images(image, image, False, True, counted) for image in (x, x2))
         kernels = replace(kernels, own=(first, second))
@@ -452,12 +453,43 @@ def _set_filter(layer: SetLift | SetGroupConv, below: Kernels) -> Kernels:
 
 def _cosets(layer: CosetPool, below: Kernels) -> Kernels:
     """Average over pairs of elements of two cosets; `own` holds what is above already."""
-    maps: npt.NDArray[np.int64] = np.array(coset_maps(layer, below.elements), np.int64)
+    elements = below.elements
+    if len(below.shape) != 2:
+        return _averaged(below, coset_maps(layer, elements))
+    chosen = layer.subgroup
+    if isinstance(chosen, str):
+        pooled = elements if chosen == "all" else _group(chosen)
+    else:
+        pooled = [elements[int(number)] for number in chosen]  # type: ignore[arg-type]
+        for one, two in ((one, two) for one in pooled for two in pooled):  # grows as it goes
+            if _times(one, two) not in pooled:
+                pooled.append(_times(one, two))
+    height, width = below.shape
+    reads = [[(elements.index(_times(r, p)), y, x) for r in elements for y, x in
+              _grid(height, width)] for p in pooled]  # fmt: skip
+    maps = [[_number(place, (height, width), False) for place in read] for read in reads]
+    return _averaged(below, maps)
+
+
+def _over_rotations(layer: RotationPool, below: Kernels) -> Kernels:
+    """Average over pairs of elements at two positions."""
+    height, width = below.shape
+    maps = [
+        [_number((r, y, x), (height, width), False) for y, x in _grid(height, width)]
+        for r in range(len(below.elements))
+    ]
+    return replace(_averaged(below, maps), elements=[_IDENTITY])
+
+
+def _averaged(below: Kernels, listed: list[list[int]]) -> Kernels:
+    """Average over all pairs of maps; `own` holds what is above already."""
+    maps: npt.NDArray[np.int64] = np.array(listed, np.int64)
     sums = (_sum_of_pairs(kernel, maps) for kernel in (below.nngp, below.theta))
     nngp, theta = (total / len(maps) ** 2 for total in sums)
     first, second = (nngp, nngp) if below.own is None else (own.nngp for own in below.own)
+    same = np.eye(len(nngp), dtype=bool) & below.same.any()
     return replace(
-        below, nngp=nngp, theta=theta, var1=first.diagonal(), var2=second.diagonal(),
+        below, nngp=nngp, theta=theta, var1=first.diagonal(), var2=second.diagonal(), same=same,
     )  # fmt: skip
 
 
@@ -517,11 +549,15 @@ def _maps(
     rows, low_y = _reach(layer.padding, height, apart_y, step_y, tall)
     columns, low_x = _reach(layer.padding, width, apart_x, step_x, broad)
     above = _group(layer.group) if isinstance(layer, Lift) else elements
-    below = range(len(elements)) if isinstance(layer, GroupConv) else [0]
+    below = [0]
+    if isinstance(layer, GroupConv):
+        below = list(layer.rotations or range(len(elements)))
     # Twice what the centre of a window is away from its first position.
     middle_y, middle_x = apart_y * (height - 1), apart_x * (width - 1)
     places = []
     for q, (a, b) in product(below, _grid(height, width)):
+        if layer.mask is not None and not layer.mask[a][b]:
+            continue
         offset = 2 * apart_y * a - middle_y, 2 * apart_x * b - middle_x
         read: list[Place] = []
         for r in above:
@@ -674,6 +710,7 @@ RULES: dict[type, Callable[[Any, Kernels], Kernels]] = {
     Identity: lambda layer, below: _slopes(1.0, 1.0, below),
     **dict.fromkeys(FUNCTIONS, _pointwise),
     SetLift: _set_filter, SetGroupConv: _set_filter, CosetPool: _cosets,
+    RotationPool: _over_rotations,
 }  # fmt: skip
 """What each class of layers does to kernels; a class without a rule is refused."""
 

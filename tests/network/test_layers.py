@@ -14,6 +14,7 @@ from refntk.network.filters import recast, windows
 from refntk.network.layers import (
     LAYERS,
     Conv,
+    CosetPool,
     Dense,
     Flatten,
     GlobalAvgPool,
@@ -22,6 +23,7 @@ from refntk.network.layers import (
     Layer,
     Lift,
     Relu,
+    RotationPool,
     Signal,
 )
 from refntk.ops.support import Window
@@ -37,7 +39,8 @@ def test_every_layer_is_listed_and_frozen() -> None:
         "GroupPool", "GlobalAvgPool", "Flatten",
         "ABRelu", "Identity", "Erf", "Sigmoid_like", "Gelu", "Sin", "Cos", "Rbf", "Exp", "Gaussian",
         "ExpNormalized", "RectifiedMonomial", "Polynomial", "Hermite", "Sign", "Elementwise",
-        "AvgPool", "SumPool", "GlobalSumPool", "SetLift", "SetGroupConv", "CosetPool",
+        "AvgPool", "SumPool", "GlobalSumPool", "RotationPool",
+        "SetLift", "SetGroupConv", "CosetPool",
         "Residual", "Concat", "Product", "LayerNorm", "Dropout",
     ]  # fmt: skip
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -296,3 +299,39 @@ def test_quiet_arguments_are_written_where_they_say_something() -> None:
 
     assert written(Own((1, 1))) == {"strides": (1, 1), "W_std": 1.0}
     assert list(written(Own((1, 1), gain=2.0))) == ["strides", "W_std", "gain"]
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Conv((2, 2), mask=[[1, 2], [0, 1]]), "^mask: expected rows of 0 and 1 such as"),
+        (lambda: Conv((2, 2), mask=[[0, 0], [0, 0]]), "^mask: expected rows of 0 and 1 such as"),
+        (lambda: Conv((2, 2), mask=[[1, 0], [1]]), "^mask: expected rows of 0 and 1 such as"),
+        (lambda: Conv((2, 2), mask=3), "^mask: expected rows of 0 and 1 .* not 3$"),
+        (
+            lambda: Lift((3, 3), group="C4", mask=[[1, 0]]),
+            "^mask: expected 3x3 numbers, as filter_shape says, not 1x2$",
+        ),
+        (lambda: GroupConv((1, 1), rotations=[0, 0]), "^rotations: expected different numbers of"),
+        (lambda: GroupConv((1, 1), rotations=[]), "^rotations: expected different numbers of"),
+        (lambda: GroupConv((1, 1), rotations="01"), "^rotations: expected different numbers of"),
+        (
+            lambda: GroupConv((1, 1), rotations=[4]).after(GROUP),
+            "^rotations: the group C4 has the elements 0 to 3, and no 4$",
+        ),
+        (lambda: CosetPool("D2").after(GROUP), "^subgroup: D2 is no subgroup of C4: list elements"),
+        (lambda: RotationPool().after(GRID), "^needs functions on a group, but gets a grid: put a"),
+    ],
+)
+def test_parts_of_filters_and_of_groups_that_are_not_there(build: Any, message: str) -> None:
+    with pytest.raises(NetworkError, match=message):
+        build()
+
+
+def test_parts_of_filters_are_written_where_there_are_any() -> None:
+    whole = GroupConv((2, 2), mask=[[1, 1], [1, 1]])
+    assert whole == GroupConv((2, 2))
+    assert written(whole) == written(GroupConv((2, 2)))
+    part = GroupConv((2, 2), mask=((True, 0), (1, 1)), rotations=(3, 0))
+    assert (part.mask, part.rotations) == (((1, 0), (1, 1)), (0, 3))
+    assert RotationPool().after(GROUP).kind == "grid"

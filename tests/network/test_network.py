@@ -148,7 +148,10 @@ lifts = st.builds(Lift, same_parity, group=st.sampled_from(GROUPS), padding=padd
 convs = st.builds(
     Conv, sides(1), strides=sides(1), dilations=sides(1), padding=paddings, **scales
 )
-group_convs = st.builds(GroupConv, same_parity, strides=sides(1), padding=paddings, **scales)
+group_convs = st.builds(
+    GroupConv, same_parity, strides=sides(1), padding=paddings,
+    rotations=st.none() | st.just((0,)), **scales,
+)  # fmt: skip
 denses = st.builds(Dense, **scales)
 names = st.none() | st.text(min_size=1).filter(str.isprintable)
 

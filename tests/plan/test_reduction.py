@@ -15,7 +15,9 @@ from refntk.evaluation.evaluate import kernel
 from refntk.network import Network, preset, presets
 from refntk.network.filters import windows
 from refntk.network.layers import (
+    AvgPool,
     Conv,
+    CosetPool,
     Dense,
     Flatten,
     GlobalAvgPool,
@@ -24,12 +26,14 @@ from refntk.network.layers import (
     Layer,
     Lift,
     Relu,
+    RotationPool,
 )
 from refntk.ops.dual import ArcCosine
 from refntk.ops.groups import GROUPS, point_group, rotate
 from refntk.ops.operations import Filter, Pointwise
 from refntk.ops.support import Window
 from refntk.plan.reduction import METHODS, Step, make_plan
+from refntk.recursion import propagate
 
 RELU = ArcCosine(Fraction(1), Fraction(0))
 CNN = Network([Conv((3, 3)), Relu(), GlobalAvgPool()])
@@ -325,3 +329,44 @@ def test_images_that_the_network_cannot_take(
 ) -> None:
     with pytest.raises(ShapeError, match=message):
         make_plan(Network(layers), shape)
+
+
+# ---------------------------------------------------------------------------------------------
+# Parts of filters and of groups.
+
+RATES = {"W_std": 1.3, "b_std": 0.2}
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [Lift((3, 3), group="C4", **RATES), Relu(), GroupConv((3, 3), rotations=[1]), Relu(),
+         GroupPool()],
+        [Lift((3, 3), group="D4", **RATES), Relu(), RotationPool(), GlobalAvgPool()],
+        [Lift((3, 3), group="D4", **RATES), Relu(), GroupConv((1, 1)), CosetPool("D2"),
+         RotationPool(), GlobalAvgPool(), Dense(), Relu(), Dense(**RATES)],
+        [Lift((3, 3), group="C4", **RATES), Relu(), GroupConv((3, 3), rotations=[0, 3]), Flatten()],
+        [Conv((3, 3), **RATES), Relu(), AvgPool((2, 2), strides=(2, 2)), GlobalAvgPool()],
+    ],
+    ids=lambda layers: type(layers[-2]).__name__,
+)  # fmt: skip
+def test_what_changes_nothing_does_not_stand_in_the_way(layers: list[Layer]) -> None:
+    net, (x, y) = Network(layers), np.random.default_rng(1).normal(size=(2, 2, 4, 4, 2))
+    assert make_plan(net, (4, 4, 2)).method == "slices"
+    found, state = kernel(net, x, y), propagate(net, x, y)
+    assert_allclose(found.nngp, state.nngp, rtol=1e-12)
+    assert_allclose(found.ntk, state.ntk, rtol=1e-12)
+
+
+def test_what_does_is_named() -> None:
+    cross = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
+    lifted = [Lift((3, 3), group="C4"), Relu()]
+    for layers, reason in (
+        ([Conv((3, 3), mask=cross), GlobalAvgPool()], r"layer 0 \(Conv\) has a mask, and slices"),
+        ([Lift((3, 3), group="C4", mask=cross), GroupPool()], r"layer 0 \(Lift\) has a mask, and"),
+        ([*lifted, RotationPool(), Flatten()], r"layer 2 \(RotationPool\) pools before the rea"),
+        ([*lifted, CosetPool("C2"), Flatten()], r"layer 2 \(CosetPool\) pools before the readout"),
+        ([*lifted, RotationPool(), Lift((1, 1), group="C2"), GroupPool()], r"layer 2 \(Rotation"),
+    ):
+        with pytest.raises(MethodError, match=f"^the method slices does not apply: {reason}"):
+            make_plan(Network(layers), (4, 4, 1), "slices")

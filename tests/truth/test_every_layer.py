@@ -27,6 +27,7 @@ from refntk.network.layers import (
     Concat,
     Conv,
     Cos,
+    CosetPool,
     Dense,
     Dropout,
     Elementwise,
@@ -51,6 +52,7 @@ from refntk.network.layers import (
     RectifiedMonomial,
     Relu,
     Residual,
+    RotationPool,
     Sigmoid_like,
     Sign,
     Signal,
@@ -103,6 +105,11 @@ NETWORKS: dict[str, list[Any]] = {
         Lift((3, 3), group="C4"), RELU, SumPool((2, 2)), GroupConv((1, 1)), RELU, GroupPool(), *HEAD
     ],
     "GlobalSumPool": [CONV, RELU, GlobalSumPool(), *HEAD],
+    "RotationPool": [
+        Lift((3, 3), group="C4", mask=[[1, 1, 0], [0, 1, 0], [0, 1, 1]]), RELU, CosetPool("C2"),
+        GroupConv((3, 3), rotations=[0, 1]), LEAKY, RotationPool(), Lift((1, 3), group="D1"), RELU,
+        GroupPool(), DENSE
+    ],
     "Dense": [Flatten(), *HEAD],
     "Residual": [
         CONV, Residual([RELU, CONV, Residual([LEAKY, CONV], shortcut=[RELU, Conv((1, 1))])]),
@@ -166,6 +173,7 @@ ON_FINITE_SETS = {"SetLift", "SetGroupConv", "CosetPool"}
 """Layers of networks for other signals than images: `tests/network/test_finite_groups.py`."""
 
 OTHERS = {
+    "RotationPool": r"layer 0 \(Lift\) has a 3x3 filter, which the group C4 does not map to itself",
     "Residual": r"layer 1 \(Residual: Residual: Relu\) does not read the layer before it alone",
     "Concat": r"layer 1 \(Concat: Relu\) does not read the layer before it alone",
     "Product": r"layer 1 \(Product: GroupConv\) does not read the layer before it alone",

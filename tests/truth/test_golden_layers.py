@@ -19,7 +19,8 @@ GOLDEN = json.loads((Path(__file__).parent / "layers.json").read_text())
 
 
 def _linear(spec: dict[str, Any]) -> dict[str, Any]:
-    words = {word: word for word in ("W_std", "b_std", "strides", "padding", "group")}
+    same = "W_std", "b_std", "strides", "padding", "group", "mask", "rotations"
+    words = dict(zip(same, same, strict=True))
     words |= {"lr": "learning_rate", "lr_bias": "learning_rate_bias"}
     known = {"type", "shape", "parameterization", "fan_in", *words}
     assert set(spec) <= known, f"no translation of {set(spec) - known}"
@@ -53,6 +54,7 @@ TRANSLATED: dict[str, Callable[[dict[str, Any]], Any]] = {
     "GlobalAvgPool": lambda spec: refntk.GlobalAvgPool(),
     "GlobalSumPool": lambda spec: refntk.GlobalSumPool(),
     "GroupPool": lambda spec: refntk.GroupPool(),
+    "RotationPool": lambda spec: refntk.RotationPool(),
     "Flatten": lambda spec: refntk.Flatten(),
     "Sum": lambda spec: refntk.Residual(
         _layers(spec["branches"][0]), shortcut=_layers(spec["branches"][1])
@@ -68,13 +70,6 @@ def _layers(specs: list[dict[str, Any]]) -> list[Any]:
     return [TRANSLATED[spec["type"]](spec) for spec in specs]
 
 
-MISSING = {
-    "group-asymmetric-filter",
-    "group-partial-rotations",
-}
-"""Cases of known types with an argument, or in a place, that no layer takes."""
-
-
 def _types(specs: list[dict[str, Any]]) -> Iterator[str]:
     for spec in specs:
         yield spec["type"]
@@ -85,7 +80,7 @@ def _types(specs: list[dict[str, Any]]) -> Iterator[str]:
 CASES = [
     name
     for name, case in GOLDEN["cases"].items()
-    if set(_types(case["network"])) <= set(TRANSLATED) and name not in MISSING
+    if set(_types(case["network"])) <= set(TRANSLATED)
 ]
 
 
