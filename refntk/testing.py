@@ -59,11 +59,11 @@ def assert_kernel(
     >>> from refntk.network.layers import Dense
     >>> x = np.array([[1.0, 2.0], [0.5, 1.0]])
     >>> assert_kernel([Dense()], x, nngp=x @ x.T / 2, ntk=x @ x.T / 2)
-    >>> assert_kernel([Dense()], x, ntk=x @ x.T)
+    >>> assert_kernel([Dense()], x, ntk=x @ x.T)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
     AssertionError: ntk: 4 of 4 entries are wrong; the ratio is 2.000000 everywhere; the largest \
-relative error 1, above 1e-10, is at (0, 0): got 5.0, expected 2.5
+relative error 1, above 1e-10, is at (0, 0): got 5.0, expected 2...
     """
     given = {name: a for name, a in zip(KERNELS, (nngp, ntk), strict=True) if a is not None}
     if not given:

@@ -105,7 +105,7 @@ class Residence:
 
 def _is_foreign(images: Any) -> bool:
     """Whether it is an array of a library other than NumPy."""
-    return is_array_api_obj(images) and not is_numpy_array(images)
+    return is_cupy_array(images) or (is_array_api_obj(images) and not is_numpy_array(images))
 
 
 def _library(images: Any) -> str:

@@ -127,7 +127,7 @@ def judge(answers: Answers, suite: str | Path) -> Judgement:
     Examples
     --------
     >>> judgement = judge(my_kernels, "suite.h5")  # doctest: +SKIP
-    >>> assert judgement.right, judgement
+    >>> assert judgement.right, judgement  # doctest: +SKIP
     """
     # Files are above this module: they are read by the name of what reads them.
     read = import_module("refntk.data.results.oracle_file").read_suite(suite)

@@ -52,7 +52,7 @@ from refntk.plan.equivariance import broken_symmetry
 from refntk.plan.means import without_inner_means
 from refntk.plan.pools import merged_pools, pool_obstacle
 
-__all__ = ["METHODS", "Plan", "Step", "make_plan", "tangent_of"]
+__all__ = ["METHODS", "Plan", "Pool", "Step", "make_plan", "tangent_of"]
 
 METHODS: tuple[str, ...] = ("slices", "band", "branches", "literal")
 """Methods, the cheapest first: ``slices`` uses both reductions, ``band`` does so between poolings,

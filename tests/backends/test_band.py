@@ -231,7 +231,7 @@ def test_pools_that_tile_what_is_left_are_part_of_the_readout() -> None:
             [*conv(), AvgPool((2, 2), padding="CIRCULAR"), *conv(), Flatten()],
             "layer 2 .AvgPool. has padding CIRCULAR, and comes before or between",
         ),
-        ([Conv((3, 3)), HALF, RELU, Flatten()], "layer 2 .Relu. is no Relu or the like after a c"),
+        ([Conv((3, 3)), HALF, RELU, Flatten()], "layer 2 .Relu. does not come after a convolution"),
         (
             [Lift((3, 3), group="C4"), RELU, AvgPool((1, 2)), GroupConv((1, 1)), GroupPool()],
             "layer 2 .AvgPool. has a 1x2 window, which the group C4 does not map to itself",

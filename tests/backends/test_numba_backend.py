@@ -288,8 +288,9 @@ def assembly(
         function = row_function(activation, last, three)
         rows += [several[3], several[3], several[2], row, types.UniTuple(number, 4)]
     more = types.none if usual else types.UniTuple(number, 6)
-    function.compile((*rows, more, types.intp))
-    return str(function.inspect_asm(function.signatures[0]))
+    signature = (*rows, more, types.intp)
+    function.compile(signature)
+    return str(function.inspect_asm(signature))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

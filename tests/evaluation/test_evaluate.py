@@ -483,11 +483,6 @@ def test_networks_that_are_refused(
             kernel(Network(layers), IMAGES, backend=backend)
 
 
-def test_images_that_are_not_square() -> None:
-    with pytest.raises(ShapeError, match=r"^layer 0 \(Lift\): the group C4 turns images by 90 deg"):
-        kernel(NETWORK, np.ones((1, 4, 5, 3)))
-
-
 def test_numpy_integers_count_as_numbers() -> None:
     job = Job(NETWORK, IMAGES, options=Options(threads=np.int64(2), tile=np.uint8(3)))
     assert (job.threads, job.tile) == (2, 3)

@@ -270,8 +270,8 @@ def test_the_methods_there_are() -> None:
     ("method", "message"),
     [
         ("slice", r'^unknown method "slice" \(did you mean "slices"\?\); known: auto, slices, '),
-        ("fft", '^unknown method "fft"; known: auto, slices, band, literal$'),
-        (None, "^unknown method None; known: auto, slices, band, literal$"),
+        ("fft", '^unknown method "fft"; known: auto, slices, band, branches, literal$'),
+        (None, "^unknown method None; known: auto, slices, band, branches, literal$"),
     ],
 )
 def test_a_method_that_does_not_exist(method: Any, message: str) -> None:

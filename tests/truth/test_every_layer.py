@@ -175,9 +175,9 @@ ON_FINITE_SETS = {"SetLift", "SetGroupConv", "SetLinear", "CosetPool"}
 """Layers of networks for other signals than images: `tests/network/test_finite_groups.py`."""
 
 OTHERS = {
-    "RotationPool": r"layer 0 \(Lift\) has a 3x3 filter, which the group C4 does not map to itself",
-    "Residual": r"layer 7 \(Residual\) forks after the readout",
-    "Concat": r"layer 6 \(Concat: Dense\) forks after the readout",
+    "RotationPool": r"layer 0 \(Lift\) has a mask, and slices sum over whole windows",
+    "Residual": r"layer 6 \(Residual\) forks after the readout",
+    "Concat": r"layer 6 \(Concat: Relu\) forks after the readout",
     "Product": r"layer 5 \(Product: Dense\) forks after the readout",
     "LayerNorm": r"layer 8 \(LayerNorm\) comes after the readout",
     "Dropout": r"layer 9 \(Dropout\) comes after the readout",

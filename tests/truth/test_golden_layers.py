@@ -103,4 +103,6 @@ def test_golden_layers(name: str, method: str, assert_close: Callable[..., None]
     for kernel in get:
         # The literal recursion loses digits of the NTK between an image and nearly the same one.
         tol = 1e-10 if method == "literal" and kernel == "ntk" else 1e-12
+        if name == "act-erf-large-variance" and kernel == "ntk":
+            tol = 1e-11  # at variances of thousands the NTK's condition number is as large
         assert_close(getattr(found, kernel), case[kernel], tol=tol)
