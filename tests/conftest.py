@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -18,39 +16,17 @@ settings.load_profile("refntk")
 TOLERANCES = {"float64": 1e-12, "float32": 5e-6}
 """Largest relative error by the precision of what is tested, where a test names none."""
 
-_COMPILE = """if True:
-    import sys, numpy, refntk
-    net = refntk.Network([refntk.Conv((3, 3)), refntk.Relu(), refntk.GlobalAvgPool()])
-    for get in ("ntk", "nngp"):
-        refntk.kernel(net, numpy.ones((1, 3, 3, 1)), get=get, dtype=sys.argv[1])
-    if sys.argv[1] == "float64":
-        pooled = [net.layers[0], net.layers[1], refntk.AvgPool((2, 2)), *net.layers]
-        refntk.kernel(pooled, numpy.ones((1, 3, 3, 1)))
-"""
-
-
-_COMPILE_ACTIVATIONS = """if True:
-    import numpy, refntk
-    from refntk.backends.numba.functions import FUNCTIONS
-    from refntk.backends.numba.parameters import Parameters
-    Parameters.names = tuple(sorted({*FUNCTIONS, "series", "power 2", "power 3"}))
-    net = refntk.Network([refntk.Conv((3, 3)), refntk.Gelu(), refntk.GlobalAvgPool()])
-    for get in ("ntk", "nngp"):
-        refntk.kernel(net, numpy.ones((1, 3, 3, 1)), get=get)
-"""
-
-
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Compile each precision once, side by side, before several processes begin to test.
+    """Compile what most tests need once, side by side, before several processes begin to test.
 
     Each of them would do it for itself, since none finds the other's machine code on disk yet.
     """
     parallel = getattr(session.config.option, "numprocesses", None)
     if parallel and session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
-        programs = [[_COMPILE, dtype] for dtype in TOLERANCES] + [[_COMPILE_ACTIVATIONS]]
-        running = [subprocess.Popen([sys.executable, "-P", "-c", *each]) for each in programs]
-        for process in running:
-            process.wait()
+        from refntk.backends.numba.warm_up import pieces, warm_up
+
+        for _ in warm_up(pieces(), parallel):
+            pass
 
 
 @pytest.fixture
