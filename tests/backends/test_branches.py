@@ -91,16 +91,17 @@ def images(rng: np.random.Generator) -> Any:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_branches_give_the_number_of_the_proof(name: str, images: Any, assert_close: Close) -> None:
     net = Network(NETWORKS[name])
-    assert make_plan(net, (4, 4, 2)).method == "branches"
+    assert make_plan(net, (4, 4, 2), "branches").method == "branches"
+    assert make_plan(net, (4, 4, 2)).method == "literal"
     proof = certify(net, images)
     for dtype in ("float64", "float32"):
-        found = refntk.kernel(net, images, dtype=dtype)
+        found = refntk.kernel(net, images, dtype=dtype, method="branches")
         for kernel in ("nngp", "ntk"):
             assert_close(getattr(found, kernel), getattr(proof, kernel))
     others = np.concatenate([images, images[::-1], images])  # more than there are lanes
-    cross = refntk.kernel(net, images[:2], others, threads=1)
+    cross = refntk.kernel(net, images[:2], others, threads=1, method="branches")
     assert_close(cross.ntk, proof.ntk[:2][:, [0, 1, 2, 2, 1, 0, 0, 1, 2]])
-    again = refntk.kernel(net, images[:2], others, threads=3, tile=2)
+    again = refntk.kernel(net, images[:2], others, threads=3, tile=2, method="branches")
     np.testing.assert_array_equal(cross.ntk, again.ntk)
     np.testing.assert_array_equal(cross.nngp, again.nngp)
 
@@ -119,7 +120,7 @@ def test_hard_images(name: str, assert_close: Close) -> None:
     net = Network(NETWORKS[name])
     for x1, x2 in hard_pairs(4).values():
         exact = certify(net, x1[None], x2[None])
-        found = refntk.kernel(net, x1[None], x2[None])
+        found = refntk.kernel(net, x1[None], x2[None], method="branches")
         assert_close(found.nngp, exact.nngp, tol=1e-11)
         assert_close(found.ntk, exact.ntk, tol=1e-8)
 
