@@ -13,6 +13,16 @@ __all__ = ["available_memory", "default_threads", "require_memory"]
 
 _LIMITS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 
+_MEMORY = (
+    (("memory.max", "memory.current"), ("inactive_file", "active_file")),
+    (
+        ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ("total_inactive_file", "total_active_file"),
+    ),
+)
+"""Files of a control group, of either version, with the limit and what is used of it; and the
+entries of ``memory.stat`` that are files kept in memory."""
+
 _ROOT = Path("/")
 
 
@@ -50,17 +60,24 @@ def available_memory(root: Path = _ROOT) -> int | None:
     -------
     int or None
         None where nothing says so.
+
+    Notes
+    -----
+    Control groups count files that the system keeps in memory as used. It drops them before it
+    refuses memory to anybody, so that they count as available here, as in ``MemAvailable``.
     """
     found = []
     for line in _lines(root / "proc/meminfo"):
         name, _, size = line.partition(":")
         if name == "MemAvailable" and size.split()[:1] and size.split()[0].isdecimal():
             found.append(1024 * int(size.split()[0]))
-    names = ("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")
     for group in _control_groups(root, "memory"):
-        for limit, used in (("".join(_lines(group / name)) for name in pair) for pair in names):
+        stat = dict(line.partition(" ")[::2] for line in _lines(group / "memory.stat"))
+        for names, files in _MEMORY:
+            limit, used = ("".join(_lines(group / name)) for name in names)
             if limit.isdecimal() and used.isdecimal():
-                found.append(max(0, int(limit) - int(used)))
+                kept = sum(int(stat[name]) for name in files if stat.get(name, "").isdecimal())
+                found.append(max(0, int(limit) - max(0, int(used) - kept)))
     return min(found, default=None)
 
 

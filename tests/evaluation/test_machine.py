@@ -88,6 +88,26 @@ def test_nothing_is_known(tmp_path):
             0,
         ),
         ({"proc__self__cgroup": "0::/\n", "sys__fs__cgroup__memoryDOTmax": "max\n"}, None),
+        (
+            {
+                "proc__self__cgroup": "0::/job\n",
+                "sys__fs__cgroup__job__memoryDOTmax": "3000\n",
+                "sys__fs__cgroup__job__memoryDOTcurrent": "2900\n",
+                "sys__fs__cgroup__job__memoryDOTstat": "anon 900\nactive_file 1500\n"
+                "inactive_file 500\n",
+            },
+            2100,
+        ),
+        (
+            {
+                "proc__self__cgroup": "4:memory:/job\n",
+                "sys__fs__cgroup__memory__job__memoryDOTlimit_in_bytes": "3000\n",
+                "sys__fs__cgroup__memory__job__memoryDOTusage_in_bytes": "2900\n",
+                "sys__fs__cgroup__memory__job__memoryDOTstat": "active_file 7\n"
+                "total_active_file 1500\ntotal_inactive_file 500\n",
+            },
+            2100,
+        ),
     ],
 )  # fmt: skip
 def test_available_memory(tmp_path, files, size):
