@@ -11,18 +11,17 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refntk.errors import InputError, RefntkError, size_text
+from refntk.evaluation.machine import available_memory
 
 __all__ = [
     "MAX_DEFLATE_RATIO",
     "ByteStream",
-    "available_memory",
     "one_line",
     "read_exactly",
     "reading",
@@ -125,27 +124,6 @@ def why_unreadable(error: BaseException) -> str:
     if number in (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM):
         return f"{said}: the system could not read it, whatever its contents; try again"
     return f"{said}; the file is damaged or not what its name says"
-
-
-def available_memory() -> int | None:
-    """Memory that can be had without swapping, in bytes.
-
-    Returns
-    -------
-    int or None
-        Linux: what the kernel estimates as available. Elsewhere: all physical memory. None where
-        the system does not tell.
-    """
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024 * int(line.split()[1])
-    except OSError:
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 def refuse_memory(source: object, nbytes: int) -> None:

@@ -14,9 +14,9 @@ from refntk.data.kernels.kernel_array import KernelArray
 from refntk.data.kernels.kernel_reader import KernelFile
 from refntk.data.kernels.kernel_record import differences
 from refntk.data.kernels.lanczos import Extremes, extreme_eigenvalues
-from refntk.data.limits import available_memory
 from refntk.errors import RefntkError, StoreError
 from refntk.evaluation.evaluate import kernel
+from refntk.evaluation.machine import available_memory
 from refntk.network.network import Network
 
 __all__ = ["TOLERANCES", "Findings", "check_file", "compare_files"]

@@ -59,7 +59,7 @@ def available_memory(root: Path = _ROOT) -> int | None:
     Returns
     -------
     int or None
-        None where nothing says so.
+        All memory of the machine where it has no ``/proc``; None where nothing says so.
 
     Notes
     -----
@@ -78,6 +78,9 @@ def available_memory(root: Path = _ROOT) -> int | None:
             if limit.isdecimal() and used.isdecimal():
                 kept = sum(int(stat[name]) for name in files if stat.get(name, "").isdecimal())
                 found.append(max(0, int(limit) - max(0, int(used) - kept)))
+    if not found and root == _ROOT:
+        with contextlib.suppress(AttributeError, ValueError, OSError):
+            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return min(found, default=None)
 
 
