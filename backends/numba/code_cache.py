@@ -8,31 +8,73 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import stat
 import sys
 import warnings
 from collections.abc import Callable
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from numba import njit
-from numba.core.caching import FunctionCache, NullCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 
 from refntk.errors import RefntkWarning
 
 __all__ = ["compile_and_keep", "describe", "say_once", "trusted"]
 
 
-class _Mending(FunctionCache):  # type: ignore[misc]
-    """Compile again where a file on disk is damaged."""
+class _Files(IndexDataCacheFile):  # type: ignore[misc]
+    """One file for every version of a function, named after what tells it from the others.
+
+    Numba numbers the files and keeps the numbers in an index. Two processes that save at once can
+    take the same number, and the index then leads to the machine code of another version.
+    """
+
+    def _path(self, key: Any) -> Path:
+        # Types write themselves out in full, and alike in all processes, which pickles do not.
+        text = repr((self._version, self._source_stamp, key))
+        name = f"{Path(self._index_name).stem}.{sha256(text.encode()).hexdigest()[:16]}.nbc"
+        return Path(self._cache_path, name)
+
+    def save(self, key: Any, data: Any) -> None:
+        """Write one version and its key, after a digest of both."""
+        content = self._dump((key, data))
+        with self._open_for_write(str(self._path(key))) as file:
+            file.write(sha256(content).digest() + content)
+
+    def load(self, key: Any) -> Any:
+        """Read one version; None where it is not there, or is damaged."""
+        try:
+            kept = self._path(key).read_bytes()
+        except OSError:
+            return None
+        digest, content = kept[:_DIGEST], kept[_DIGEST:]
+        if sha256(content).digest() != digest:
+            return None
+        found, data = pickle.loads(content)
+        return data if found == key else None
+
+
+_DIGEST = sha256().digest_size
+
+
+class _Kept(FunctionCache):  # type: ignore[misc]
+    """Compile again where a file on disk is not there, or damaged, and say that it takes time."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file = _Files(
+            self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp()
+        )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Load machine code, or drop all that is kept of this function where that fails."""
+        """Load machine code, or nothing."""
         try:
             found = super().load_overload(sig, target_context)
-        except Exception:  # whatever a pickle that was cut short, emptied or overwritten raises
-            self.flush()
+        except Exception:  # whatever the code of another release of Python or Numba raises
             found = None
         if found is None:
             say_once()
@@ -84,7 +126,7 @@ def compile_and_keep(function: Callable[..., Any], options: dict[str, Any]) -> A
     kept = njit(**options)(function)
     kept._cache = _Nothing()
     try:
-        found = _Mending(function)
+        found = _Kept(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
         _warn("nothing that is compiled can be kept: no folder for it can be written to")
         return kept

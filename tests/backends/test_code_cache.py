@@ -4,10 +4,11 @@ import io
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
-from refntk.backends.numba.code_cache import say_once, trusted
+from refntk.backends.numba.code_cache import _Files, say_once, trusted
 
 PROGRAM = """
 import sys
@@ -39,19 +40,82 @@ def run(tmp_path):
 
 
 def kept(tmp_path):
-    return sorted(path for path in (tmp_path / "cache").rglob("*.nb[ic]"))
+    return sorted((tmp_path / "cache").rglob("*.nb[ic]"))
 
 
-@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+def changed(data):
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
 @pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[: len(data) // 2],
-                                    lambda data: b"no pickle at all"])  # fmt: skip
-def test_a_damaged_file_is_dropped_and_compiled_again(run, tmp_path, suffix, damage):
+                                    lambda data: b"no pickle at all", changed])  # fmt: skip
+def test_a_damaged_file_is_dropped_and_compiled_again(run, tmp_path, damage):
     assert run() == ("0 1", "")
     assert run() == ("1 0", "")
-    (path,) = (path for path in kept(tmp_path) if path.suffix == suffix)
+    (path,) = kept(tmp_path)
     path.write_bytes(damage(path.read_bytes()))
     assert run() == ("0 1", "")
     assert run() == ("1 0", "")
+
+
+def test_a_file_with_the_name_of_another_is_not_taken_for_it(tmp_path):
+    class Files(_Files):
+        def _path(self, key):
+            return tmp_path / "one for all.nbc"
+
+    files = Files(str(tmp_path), "add", 0)
+    files.save(("float64",), "code")
+    assert files.load(("float64",)) == "code"
+    assert files.load(("float32",)) is None
+
+
+def test_who_saves_at_once_takes_nothing_from_another(tmp_path):
+    # Every one has looked before any of them writes.
+    everyone = [_Files(str(tmp_path), "add", 0) for _ in range(4)]
+    assert [files.load((number,)) for number, files in enumerate(everyone)] == [None] * 4
+    for number, files in enumerate(everyone):
+        files.save((number,), f"code {number}")
+    one = _Files(str(tmp_path), "add", 0)
+    assert [one.load((number,)) for number in range(4)] == [f"code {n}" for n in range(4)]
+    assert _Files(str(tmp_path), "add", 1).load((0,)) is None  # of another source
+    assert _Files(str(tmp_path), "subtract", 0).load((0,)) is None
+
+
+RACE = """
+import sys, time
+import numpy as np
+from refntk.backends.numba.code_cache import compile_and_keep
+def total(a):
+    s = 0.0
+    for i in range(a.size):
+        s += a[i]
+    return s
+fast = compile_and_keep(total, {})
+time.sleep(max(0.0, float(sys.argv[2]) - time.time()))
+assert fast(np.arange(5).astype(sys.argv[1])) == 10
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_compile_at_once_find_their_own(tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text(RACE)
+    kinds = ["f8", "f4", "i8", "i4", "i2", "u1"]
+
+    def everyone(folder, moment):
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-P", str(script), kind, str(moment)],
+                env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / folder)},
+            )
+            for kind in kinds
+        ]
+        return [one.wait() for one in started]
+
+    for trial in range(12):
+        for moment in (time.time() + 4, 0):
+            assert everyone(f"cache {trial}", moment) == [0] * len(kinds)
 
 
 def test_a_folder_where_others_may_write_is_not_used(run, tmp_path):
