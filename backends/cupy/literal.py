@@ -9,7 +9,7 @@ from refntk.backends import Block, Engine, Matrix, Setting
 from refntk.backends.cupy.device import device_errors, usable_cupy
 from refntk.backends.literal import LiteralEngine
 
-__all__ = ["CupyLiteralEngine", "engine"]
+__all__ = ["CupyLiteralEngine", "engine", "require"]
 
 
 class CupyLiteralEngine(LiteralEngine):
@@ -38,6 +38,11 @@ class CupyLiteralEngine(LiteralEngine):
         """Kernels at the readout, see `refntk.backends.Engine.block`."""
         with device_errors(self._xp):
             return super().block(one, two, progress)
+
+
+def require() -> None:
+    """Raise an error where CuPy cannot be used; see `refntk.backends.cupy.device.usable_cupy`."""
+    usable_cupy()
 
 
 def engine(setting: Setting) -> Engine:

@@ -49,11 +49,22 @@ def literal(*images: Any, **options: Any) -> refntk.Kernel:
 # What is missing.
 
 
+class Absent:
+    """Finds no CuPy."""
+
+    def find_spec(self, name: str, *_: Any) -> None:
+        if name == "cupy":
+            raise ModuleNotFoundError("No module named 'cupy'", name=name)
+
+
 def test_without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
     message = r'^the backend cupy cannot be used here .*pip install "refntk\[gpu\]"$'
     with pytest.raises(MissingBackendError, match=message):
         require("cupy")
+    with pytest.raises(MissingBackendError, match=message):
+        literal(np.ones((1, 4, 4, 1)))
 
 
 @pytest.mark.parametrize(
