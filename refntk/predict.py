@@ -182,7 +182,7 @@ class _Ensemble:
         return self._kernels[word]
 
     def _relative(self, word: str) -> float:
-        """What is added to the diagonal, relative to its mean."""
+        """Say what is added to the diagonal, relative to its mean."""
         if not self._absolute:
             return self._diag_reg
         return self._diag_reg / float(np.diagonal(self._train(word)).mean(dtype=np.float64))

@@ -329,6 +329,10 @@ def _same(name: str) -> Callable[..., Part]:
 
     make.__name__ = make.__qualname__ = name
     make.__doc__ = inspect.getdoc(layer)
+    kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_KEYWORD
+    own_arguments = inspect.signature(layer).parameters
+    shown = [inspect.Parameter(n, kinds[0], default=own_arguments[n].default) for n in names]
+    vars(make)["__signature__"] = inspect.Signature([*shown, inspect.Parameter("_", kinds[1])])
     return make
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from refntk.errors import InputError, NetworkError, unknown
 from refntk.evaluation.evaluate import kernel
-from refntk.network.composition import Concat, Product, Residual
+from refntk.network.composition import Concat, Product, Residual, has_weights
 from refntk.network.dense import Dense
 from refntk.network.filters import Conv
 from refntk.network.linear import Linear
@@ -166,18 +166,20 @@ class Forked:
     def settled(self, here: Signal, channels: int, counted: bool) -> tuple[Layer, int]:
         """Make it a layer with branches; as `_settled`."""
         ends = [_settled(part.pieces, here, channels, counted) for part in self.branches]
-        branches, widths = [layers for layers, _ in ends], [width for _, width in ends]
+        branches, widths = [tuple(layers) for layers, _ in ends], [width for _, width in ends]
         if self.joint == "product":
-            return Product(branches), widths[0]
+            return Product(tuple(branches)), widths[0]
         if self.joint == "concat":
-            shares = None if counted or len(set(widths)) == 1 else widths
-            return Concat(branches, shares=shares), sum(widths)
+            alike = counted or len(set(widths)) == 1
+            shares = None if alike else tuple(map(float, widths))
+            return Concat(tuple(branches), shares=shares), sum(widths)
         # A branch without weights, of which there is one at most, is the innermost shortcut.
-        branches.sort(key=lambda layers: not any(isinstance(each, Linear) for each in layers))
-        layer = branches.pop()
+        branches.sort(key=has_weights, reverse=True)
+        innermost = branches.pop()
+        layer = Residual(branches.pop(), shortcut=innermost)
         while branches:
-            layer = [Residual(branches.pop(), shortcut=layer)]
-        return layer[0], widths[0]
+            layer = Residual(branches.pop(), shortcut=(layer,))
+        return layer, widths[0]
 
 
 def _settled(
@@ -247,7 +249,8 @@ def _joined(fork: Forked, waiting: list[Any]) -> Forked:
         if row.joint:
             return Forked(branches=tuple(branches), joint=row.joint)
         if len(row.branches) != fork.count:
-            raise NetworkError(f"FanOut({fork.count}) in front of {len(row.branches)} parallel parts")
+            many = len(row.branches)
+            raise NetworkError(f"FanOut({fork.count}) in front of {many} parallel parts")
         branches = [serial(*both) for both in zip(branches, row.branches, strict=True)]
     raise NetworkError(_ROW)
 
