@@ -26,6 +26,7 @@ __all__ = [
     "FanInProd",
     "FanInSum",
     "FanOut",
+    "Forked",
     "Part",
     "batch",
     "parallel",
