@@ -147,6 +147,7 @@ def kernel(
     )
     result = {name: np.empty(shape, job.dtype) for name in job.get}
     total = sum(part.pairs for part in parts)
+    place.give(np.zeros(1, job.dtype))  # what cannot be given back is said before it is computed
     with place.current(), reporting(progress, total) as report:
         for part in parts:
             for name, block in job.block(part, report).items():
