@@ -142,9 +142,8 @@ def entry_enclosures(
             np.array([[getattr(pair, name) for pair in row] for row in pairs])
             for name in ("nngp", "theta")
         )
-        if end.kind == "elements":
+        if end.shape is None:  # of a finite set or a finite group
             return _rounded(nngp), _rounded(theta)
-        assert end.shape is not None  # of a grid or a group
         index = (nngp.shape[-1] // (end.shape[0] * end.shape[1]), *end.shape)
         kernels = (kernel.reshape(*kernel.shape[:2], *index, *index) for kernel in (nngp, theta))
         nngp, theta = (kernel.transpose(0, 1, 2, 5, 3, 4, 6, 7) for kernel in kernels)
@@ -259,7 +258,7 @@ def _through(
     counted = x.shape[-1] if net.parameterization == "standard" else None
     kernels = _of_images(x, x2, ntk, same, counted)
     pools = AvgPool, SumPool, CosetPool, RotationPool, SetLinear
-    if any(type(layer) in pools for layer in nested(net.layers[:end])):
+    if not same and any(type(layer) in pools for layer in nested(net.layers[:end])):
         first, second = (_of_images(image, image, False, True, counted) for image in (x, x2))
         kernels = replace(kernels, own=(first, second))
     for k, layer in enumerate(net.layers[:end]):
