@@ -129,7 +129,7 @@ def _value(name: str, value: object) -> str:
     if isinstance(value, tuple) and name in ("support", "weights", "subgroup", "group", "on"):
         return reprlib.repr(list(value))
     if isinstance(value, tuple) and all(isinstance(side, int) for side in value):
-        return times((value[0], value[1]))
+        return times(value)
     if isinstance(value, tuple):
         return " ".join(_value(name, part) for part in value)
     if callable(value):
