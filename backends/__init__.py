@@ -19,6 +19,7 @@ from refntk.plan.reduction import Plan
 
 __all__ = [
     "ENGINES",
+    "RELU_FAMILY_ONLY",
     "Block",
     "Engine",
     "Setting",
@@ -133,12 +134,17 @@ class Engine(Protocol):
 
 ENGINES: dict[tuple[str, str], str] = {
     ("numba", "slices"): "refntk.backends.numba.engine",
+    ("numba", "band"): "refntk.backends.numba.band_engine",
+    ("numba", "branches"): "refntk.backends.numba.branches",
     ("numba", "literal"): "refntk.backends.literal",
     ("numpy", "literal"): "refntk.backends.literal",
     ("cupy", "slices"): "refntk.backends.cupy.engine",
     ("cupy", "literal"): "refntk.backends.cupy.literal",
 }
 """By backend and method, the module with a function ``engine``, which builds one of a `Setting`."""
+
+RELU_FAMILY_ONLY = frozenset({"cupy"})
+"""Backends whose slices take no other activations; these are left to the literal recursion."""
 
 _INSTALL = {
     "numba": "pip install refntk",

@@ -17,22 +17,27 @@ from refntk.cli.experiments.symmetry import symmetry
 from refntk.cli.learn.learning_curve import learning_curve
 from refntk.cli.learn.predict import predict
 from refntk.cli.look.compute import compute
+from refntk.cli.look.demo import demo
 from refntk.cli.look.export import export
 from refntk.cli.look.info import info
 from refntk.cli.look.merge import merge
 from refntk.cli.look.networks import networks
 from refntk.cli.look.plot import plot
+from refntk.cli.look.report import report
+from refntk.cli.machine.completion import completion
 from refntk.cli.machine.data import data
 from refntk.cli.machine.env import env
+from refntk.cli.machine.warm_up import warm_up
 from refntk.cli.program import Program
 
-__all__ = ["main"]
+__all__ = ["SECTIONS", "main"]
 
 
 @click.group(
     cls=Program,
     epilog="""\b
 Start here:
+  refntk demo
   refntk networks
   refntk compute gcnn-paper sample:histology -o histology.h5
   refntk info histology.h5
@@ -50,26 +55,16 @@ def main() -> None:
     """
 
 
-for _command in (
-    compute,
-    info,
-    check,
-    export,
-    merge,
-    predict,
-    learning_curve,
-    plot,
-    converge,
-    networks,
-    data,
-    spectral,
-    dynamics,
-    symmetry,
-    bridge,
-    oracle,
-    verify,
-    bench,
-    accuracy,
-    env,
-):
-    main.add_command(_command)
+SECTIONS: dict[str, tuple[click.Command, ...]] = {
+    "Compute and look": (demo, compute, info, plot, report, networks, export, merge),
+    "Learn from kernels": (predict, learning_curve),
+    "Check and compare": (check, verify, accuracy, bench, converge, oracle),
+    "Experiments": (spectral, dynamics, symmetry, bridge),
+    "Machine": (data, warm_up, completion, env),
+}
+"""All commands, as `refntk --help` groups them."""
+
+main.sections = {title: [str(c.name) for c in commands] for title, commands in SECTIONS.items()}
+for _commands in SECTIONS.values():
+    for _command in _commands:
+        main.add_command(_command)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from refntk.cli.program import typed
-from refntk.cli.progress import ProgressBar
 from refntk.cli.say import say
 from refntk.cli.signals import interruptible
+from refntk.progress import ProgressBar
 
 if TYPE_CHECKING:
     from refntk.data.kernels.kernel_cache import CachedKernel

@@ -105,7 +105,7 @@ backend: _Decorator = click.option(
 
 method: _Decorator = click.option(
     "--method",
-    type=Word("method", "auto", "slices", "literal"),
+    type=Word("method", "auto", "slices", "band", "branches", "literal"),
     default="auto",
     show_default=True,
     help="Force a way to compute; all give the same kernel. It is an error where it cannot apply.",

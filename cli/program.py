@@ -215,10 +215,17 @@ def typed(ctx: click.Context, *more: str) -> str:
 
 
 class Program(click.Group):
-    """The group of commands; it remembers its arguments, for the line that an interrupt prints."""
+    """The group of commands; it remembers its arguments, for the line that an interrupt prints.
+
+    Attributes
+    ----------
+    sections : dict of str to list of str
+        Names of commands by the title under which `--help` lists them; those in none come first.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.sections: dict[str, list[str]] = {}
         self.context_settings = {**_SETTINGS, **self.context_settings}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -226,6 +233,20 @@ class Program(click.Group):
         global _whole_process
         _whole_process = True
         return super().__call__(*args, **kwargs)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands of each section, in columns of one width."""
+        grouped = [name for names in self.sections.values() for name in names]
+        rest = [name for name in self.list_commands(ctx) if name not in grouped]
+        width = max((len(name) for name in self.commands), default=0)
+        for title, names in {"Commands": rest, **self.sections}.items():
+            rows = [
+                (name.ljust(width), self.commands[name].get_short_help_str(limit=100))
+                for name in names
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep the arguments as they were typed, then parse them."""

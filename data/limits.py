@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from refntk.errors import InputError, RefntkError
+from refntk.errors import InputError, RefntkError, size_text
 
 __all__ = [
     "MAX_DEFLATE_RATIO",
@@ -47,29 +47,6 @@ class ByteStream(Protocol):
 
     def read(self, size: int, /) -> bytes:
         """Return at most `size` bytes, and none at the end."""
-
-
-def size_text(nbytes: int) -> str:
-    """Write a number of bytes for a person, such as ``"1.5 MB"`` (powers of 1000).
-
-    Parameters
-    ----------
-    nbytes : int
-        Number of bytes.
-
-    Returns
-    -------
-    str
-        The number with its unit.
-    """
-    if nbytes < 1000:
-        return f"{nbytes} bytes"
-    size = float(nbytes)
-    for unit in ("kB", "MB", "GB", "TB"):
-        size /= 1000
-        if size < 999.95:
-            return f"{size:.1f} {unit}"
-    return f"{size / 1000:.3g} PB"
 
 
 def one_line(error: BaseException) -> str:

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         RotationPool,
         SetGroupConv,
         SetLift,
+        SetLinear,
         Sigmoid_like,
         Sign,
         Sin,
@@ -132,6 +133,7 @@ __all__ = [
     "RotationPool",
     "SetGroupConv",
     "SetLift",
+    "SetLinear",
     "ShapeError",
     "Sigmoid_like",
     "Sign",
@@ -157,6 +159,11 @@ _HOMES = {
     "refntk.network.network": ["Network"],
     "refntk.network.presets": ["preset", "presets"],
 }
+_MODULES = (
+    "data", "dynamics", "finite", "inference", "network", "oracle", "plot", "sklearn", "spectral",
+    "symmetry", "testing",
+)  # fmt: skip
+"""Packages that are there as attributes without an import of their own."""
 sys.meta_path.append(FormerNames())
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -169,6 +176,8 @@ def __getattr__(name: str) -> Any:
         value: Any = version("refntk")
     elif name in __all__:
         value = getattr(import_module(_HOME_OF.get(name, "refntk.network.layers")), name)
+    elif name in _MODULES:
+        value = import_module(f"refntk.{name}")
     else:
         raise AttributeError(f"module 'refntk' has no attribute {name!r}")
     globals()[name] = value
@@ -176,4 +185,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_MODULES])

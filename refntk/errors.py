@@ -30,6 +30,7 @@ __all__ = [
     "missing_package",
     "nearest",
     "printable",
+    "size_text",
     "unknown",
 ]
 
@@ -220,6 +221,29 @@ def printable(text: str) -> str:
         character if character.isprintable() or character == "\n" else ascii(character)[1:-1]
         for character in text
     )
+
+
+def size_text(nbytes: int) -> str:
+    """Write a number of bytes for a person, such as ``"1.5 MB"`` (powers of 1000).
+
+    Parameters
+    ----------
+    nbytes : int
+        Number of bytes.
+
+    Returns
+    -------
+    str
+        The number with its unit.
+    """
+    if nbytes < 1000:
+        return f"{nbytes} bytes"
+    size = float(nbytes)
+    for unit in ("kB", "MB", "GB", "TB"):
+        size /= 1000
+        if size < 999.95:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:.3g} PB"
 
 
 def unknown(what: str, word: object, known: Iterable[str]) -> str:

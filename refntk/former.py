@@ -94,6 +94,7 @@ FORMER = {
     "cli.symmetry": "cli.experiments.symmetry",
     "cli.bridge": "cli.experiments.bridge",
     "cli.env": "cli.machine.env",
+    "cli.progress": "progress",
     "cli.data": "cli.machine.data",
 }
 """Where each module went; paths below `refntk`, old to new."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -18,31 +16,33 @@ settings.load_profile("refntk")
 TOLERANCES = {"float64": 1e-12, "float32": 5e-6}
 """Largest relative error by the precision of what is tested, where a test names none."""
 
-_COMPILE = """if True:
-    import sys, numpy, refntk
-    net = refntk.Network([refntk.Conv((3, 3)), refntk.Relu(), refntk.GlobalAvgPool()])
-    for get in ("ntk", "nngp"):
-        refntk.kernel(net, numpy.ones((1, 3, 3, 1)), get=get, dtype=sys.argv[1])
-"""
-
-
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Compile each precision once, side by side, before several processes begin to test.
+    """Compile what most tests need once, side by side, before several processes begin to test.
 
     Each of them would do it for itself, since none finds the other's machine code on disk yet.
     """
     parallel = getattr(session.config.option, "numprocesses", None)
     if parallel and session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
-        program = [sys.executable, "-P", "-c", _COMPILE]
-        running = [subprocess.Popen([*program, dtype]) for dtype in TOLERANCES]
-        for process in running:
-            process.wait()
+        from refntk.backends.numba.warm_up import pieces, warm_up
+
+        for _ in warm_up(pieces(), parallel):
+            pass
 
 
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """Random numbers that are the same at every run of a test and differ between tests."""
     return np.random.default_rng(zlib.crc32(request.node.name.encode()))
+
+
+@pytest.fixture
+def one_machine_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile one function for activations of all kinds, in the place of one for each network."""
+    from refntk.backends.numba.functions import FUNCTIONS
+    from refntk.backends.numba.parameters import Parameters
+
+    names = tuple(sorted({*FUNCTIONS, "series", "power 2", "power 3"}))
+    monkeypatch.setattr(Parameters, "names", names)
 
 
 @pytest.fixture(scope="session")

@@ -103,5 +103,5 @@ def test_versions_agree():
 def test_readme_has_its_two_lines():
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     one, two = [line for line in lines if line.startswith("python3 ")]
-    assert one.endswith("refntk compute gcnn-paper sample:histology -o histology.h5")
+    assert one.endswith('pip install -q ".[plot]" && .venv/bin/refntk demo')
     assert two.endswith("tox run -e tests")

@@ -33,6 +33,7 @@ reciprocals passed in are 0, so that W, K and Theta are 0.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 from numba import njit
@@ -66,6 +67,7 @@ def _apart(one, two, noise, zero):
     return difference if abs(difference) > noise * two else zero
 
 
+@cache
 def careful_row_function(activation: int, last: bool) -> Any:
     """Build the function that takes one row through one step.
 

@@ -217,7 +217,9 @@ def _maps(pixels, slice_, sums, table, rates, duals, wrap, maps):
                 gain, skip = duals[k, 0], duals[k, 1]
                 _roots_row(hi, lo, start(a), start(b), start(c), start(d), gain, skip, size)
             for part in range(4 * wrap):
-                maps[part, place + size : place + 2 * size] = maps[part, place : place + size]
+                # Assigning a slice would take seconds to compile.
+                for each in range(place, place + size):
+                    maps[part, each + size] = maps[part, each]
             place += size * (1 + wrap)
 
 

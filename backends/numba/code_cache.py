@@ -6,8 +6,10 @@ Numba keeps what it compiled in the package's folder, or in the user's cache, or
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
+import sys
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -15,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, NullCache
 
 from refntk.errors import RefntkWarning
 
-__all__ = ["compile_and_keep", "describe", "trusted"]
+__all__ = ["compile_and_keep", "describe", "say_once", "trusted"]
 
 
 class _Mending(FunctionCache):  # type: ignore[misc]
@@ -28,10 +30,37 @@ class _Mending(FunctionCache):  # type: ignore[misc]
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Load machine code, or drop all that is kept of this function where that fails."""
         try:
-            return super().load_overload(sig, target_context)
+            found = super().load_overload(sig, target_context)
         except Exception:  # whatever a pickle that was cut short, emptied or overwritten raises
             self.flush()
-            return None
+            found = None
+        if found is None:
+            say_once()
+        return found
+
+
+class _Nothing(NullCache):  # type: ignore[misc]
+    """Keep nothing, and say that this takes time."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> None:
+        """Find nothing."""
+        say_once()
+
+
+@cache
+def say_once() -> None:
+    """Say in one line, once a process, that compilation takes its time.
+
+    It goes to the logger ``refntk``, as information, and to stderr where a person looks on: at a
+    terminal, or in a notebook.
+    """
+    text = "compiling for this processor, which is done once and takes up to a minute"
+    logging.getLogger("refntk").info(text)
+    if sys.stderr is not None and (sys.stderr.isatty() or "ipykernel" in sys.modules):
+        # A progress bar may stand in the line.
+        clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+        sys.stderr.write(f"{clear}refntk: {text}\n")
+        sys.stderr.flush()
 
 
 def compile_and_keep(function: Callable[..., Any], options: dict[str, Any]) -> Any:
@@ -53,6 +82,7 @@ def compile_and_keep(function: Callable[..., Any], options: dict[str, Any]) -> A
         Once a process: nothing can be kept, or the folder is not trusted.
     """
     kept = njit(**options)(function)
+    kept._cache = _Nothing()
     try:
         found = _Mending(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written

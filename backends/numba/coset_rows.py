@@ -152,6 +152,44 @@ def _sum(row, size):
     return total
 
 
+@njit(**OPTIONS)
+def _sum_places(sums, sums_t, low, low_t, roots, back, own, inverse, reads, parts, places, signed,
+                frame, size):  # fmt: skip
+    """Add up what all places of a filter give: W, K, Z and chords in rows of `sums`, and Theta."""
+    lanes, area = frame
+    sums_k, sums_z, chords = at(sums, lanes), at(sums, 2 * lanes), at(sums, 3 * lanes)
+    for place in range(places):
+        read, part = get(reads, place), get(parts, place)
+        chord, row = get(own, read) * inverse, read * lanes
+        w, k, t, s = at(low, row), at(low, area + row), at(low_t, row), at(roots, row)
+        if signed:
+            z = at(low, 2 * area + row)
+            _add_row(sums, sums_k, sums_t, sums_z, chords, w, k, t, z, s, back, chord, part, size)
+        else:
+            _add_row(
+                sums, sums_k, sums_t, None, chords, w, k, t, None, s, back, chord, part, size
+            )
+
+
+@njit(**OPTIONS)
+def _above(w, t, sums, sums_t, over, back, root, inverse, rates, kind, frame, size):
+    """Take sums through a filter and what follows it."""
+    lanes, area = frame
+    sums_k, sums_z, chords = at(sums, lanes), at(sums, 2 * lanes), at(sums, 3 * lanes)
+    k, z = at(w, area), at(w, 2 * area)
+    tangent = rates[0], rates[1], rates[2], rates[3]
+    dual = rates[4], rates[5], rates[6], rates[7]
+    if kind == LINEAR:
+        _linear_row(w, k, t, z, sums, sums_k, sums_t, sums_z, chords, over, back, root, inverse,
+                    tangent, size)  # fmt: skip
+    elif kind == SIGNED:
+        _activated_row(w, k, t, sums, sums_k, sums_t, sums_z, chords, over, back, root, inverse,
+                       tangent, dual, size)  # fmt: skip
+    else:
+        _activated_row(w, k, t, sums, sums_k, sums_t, None, chords, over, back, root, inverse,
+                       tangent, dual, size)  # fmt: skip
+
+
 @compiled
 def coset_kernels(
     rows, columns, units1, units2, roots1, roots2, index, shares, layout, rates, sizes, room,
@@ -179,8 +217,8 @@ def coset_kernels(
     memory, tangents = start(room), start(room_t)
     moved, parts = start(index), start(shares)
     roots, sums = at(memory, 6 * area), at(memory, 7 * area)
-    sums_k, sums_z, chords = at(sums, lanes), at(sums, 2 * lanes), at(sums, 3 * lanes)
     over, back, sums_t = at(sums, 4 * lanes), at(sums, 5 * lanes), at(tangents, 2 * area)
+    frame = lanes, area
     for pair in range(len(rows)):
         i, j = rows[pair], columns[pair]
         one, two = at(start(roots1), i * width), at(start(roots2), j * width)
@@ -202,7 +240,6 @@ def coset_kernels(
             for level in range(levels):
                 below, above, places = layout[level, 0], layout[level, 1], layout[level, 2]
                 kind, own = layout[level, KIND], layout[level, ROOTS]
-                w2, b2, alpha, beta, mean, gain, skip, odd = rates[level]
                 for c in range(below):
                     table = at(moved, layout[level, MOVED] + c * slices + first)
                     _gather(at(roots, c * lanes), at(two, own), table, size)
@@ -217,32 +254,16 @@ def coset_kernels(
                     _gather(back, at(two, root_back), table, size)
                     root, inverse = get(one, root_s + c), get(one, root_back + c)
                     _clear(sums, sums_t, 4 * lanes, lanes)
-                    for place in range(places):
-                        read = get(moved, layout[level, READS] + c * places + place)
-                        part = get(parts, layout[level, SHARES] + place)
-                        chord, row = get(one, own + read) * inverse, read * lanes
-                        w, k, t = at(low, row), at(low, area + row), at(low_t, row)
-                        s = at(roots, row)
-                        if signed:
-                            z = at(low, 2 * area + row)
-                            _add_row(sums, sums_k, sums_t, sums_z, chords, w, k, t, z, s, back,
-                                     chord, part, size)  # fmt: skip
-                        else:
-                            _add_row(sums, sums_k, sums_t, None, chords, w, k, t, None, s, back,
-                                     chord, part, size)  # fmt: skip
+                    reads = at(moved, layout[level, READS] + c * places)
+                    _sum_places(
+                        sums, sums_t, low, low_t, roots, back, at(one, own), inverse, reads,
+                        at(parts, layout[level, SHARES]), places, signed, frame, size,
+                    )  # fmt: skip
                     row = c * lanes
-                    w, k, t = at(high, row), at(high, area + row), at(high_t, row)
-                    tangent, dual = (w2, b2, alpha, beta), (mean, gain, skip, odd)
-                    if kind == LINEAR:
-                        z = at(high, 2 * area + row)
-                        _linear_row(w, k, t, z, sums, sums_k, sums_t, sums_z, chords, over, back,
-                                    root, inverse, tangent, size)  # fmt: skip
-                    elif kind == SIGNED:
-                        _activated_row(w, k, t, sums, sums_k, sums_t, sums_z, chords, over, back,
-                                       root, inverse, tangent, dual, size)  # fmt: skip
-                    else:
-                        _activated_row(w, k, t, sums, sums_k, sums_t, None, chords, over, back,
-                                       root, inverse, tangent, dual, size)  # fmt: skip
+                    _above(
+                        at(high, row), at(high_t, row), sums, sums_t, over, back, root, inverse,
+                        rates[level], kind, frame, size,
+                    )  # fmt: skip
                 if kind != LINEAR:
                     signed = False
                 side = 1 - side

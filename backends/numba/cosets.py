@@ -62,7 +62,7 @@ class _Tables:
         slices = slice(None) if plan.pooled else slice(1)
         actions = [action_below(plan.body), *(level.action for level in levels)]
         self.slices = levels[0].group.order if plan.pooled else 1
-        parts: list[Ints] = []
+        parts: list[npt.NDArray[np.int32]] = []
         self.layout = np.zeros((len(levels) + 1, 8), np.int64)
         self.rates = np.zeros((len(levels), 8))
         shares: list[list[float]] = []
@@ -70,12 +70,12 @@ class _Tables:
         for row, level, action in zip(self.layout, (*levels, None), actions, strict=True):
             row[BELOW], row[SHARES] = action.shape[1], sum(map(len, shares))
             row[MOVED] = sum(part.size for part in parts)
-            parts.append(action[slices].T.ravel())
+            parts.append(action[slices].T.ravel().astype(np.int32))
             if level is None:
                 break
             row[ABOVE], row[PLACES] = level.size, len(level.shares)
             row[READS] = sum(part.size for part in parts)
-            parts.append(level.reads.T.ravel())
+            parts.append(level.reads.T.ravel().astype(np.int32))
             shares.append([float(one) for one in level.shares])
             row[KIND] = (SIGNED if signed else LATER) if level.activation else LINEAR
             signed = signed and not level.activation
@@ -85,7 +85,7 @@ class _Tables:
         self.layout[0, ROOTS] = 0
         self.layout[1:, ROOTS] = ends[1:] - self.layout[:-1, ABOVE]
         self.room = int(ends[-1])
-        self.index = np.concatenate(parts).astype(np.int32)
+        self.index = np.concatenate(parts)
         self.shares = np.concatenate([np.array(one) for one in shares])
         for k, (rates, layer, level) in enumerate(
             zip(self.rates, self.filters, levels, strict=True)

@@ -11,18 +11,22 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.backends import Block, Engine, Images, Matrix, Setting
+from refntk.backends.cosets import ArraySlices
 from refntk.backends.numba.close import close_correlations
 from refntk.backends.numba.cosets import CosetsEngine
+from refntk.backends.numba.general import general_sums
 from refntk.backends.numba.lanes import lanes_of
+from refntk.backends.numba.parameters import Parameters, Sides
 from refntk.backends.numba.perceptron import is_perceptron, perceptron_block, vectors
-from refntk.backends.numba.slices import block_sums
+from refntk.backends.numba.slices import block_sums, fast_sums
 from refntk.backends.numba.team import share
 from refntk.backends.numba.workspace import Tables, Workspace
 from refntk.errors import InputError
 from refntk.ops.groups import point_group, rotate
+from refntk.ops.operations import Pointwise
 from refntk.plan.reduction import Plan
 
-__all__ = ["SlicesEngine", "engine", "require"]
+__all__ = ["Prepared", "SlicesEngine", "Task", "engine", "require"]
 
 _ENTRIES_A_PART = 500_000
 """Entries of a pair of images after which its displacements are split into parts.
@@ -32,7 +36,7 @@ One part takes a few milliseconds for one image x and all lanes; it is what thre
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class Prepared:
     """Images x, and all rotations of each of them one after the other; axes [y, channel, x].
 
     Rotations are one array for each family of the plan.
@@ -42,13 +46,17 @@ class _Prepared:
     rotated: list[npt.NDArray[Any]]
 
 
-class _Task(NamedTuple):
+class Task(NamedTuple):
     """One call of the compiled function."""
 
     rows: tuple[int, int]  # images x, first and after the last
     lane: int  # rotated image x' in the first lane
     group: int  # where to keep the sums
     part: int  # of the displacements
+
+
+_Computation = Callable[[Any, Task, npt.NDArray[np.float64]], None]
+_Pair = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 class SlicesEngine:
@@ -64,11 +72,19 @@ class SlicesEngine:
         # Without a convolution all that is left is elementwise and cheap: no precision is given up.
         self._dtype = np.dtype(setting.dtype if self._plan.steps else "float64")
         self._families = [
-            (elements, Tables(self._plan, self._dtype.name, turned))
+            (elements, self._tables(turned))
             for elements, turned in self._plan.families
         ]
+        self.careful = False
+        """Whether some slice needed the careful form, which is compiled only then."""
+        tables = self._families[0][1]  # the only ones, where these are asked for
+        self._general = Parameters(self._plan, tables) if self._plan.general else None
 
-    def prepare(self, images: Matrix) -> _Prepared:
+    def _tables(self, turned: bool) -> Tables:
+        """Write the plan as tables; whether x' has the shape of x turned by 90 degrees."""
+        return Tables(self._plan, self._dtype.name, turned)
+
+    def prepare(self, images: Matrix) -> Prepared:
         """Scale and lay out images, see `refntk.backends.Engine.prepare`."""
         group = point_group(self._plan.group)
         scaled = images / np.sqrt(images.shape[-1])
@@ -78,15 +94,15 @@ class SlicesEngine:
             kept = turned.swapaxes(-1, -2).astype(self._dtype)
             rotated.append(kept.reshape(len(images) * len(elements), -1))
         one = rotated[0][:: len(self._families[0][0])]  # the identity comes first
-        return _Prepared(np.ascontiguousarray(one), rotated)
+        return Prepared(np.ascontiguousarray(one), rotated)
 
-    def diagonal(self, prepared: _Prepared) -> Matrix:
+    def diagonal(self, prepared: Prepared) -> Matrix:
         """NNGP of each image with itself, see `refntk.backends.Engine.diagonal`."""
         by_family = []
         for family, (elements, tables) in enumerate(self._families):
             order = len(elements)
             tasks = [
-                _Task((row, row + 1), row * order, 0, part)
+                Task((row, row + 1), row * order, 0, part)
                 for row in range(len(prepared.images))
                 for part in range(_parts(tables))
             ]
@@ -95,7 +111,7 @@ class SlicesEngine:
         return _mean(self._plan, by_family)
 
     def block(
-        self, one: _Prepared, two: _Prepared | None, progress: Callable[[float], None]
+        self, one: Prepared, two: Prepared | None, progress: Callable[[float], None]
     ) -> Block:
         """Kernels at the readout, see `refntk.backends.Engine.block`."""
         by_family = [
@@ -105,7 +121,7 @@ class SlicesEngine:
         return kernels[0], kernels[1] if self._setting.ntk else None
 
     def _sums(
-        self, one: _Prepared, two: _Prepared | None, family: int,
+        self, one: Prepared, two: Prepared | None, family: int,
         progress: Callable[[float], None],
     ) -> Matrix:  # fmt: skip
         """Sum kernels over positions and the rotations of one family: (kernels, N, M)."""
@@ -120,7 +136,7 @@ class SlicesEngine:
             wanted = count if two is not None else stop // order
             for first in range(0, wanted, lanes):
                 rows, lane = (first, min(first + lanes, wanted)), max(stop - lanes, 0)
-                tasks += [_Task(rows, lane, group, part) for part in range(_parts(tables))]
+                tasks += [Task(rows, lane, group, part) for part in range(_parts(tables))]
         share = len(self._families)
         sums = self._run(
             one, other, family, tasks, len(last), ntk, lambda fraction: progress(fraction / share)
@@ -133,8 +149,10 @@ class SlicesEngine:
 
     def refine(
         self, images: Matrix, pairs: Sequence[tuple[int, int]]
-    ) -> tuple[Matrix, Matrix]:
+    ) -> tuple[Matrix, Matrix] | None:
         """Compute pairs once more in double-double, see `refntk.backends.Engine.refine`."""
+        if self._general is not None:
+            return None
         return close_correlations(self._plan, images, pairs, self._setting.threads)
 
     def whole(
@@ -148,7 +166,7 @@ class SlicesEngine:
         return perceptron_block(plan, vectors(plan, one), other, self._setting.threads, progress)
 
     def _run(
-        self, one: _Prepared, two: _Prepared, family: int, tasks: Sequence[_Task], groups: int,
+        self, one: Prepared, two: Prepared, family: int, tasks: Sequence[Task], groups: int,
         ntk: bool, progress: Callable[[float], None],
     ) -> Matrix:  # fmt: skip
         """Share out tasks among threads; sums of shape (groups, images x, kernels, lanes).
@@ -158,27 +176,68 @@ class SlicesEngine:
         """
         tables = self._families[family][1]
         parts, lanes = _parts(tables), lanes_of(self._dtype)
-        bounds, across = _bounds(tables, parts), tables.displacements[1]
         partial = np.zeros((parts, groups, len(one.images), 1 + ntk, lanes))
-        static = tables.both, tables.rates, tables.constants, tables.unlike
-        images, layouts = (one.images, two.rotated[family]), tables.layouts
+        compute = self._computation(one, two, family)
 
-        def work(memory: Workspace, task: _Task) -> None:
-            down = bounds[task.part], bounds[task.part + 1]
-            block_sums(
-                images, (task.rows, task.lane, (*down, *across)), static,
-                layouts, memory.arrays, partial[task.part, task.group],
-            )  # fmt: skip
+        def work(memory: Any, task: Task) -> None:
+            compute(memory, task, partial[task.part, task.group])
 
-        share(tasks, self._setting.threads, lambda: Workspace(tables, ntk), work, progress)
+        share(tasks, self._setting.threads, lambda: self._memory(tables, ntk), work, progress)
         total: Matrix = partial[0]
         for part in range(1, parts):
             total += partial[part]
         return total
 
+    def _memory(self, tables: Tables, ntk: bool) -> Any:
+        """Give a thread what it works with."""
+        return Workspace(tables, ntk)
+
+    def _computation(self, one: Prepared, two: Prepared, family: int) -> _Computation:
+        """Build the function that does a task and adds to its sums: (images x, kernels, lanes)."""
+        images, tables = (one.images, two.rotated[family]), self._families[family][1]
+        if self._general is not None:
+            return self._any_activation(self._general, images, tables)
+        bounds, across = _bounds(tables, _parts(tables)), tables.displacements[1]
+        static = tables.both, tables.rates, tables.constants, tables.unlike
+        layouts = tables.layouts
+
+        def compute(memory: Workspace, task: Task, out: npt.NDArray[np.float64]) -> None:
+            part = task.rows, task.lane, (*bounds[task.part : task.part + 2], *across)
+            given = images, part, static, layouts, memory.arrays, out
+            if not self.careful and fast_sums(*given):
+                return
+            self.careful = True  # what is compiled by now, or asked for once, is asked for again
+            out[task.rows[0] : task.rows[1]] = 0.0
+            block_sums(*given)
+
+        return compute
+
+    def _any_activation(self, general: Parameters, images: _Pair, tables: Tables) -> _Computation:
+        """Do the same for activations of any kind."""
+        bounds, across = _bounds(tables, _parts(tables)), tables.displacements[1]
+        sums, sides, lanes = general_sums(general.names), Sides(general), lanes_of(self._dtype)
+        one, two = images
+
+        def compute(memory: Workspace, task: Task, out: npt.NDArray[np.float64]) -> None:
+            parts, numbers, places = general.joined(
+                sides.of(one, *task.rows),
+                sides.of(two, task.lane, min(task.lane + lanes, len(two))),
+            )
+            plain, room = memory.arrays[3], memory.room(parts[3].shape[1] * lanes)
+            sums(
+                images, parts,
+                (task.rows, task.lane, (*bounds[task.part : task.part + 2], *across)),
+                (general.steps, numbers, places), tables.layout,
+                (*memory.arrays[:2], plain, room), out,
+            )  # fmt: skip
+
+        return compute
+
 
 def _parts(tables: Tables) -> int:
     """Into how many parts the displacements are split: a matter of the plan alone."""
+    if tables.plan.pools:
+        return 1  # sums over windows take slices from far apart
     (first, last), _ = tables.displacements
     entries = tables.plan.entries // tables.plan.order
     return max(1, min(last - first, entries // _ENTRIES_A_PART))
@@ -223,4 +282,8 @@ def require() -> None:
 
 def engine(setting: Setting) -> Engine:
     """Build the engine, of images or of signals on a finite set."""
-    return CosetsEngine(setting) if setting.plan.levels else SlicesEngine(setting)
+    if not setting.plan.levels:
+        return SlicesEngine(setting)
+    activations = [op for op in setting.plan.body.operations if isinstance(op, Pointwise)]
+    linear = all(operation.dual.arccos is not None for operation in activations)
+    return CosetsEngine(setting) if linear else ArraySlices(setting)

@@ -32,6 +32,7 @@ __all__ = [
     "OPTIONS",
     "add_difference",
     "add_edge",
+    "add_kept",
     "angle",
     "at",
     "compiled",
@@ -42,6 +43,8 @@ __all__ = [
     "lane_count",
     "lanes_of",
     "number",
+    "polynomial",
+    "power_of_two",
     "product",
     "put",
     "segment",
@@ -70,15 +73,32 @@ INLINE: dict[str, Any] = {**OPTIONS, "forceinline": True}
 _NO_VALUE = types.none()
 
 
-def compiled(function: Callable[..., Any]) -> Any:
+def compiled(
+    function: Callable[..., Any], names: dict[str, Any] | None = None, key: str = ""
+) -> Any:
     """Compile a function when it is called, and keep the result on disk where that is possible.
 
+    Parameters
+    ----------
+    function : function
+    names : dict, optional
+        What global names of the function stand for in this version of it.
+    key : str
+        Tells versions apart.
+
+    Returns
+    -------
+    compiled function
+
+    Notes
+    -----
     Numba asks of what it finds on disk that the file of this function be the same, and the cells of
     its closure. The functions that it calls are in other files, all of which go into a cell: what
     another version of the package left behind is then not taken for this one's.
     """
     code = function.__code__.replace(co_freevars=("sources",))
-    stamped = FunctionType(code, function.__globals__, closure=(CellType(_sources()),))
+    known = {**function.__globals__, **(names or {})}
+    stamped = FunctionType(code, known, closure=(CellType(_sources() + key),))
     update_wrapper(stamped, function)
     return compile_and_keep(stamped, OPTIONS)
 
@@ -234,6 +254,21 @@ def add_edge(typingctx: Any, out: Any, scalar: Any, lanes: Any) -> Any:
 
 
 @intrinsic
+def add_kept(typingctx: Any, out: Any, lanes: Any, keep: Any) -> Any:
+    """Change one row of lanes: out += lanes, in those lanes where keep is negative."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = context.get_value_type(signature.args[0].dtype)
+        old, value, sign = (_load_lanes(builder, arg, kind) for arg in args)
+        zero = ir.Constant(value.type, None)
+        kept = builder.select(builder.fcmp_ordered("<", sign, zero), value, zero)
+        _store_lanes(builder, builder.fadd(old, kept), args[0])
+        return context.get_dummy_value()
+
+    return types.none(out, lanes, keep), codegen
+
+
+@intrinsic
 def square_edge(typingctx: Any, out: Any, scalar: Any, lanes: Any) -> Any:
     """Set one row of lanes: out = scalar² + lanes²."""
 
@@ -328,8 +363,10 @@ covariance = _over_channels(_product, True, "Set one row of lanes to s s' times 
 product = _over_channels(_product, False, "Set one row of lanes to the sum over channels of x x'.")
 
 
-def _polynomial(table: dict[int, tuple[float, ...]], summary: str) -> Any:
-    def polynomial(typingctx: Any, x: Any) -> Any:
+def polynomial(table: dict[int, tuple[float, ...]], summary: str) -> Any:
+    """Build an intrinsic that evaluates a polynomial of coefficients that depend on the type."""
+
+    def evaluate(typingctx: Any, x: Any) -> Any:
         coefficients = table[_bits(x)]
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -342,12 +379,31 @@ def _polynomial(table: dict[int, tuple[float, ...]], summary: str) -> Any:
 
         return x(x), codegen
 
-    polynomial.__doc__ = summary
-    return intrinsic(polynomial)
+    evaluate.__doc__ = summary
+    return intrinsic(evaluate)
 
 
-angle = _polynomial(ANGLE, "Value of the polynomial of `refntk.backends.arccos.ANGLE`.")
-segment = _polynomial(SEGMENT, "Value of the polynomial of `refntk.backends.arccos.SEGMENT`.")
+angle = polynomial(ANGLE, "Value of the polynomial of `refntk.backends.arccos.ANGLE`.")
+segment = polynomial(SEGMENT, "Value of the polynomial of `refntk.backends.arccos.SEGMENT`.")
+
+
+@intrinsic
+def power_of_two(typingctx: Any, x: Any) -> Any:
+    """Round a number to a whole one, n, and give 2^n and n; |n| must be an exponent of the type."""
+    bits = _bits(x)
+    digits, offset = (52, 1023) if bits == 64 else (23, 127)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind, whole = context.get_value_type(x), ir.IntType(bits)
+        # Added to this number, n is the last bits of the digits, which become the exponent's.
+        shift = 1.5 * 2.0**digits
+        moved = builder.fadd(args[0], ir.Constant(kind, shift + offset))
+        rounded = builder.fsub(moved, ir.Constant(kind, shift + offset))
+        power = builder.shl(builder.bitcast(moved, whole), ir.Constant(whole, digits))
+        pair = builder.bitcast(power, kind), rounded
+        return context.make_tuple(builder, signature.return_type, pair)
+
+    return types.UniTuple(x, 2)(x), codegen
 
 
 def lanes_of(dtype: np.dtype[Any]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Frame", "Layout", "Step"]
+__all__ = ["Frame", "Layout", "Stage", "Step"]
 
 
 class Layout(NamedTuple):
@@ -65,6 +65,36 @@ class Step(NamedTuple):
     dilation_x: int = 19
     shift_y: int = 20  # displacement below, for one of 0 after the last step
     shift_x: int = 21
+    fresh: int = 22  # whether there is no NTK below, as it is at the first one
+
+
+class Stage(NamedTuple):
+    """Columns of the integer table of the method band that has a row for each stage.
+
+    A stage is what lies between two poolings. After the last one there is none.
+    """
+
+    first: int = 0  # its steps, and the one after them
+    stop: int = 1
+    in_y: int = 2  # positions below and above
+    in_x: int = 3
+    out_y: int = 4
+    out_x: int = 5
+    pooled: int = 6  # offset into the maps of the pooling before it, in positions
+    source: int = 7  # roots of the variances after it: offset into the maps,
+    pitch: int = 8  # positions of a row,
+    spacing: int = 9  # and from one to the next
+    size_y: int = 10  # of the window of the pooling after it
+    size_x: int = 11
+    stride_y: int = 12
+    stride_x: int = 13
+    low_y: int = 14
+    low_x: int = 15
+    wrap_y: int = 16
+    wrap_x: int = 17
+    own: int = 18  # offset of what images have of their own after that
+    above: int = 19  # positions along x after that
+    ends: int = 20  # whether there is no pooling after it
 
 
 class Frame(NamedTuple):

@@ -35,6 +35,7 @@ where D - delta² > limit delta².
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 from numba import njit
@@ -43,6 +44,9 @@ from refntk.backends.numba.lanes import OPTIONS, angle, get, lane_count, number,
 from refntk.backends.table import LINEAR, NONNEGATIVE, SIGNED
 
 __all__ = [
+    "DEFICIT",
+    "DISTANCE",
+    "KERNEL",
     "LIMITS",
     "add_row",
     "add_squares",
@@ -61,15 +65,20 @@ so near to a limit are few; and rounding of D is less than 1e-13 and 1e-6 of the
 """
 
 
-def row_function(activation: int, last: bool, three: bool) -> Any:
+DISTANCE, KERNEL, DEFICIT = 0, 1, 2
+"""What a row function stores: D; K, before the readout; or 2 s s' u, before a pooling."""
+
+
+@cache
+def row_function(activation: int, ends: int, three: bool) -> Any:
     """Build the function that takes one row through one step.
 
     Parameters
     ----------
     activation : int
         LINEAR, SIGNED, NONNEGATIVE or LATE.
-    last : bool
-        The last step before the readout stores K in place of D.
+    ends : int
+        What is stored: DISTANCE, KERNEL or DEFICIT.
     three : bool
         The newest row is box-summed here, over three columns; else it comes as a box sum.
 
@@ -123,7 +132,9 @@ def row_function(activation: int, last: bool, three: bool) -> Any:
                     put(worst, v, margin if margin < known else known)
                 if activation == LINEAR:
                     cosine = one - u
-                    new = scale * cosine if last else distance
+                    new = scale * cosine if ends == KERNEL else distance
+                    if ends == DEFICIT:
+                        new = more
                 else:
                     if activation != NONNEGATIVE:
                         near = u <= one
@@ -137,17 +148,21 @@ def row_function(activation: int, last: bool, three: bool) -> Any:
                     cosine = one - w if near else w - one
                     if constants is None:
                         slope = half - turn if near else turn
-                        if last:
+                        if ends == KERNEL:
                             new = half * scale * ((one - w if near else zero) + cap)
+                        elif ends == DEFICIT:
+                            new = scale * ((w if near else one) - cap)
                         else:
                             new = half * square + scale * ((w if near else one) - cap)
                     else:
                         slope = mean - gain * turn if near else skip + gain * turn
                         even = gain * cap
-                        if last:
+                        rise = two * mean * w if near else odd - two * skip * w
+                        if ends == KERNEL:
                             new = scale * ((mean if near else skip) * cosine + half * even)
+                        elif ends == DEFICIT:
+                            new = scale * (rise - even)
                         else:
-                            rise = two * mean * w if near else odd - two * skip * w
                             new = mean * square + scale * (rise - even)
                 put(d, k, new)
                 if t is not None:

@@ -53,13 +53,22 @@ from refntk.backends.numba.maps import build_maps, gather, load_lanes, select, u
 from refntk.backends.numba.rows import add_row, sum_row
 from refntk.backends.table import LINEAR, SIGNED
 
-__all__ = ["block_sums"]
+__all__ = [
+    "advance_function",
+    "begin",
+    "block_sums",
+    "compare",
+    "fast_sums",
+    "needed",
+    "row_of",
+    "total",
+]
 
 _S = Step()
 
 
 @njit(**OPTIONS)
-def _begin(work, tangent, excesses, plain, dy, dx, careful, table, lay, lay2):
+def begin(work, tangent, excesses, plain, dy, dx, careful, table, lay, lay2):
     """Slice of the images: distances and K; or deficits, excesses and K; with no step, K alone."""
     lanes = lane_count(work)
     y0, height = extent(lay.height, lay2.height, dy, lay.wrap)
@@ -211,7 +220,7 @@ def _add_towers(work, array, first, count, map1, map2, step, frame, lay):
             )  # fmt: skip
 
 
-def _advance_function(call, careful):
+def advance_function(call, careful, ends):
     """Build the function that takes a slice through one step.
 
     Parameters
@@ -220,6 +229,8 @@ def _advance_function(call, careful):
         Calls the right row function.
     careful : bool
         Whether the slice has deficits, else distances.
+    ends : bool
+        Whether the last step of the table is followed by something else than another one.
 
     Returns
     -------
@@ -241,8 +252,8 @@ def _advance_function(call, careful):
         apart = get(step, _S.dilation_y)
         span = (size - 1) * apart + 1
         size_x = get(step, _S.size_x)
-        columns, known = frame.columns, not careful or k > 0
-        kind = 2 * (k + 1 == table.shape[0]) + frame.direct
+        columns, known = frame.columns, not careful or not get(step, _S.fresh)
+        kind = 2 * (ends and k + 1 == table.shape[0]) + frame.direct
         _edges(work, tangent, excesses, plain, careful, step, frame, lay)
         ready, oldest = -low, 0
         for i in range(frame.rows):
@@ -256,10 +267,11 @@ def _advance_function(call, careful):
                 row, row_t = _source(work, r, known, careful, step, frame, lay)
                 slot = lay.ring + wrapped(oldest + r - begin, frame.slots) * lay.slot
                 stride_x, apart_x = get(step, _S.stride_x), get(step, _S.dilation_x)
+                own = row if careful else row_t
                 gather(work, slot, row, size_x, stride_x, apart_x, columns, lay)
                 gather(tangent, slot, row_t, size_x, stride_x, apart_x, columns, lay)
                 gather(excesses, slot, row, size_x, stride_x, apart_x, columns, lay)
-                gather(plain, slot, row, size_x, stride_x, apart_x, columns, lay)
+                gather(plain, slot, own, size_x, stride_x, apart_x, columns, lay)
                 if careful and size_x > 1:
                     _add_chords(work, excesses, slot, r, step, frame, lay)
             ready = max(ready, bound + frame.direct)
@@ -287,12 +299,12 @@ def _advance_function(call, careful):
     return advance
 
 
-_advance = _advance_function(fast_row, False)
-_advance_careful = _advance_function(careful_row, True)
+_advance = advance_function(fast_row, False, True)
+_advance_careful = advance_function(careful_row, True, True)
 
 
 @njit(**OPTIONS)
-def _total(array, worst, careful, out, height, width, lay):
+def total(array, worst, careful, out, height, width, lay):
     """Add the sum of a slice to `out`, in pairs and then in double precision.
 
     Those lanes count that need the careful form, or the others.
@@ -318,7 +330,7 @@ def _total(array, worst, careful, out, height, width, lay):
 
 
 @njit(**INLINE)
-def _row_of(constants, k):
+def row_of(constants, k):
     """Row of the constants as a tuple; None of None."""
     if constants is None:
         return None
@@ -329,38 +341,69 @@ def _row_of(constants, k):
 
 
 @njit(**OPTIONS)
-def _slice(memory, displacement, careful, static, lay, lay2, out):
-    """Take one slice from the images to the sums over its positions."""
-    (work, tangent, excesses, plain), (tables, rates, constants, _) = memory, static
+def _add_totals(work, tangent, careful, displacement, tables, out, lay, lay2):
+    """Add the sums of a slice that went through all steps."""
     (table, other), (dy, dx) = tables, displacement
-    steps, early = table.shape[0], True
-    height, width, height2, width2 = lay.height, lay.width, lay2.height, lay2.width
+    steps, height, width, height2, width2 = (
+        table.shape[0], lay.height, lay.width, lay2.height, lay2.width
+    )
     if steps > 0:
         height, width = table[steps - 1, _S.out_y], table[steps - 1, _S.out_x]
         height2, width2 = other[steps - 1, _S.out_y], other[steps - 1, _S.out_x]
-    below_y, below_x = displaced(table, 0, dy, dx)
-    _begin(work, tangent, excesses, plain, below_y, below_x, careful, table, lay, lay2)
-    for k in range(steps):
-        rate = rates[k, 0], rates[k, 1], rates[k, 2], rates[k, 3], rates[k, 4]
-        own = _row_of(constants, k)
-        if not careful:
-            _advance((work, tangent, None, None), k, displacement, tables, rate, own, lay)
-        elif early:
+    height = extent(height, height2, dy, lay.wrap)[1]
+    width = extent(width, width2, dx, lay.wrap)[1]
+    worst = at(work, lay.worst)
+    total(work, worst, careful, out[0], height, width, lay)
+    if tangent is not None:
+        total(tangent, worst, careful, out[1], height, width, lay)
+
+
+@njit(**INLINE)
+def _rate_of(rates, k):
+    """Rates of step k, as many as the row functions read."""
+    return rates[k, 0], rates[k, 1], rates[k, 2], rates[k, 3], rates[k, 4]
+
+
+@njit(**OPTIONS)
+def _fast_slice(memory, displacement, static, lay, lay2, out):
+    """Take one slice from the images to the sums over its positions; of the lanes that can."""
+    (work, tangent, excesses, plain), (tables, rates, constants, _) = memory, static
+    table = tables[0]
+    below_y, below_x = displaced(table, 0, displacement[0], displacement[1])
+    begin(work, tangent, excesses, plain, below_y, below_x, False, table, lay, lay2)
+    for k in range(table.shape[0]):
+        rate, own = _rate_of(rates, k), row_of(constants, k)
+        _advance((work, tangent, None, None), k, displacement, tables, rate, own, lay)
+    _add_totals(work, tangent, False, displacement, tables, out, lay, lay2)
+
+
+@njit(**OPTIONS)
+def _careful_slice(memory, displacement, static, lay, lay2, out):
+    """Do the same in the careful form, for the lanes that need it; say that it is done."""
+    (work, tangent, excesses, plain), (tables, rates, constants, _) = memory, static
+    table, early = tables[0], True
+    below_y, below_x = displaced(table, 0, displacement[0], displacement[1])
+    begin(work, tangent, excesses, plain, below_y, below_x, True, table, lay, lay2)
+    for k in range(table.shape[0]):
+        rate, own = _rate_of(rates, k), row_of(constants, k)
+        if early:
             _advance_careful(memory, k, displacement, tables, rate, own, lay)
         else:
             later = work, tangent, None, plain
             _advance_careful(later, k, displacement, tables, rate, own, lay)
         early = early and table[k, _S.activation] == LINEAR
-    height = extent(height, height2, dy, lay.wrap)[1]
-    width = extent(width, width2, dx, lay.wrap)[1]
-    worst = at(work, lay.worst)
-    _total(work, worst, careful, out[0], height, width, lay)
-    if tangent is not None:
-        _total(tangent, worst, careful, out[1], height, width, lay)
+    _add_totals(work, tangent, True, displacement, tables, out, lay, lay2)
+    return True
 
 
 @njit(**OPTIONS)
-def _compare(work, table, other, limit, lay):
+def _give_up(memory, displacement, static, lay, lay2, out):
+    """Stand for `_careful_slice` where that is not compiled: nothing is done."""
+    return False
+
+
+@njit(**OPTIONS)
+def compare(work, table, other, limit, lay):
     """Find the lanes with an image that is unlike x in size, after some convolution.
 
     All lanes are where the first convolution has no Relu: K, a sum with signs, and the NTK are two
@@ -379,13 +422,45 @@ def _compare(work, table, other, limit, lay):
 
 
 @njit(**OPTIONS)
-def _needed(work, all_lanes, lay):
+def needed(work, all_lanes, lay):
     """Whether some lane, or each, needs the careful form."""
     count = 0
     for v in range(lane_count(work)):
         if get(work, lay.worst + v) < number(work, 0.0):
             count += 1
     return count == lane_count(work) if all_lanes else count > 0
+
+
+@njit(**INLINE)
+def _sums(careful_slice, pixels, part, static, layouts, memory, out):
+    """Sum a block; a slice that needs the careful form is handed to `careful_slice`."""
+    (pixels1, pixels2), (rows, lane, bounds), (lay, lay2) = pixels, part, layouts
+    (table, other), rates, _, limit = static
+    work = start(memory[0])
+    pointers = work, start(memory[1]), start(memory[2]), start(memory[3])
+    load_lanes(pixels1, rows[0], work, lay.pixels2, lay)
+    if table.shape[0] > 0:
+        unit_pixels(work, lay.maps1, lay)
+        build_maps(work, lay.maps1, number(work, 0.5), table, rates, lay)
+    load_lanes(pixels2, lane, work, lay.pixels2, lay2)
+    if table.shape[0] > 0:
+        unit_pixels(work, lay.maps2, lay2)
+        build_maps(work, lay.maps2, number(work, 1.0), other, rates, lay)
+    for row in range(rows[0], rows[1]):
+        select(pixels1, row, work, row - rows[0], table, lay)
+        compare(work, table, other, limit, lay)
+        for dy in range(bounds[0], bounds[1]):
+            for dx in range(bounds[2], bounds[3]):
+                for v in range(lane_count(work)):
+                    put(work, lay.worst + v, get(work, lay.unlike + v))
+                if not needed(work, True, lay):
+                    _fast_slice(pointers, (dy, dx), static, lay, lay2, out[row])
+                done = True
+                if needed(work, False, lay):
+                    done = careful_slice(pointers, (dy, dx), static, lay, lay2, out[row])
+                if not done:
+                    return False
+    return True
 
 
 @compiled
@@ -415,27 +490,29 @@ def block_sums(pixels, part, static, layouts, memory, out):
         64-byte aligned, zeros at its first use with this table and layout.
     out : float64 array, shape (N, 1 or 2, lanes)
         Sums are added to it: NNGP, and NTK where there is a tangent.
+
+    Returns
+    -------
+    bool
+        True: all is done.
     """
-    (pixels1, pixels2), (rows, lane, bounds), (lay, lay2) = pixels, part, layouts
-    (table, other), rates, _, limit = static
-    work = start(memory[0])
-    pointers = work, start(memory[1]), start(memory[2]), start(memory[3])
-    load_lanes(pixels1, rows[0], work, lay.pixels2, lay)
-    if table.shape[0] > 0:
-        unit_pixels(work, lay.maps1, lay)
-        build_maps(work, lay.maps1, number(work, 0.5), table, rates, lay)
-    load_lanes(pixels2, lane, work, lay.pixels2, lay2)
-    if table.shape[0] > 0:
-        unit_pixels(work, lay.maps2, lay2)
-        build_maps(work, lay.maps2, number(work, 1.0), other, rates, lay)
-    for row in range(rows[0], rows[1]):
-        select(pixels1, row, work, row - rows[0], table, lay)
-        _compare(work, table, other, limit, lay)
-        for dy in range(bounds[0], bounds[1]):
-            for dx in range(bounds[2], bounds[3]):
-                for v in range(lane_count(work)):
-                    put(work, lay.worst + v, get(work, lay.unlike + v))
-                if not _needed(work, True, lay):
-                    _slice(pointers, (dy, dx), False, static, lay, lay2, out[row])
-                if _needed(work, False, lay):
-                    _slice(pointers, (dy, dx), True, static, lay, lay2, out[row])
+    return _sums(_careful_slice, pixels, part, static, layouts, memory, out)
+
+
+@compiled
+def fast_sums(pixels, part, static, layouts, memory, out):
+    """Do as `block_sums`, bit for bit, but stop at the first slice that needs the careful form.
+
+    Most images never do, and without that form half as much is compiled.
+
+    Parameters
+    ----------
+    pixels, part, static, layouts, memory, out
+        As for `block_sums`.
+
+    Returns
+    -------
+    bool
+        Whether all is done; else `out` is of no use.
+    """
+    return _sums(_give_up, pixels, part, static, layouts, memory, out)

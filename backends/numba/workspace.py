@@ -16,7 +16,7 @@ from refntk.backends.table import is_usual, step_constants, step_table
 from refntk.ops.dual import RELU
 from refntk.plan.reduction import Plan
 
-__all__ = ["Tables", "Workspace"]
+__all__ = ["Tables", "Workspace", "aligned"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Tables:
         """One row of `Step` for each convolution."""
         column, place = Step(), 0
         table = step_table(self.plan, column, len(column))
+        table[:1, column.fresh] = 1
         for k, step in enumerate(self.plan.steps):
             repeats = 1 + self.wrap
             rows, columns = step.y.n_in + 2 * self.margin, step.x.n_out * repeats
@@ -139,6 +140,11 @@ class Tables:
         height, width, _ = self._other.plan.shape
         return self.layout, self.layout._replace(height=height, width=width)
 
+    @property
+    def map_size(self) -> int:
+        """Number of positions of the maps of all steps."""
+        return int(self.steps[-1, Step().level]) + 2 if self.plan.steps else 0
+
     @cached_property
     def layout(self) -> Layout:
         """Where everything lies in the workspace."""
@@ -153,9 +159,7 @@ class Tables:
             (step.y.n_out * step.y.stride if self.wrap else 0) + step.y.span for step in windows
         ]
         ring = max([0, *slots]) * slot
-        map_size, map_size2 = (
-            int(table[-1, Step().level]) + 2 if windows else 0 for table in self.both
-        )
+        map_size, map_size2 = self.map_size, self._other.map_size
         pixels = height * channels * width * (1 + self.wrap) * lanes
         sizes = {
             "slice": tallest * line, "ring": ring, "zero": line, "gathered": line, "older": line,
@@ -193,14 +197,21 @@ class Workspace:
     """
 
     def __init__(self, tables: Tables, ntk: bool) -> None:
-        work = _aligned(tables.layout.size, tables.dtype)
+        work = aligned(tables.layout.size, tables.dtype)
         tangent, excess, plain = (
-            _aligned(tables.layout.tangent_size, tables.dtype) for _ in range(3)
+            aligned(tables.layout.tangent_size, tables.dtype) for _ in range(3)
         )
         self.arrays = work, tangent if ntk else None, excess, plain
+        self._room = aligned(0, tables.dtype)
+
+    def room(self, size: int) -> npt.NDArray[Any]:
+        """Give an aligned array of at least this size, of any contents."""
+        if self._room.size < size:
+            self._room = aligned(size, str(self._room.dtype))
+        return self._room
 
 
-def _aligned(size: int, dtype: str) -> npt.NDArray[Any]:
+def aligned(size: int, dtype: str) -> npt.NDArray[Any]:
     """Zeros whose first element begins a cache line."""
     itemsize = np.dtype(dtype).itemsize
     raw = np.zeros(size * itemsize + LANE_BYTES, np.uint8)

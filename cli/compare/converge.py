@@ -10,9 +10,9 @@ import click
 
 from refntk.cli import options
 from refntk.cli.program import Command
-from refntk.cli.progress import ProgressBar
 from refntk.cli.say import say
 from refntk.cli.signals import interruptible
+from refntk.progress import ProgressBar
 
 __all__ = ["converge"]
 

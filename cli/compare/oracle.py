@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from fnmatch import fnmatchcase
 
@@ -9,8 +10,8 @@ import click
 
 from refntk.cli import options
 from refntk.cli.program import Command, Program
-from refntk.cli.progress import ProgressBar
 from refntk.cli.say import say
+from refntk.progress import ProgressBar
 
 __all__ = ["check", "export", "judge", "oracle"]
 
@@ -78,6 +79,7 @@ def export(suite: str, only: str, overwrite: bool, quiet: bool) -> None:
 Examples:
   refntk oracle check suite.h5 answers.h5
   refntk oracle check suite.h5 answers.h5 --only 'cnn-*' --answered
+  refntk oracle check suite.h5 answers.h5 --json
 
 Exit status: 0 all answers are right; 1 some are wrong; 2 none is wrong, but something could
 not be judged.""",
@@ -90,7 +92,8 @@ not be judged.""",
     is_flag=True,
     help="Leave out cases without an answer, of layers that the implementation does not have.",
 )
-def check(suite: str, answers: str, only: str, answered: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON, not a table.")
+def check(suite: str, answers: str, only: str, answered: bool, as_json: bool) -> None:
     """Judge ANSWERS, another implementation's kernels of the cases in SUITE.
 
     Prints a table with the error of each case in units of its tolerance: up to 1 is right. Where
@@ -98,7 +101,8 @@ def check(suite: str, answers: str, only: str, answered: bool) -> None:
     first layer, it is named. What cannot be judged is one line on stderr.
     """
     from refntk.data.results.oracle_file import read_answers, read_suite
-    from refntk.oracle.verdicts import Verdict, report, settle
+    from refntk.oracle.embedded import Judgement
+    from refntk.oracle.verdicts import Verdict
     from refntk.oracle.verdicts import judge as judge_case
 
     asked = read_suite(suite)
@@ -119,7 +123,8 @@ def check(suite: str, answers: str, only: str, answered: bool) -> None:
     ]
     for obstacle in (line for verdict in verdicts for line in verdict.obstacles):
         say(f"not judged: {obstacle}", err=True)
-    say("\n".join(report(settle(verdicts))))
+    judgement = Judgement.of(verdicts, asked.solved, given)
+    say(json.dumps(judgement.to_json(), indent=2) if as_json else str(judgement))
     if any(verdict.wrong for verdict in verdicts):
         sys.exit(1)
     sys.exit(2 if any(verdict.obstacles for verdict in verdicts) else 0)

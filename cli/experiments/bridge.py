@@ -9,9 +9,9 @@ import click
 from refntk.cli import options
 from refntk.cli.columns import echo_columns
 from refntk.cli.program import BadUse, Command
-from refntk.cli.progress import ProgressBar
 from refntk.cli.say import say
 from refntk.cli.signals import interruptible
+from refntk.progress import ProgressBar
 
 __all__ = ["bridge"]
 

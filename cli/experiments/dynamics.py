@@ -10,8 +10,8 @@ import click
 from refntk.cli import options
 from refntk.cli.columns import echo_columns
 from refntk.cli.program import Command, Program
-from refntk.cli.progress import ProgressBar
 from refntk.cli.result_tables import finish, open_table, output_options
+from refntk.progress import ProgressBar
 
 __all__ = ["dynamics", "groups", "perm", "rot", "trans"]
 

@@ -11,9 +11,9 @@ import click
 from refntk.cli import options
 from refntk.cli.columns import echo_columns
 from refntk.cli.program import Command, Program
-from refntk.cli.progress import ProgressBar
 from refntk.cli.result_tables import finish, open_table, output_options
 from refntk.cli.say import say
+from refntk.progress import ProgressBar
 
 if TYPE_CHECKING:
     from refntk.data.results.result_table import Table

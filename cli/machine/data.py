@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from refntk.cli.program import Command, Interrupted, Program, typed
-from refntk.cli.progress import ProgressBar
 from refntk.cli.say import say
+from refntk.progress import ProgressBar
 
 __all__ = ["data", "fetch"]
 
@@ -50,7 +50,7 @@ def fetch(ctx: click.Context, name: str | None, folder: str | None, quiet: bool)
     """
     from refntk.data.datasets.catalogue import DATASETS, dataset
     from refntk.data.datasets.fetch import fetch as fetch_data
-    from refntk.data.limits import size_text
+    from refntk.errors import size_text
 
     if name is None:
         width = max(map(len, DATASETS))

@@ -15,7 +15,7 @@ from refntk.data.images.preprocess import FITS, apply_statistics, channel_statis
 from refntk.errors import InputError, unknown
 from refntk.evaluation.images import divisors
 
-__all__ = ["Inputs", "load_inputs"]
+__all__ = ["Inputs", "load_inputs", "scaling_text"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +41,23 @@ class Inputs:
     preprocessing: dict[str, Any]
 
 
-def _scaling(top: float | None) -> str:
-    """Write what pixels are divided by, for the record."""
+def scaling_text(top: float | None) -> str:
+    """Write what pixels are divided by, for the record.
+
+    Parameters
+    ----------
+    top : float or None
+        As `refntk.evaluation.images.divisors` gives it.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> scaling_text(None), scaling_text(255.0)
+    ('none', 'divided by 255')
+    """
     return "none" if top is None else f"divided by {top:.15g}"
 
 
@@ -111,7 +126,7 @@ def load_inputs(
     names = (f"X{place} ({spec})" for place, spec in enumerate(given, 1))
     sides = {name: each.images for name, each in zip(names, stored, strict=True)}
     tops = divisors(sides, scale)
-    scaling = {f"x{place}": _scaling(top) for place, top in enumerate(tops.values(), 1)}
+    scaling = {f"x{place}": scaling_text(top) for place, top in enumerate(tops.values(), 1)}
     images = [
         each.prepared(size, "none" if top is None else top, asked, fit)
         for each, top in zip(stored, tops.values(), strict=True)

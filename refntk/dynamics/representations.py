@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from refntk.errors import InputError
+from refntk.ops.gset import GSet
+from refntk.ops.named_groups import closure
 
 __all__ = [
     "ACTIONS",
@@ -74,16 +75,7 @@ class PermutationGroup:
             raise InputError(
                 f"{self.name}: has {self.order} elements, too many to list; draw some at random"
             )
-        found = {np.arange(self.points).tobytes(): np.arange(self.points)}
-        border = list(found.values())
-        while border:
-            images = [generator[p] for p in border for generator in self.generators]
-            border = []
-            for p in images:
-                if p.tobytes() not in found:
-                    found[p.tobytes()] = p
-                    border.append(p)
-        return list(found.values())
+        return list(closure(np.array(self.generators)))
 
     def draw(self, rng: np.random.Generator) -> Permutation:
         """Draw an element from the uniform distribution."""
@@ -202,6 +194,12 @@ class Representation:
         copies = np.arange(self.multiplicity)[:, None] * len(one)
         return (copies + one).ravel()
 
+    @property
+    def coordinates(self) -> GSet:
+        """The coordinates as a set that the generators permute."""
+        moves = [self.permutation(generator) for generator in self.group.generators]
+        return GSet(f"{self.kind} of {self.group.name}", np.array(moves))
+
     def act(self, element: Permutation, x: FloatArray) -> FloatArray:
         """Let an element act on vectors, ρ(g) x.
 
@@ -253,19 +251,10 @@ class Projection:
     def __init__(self, target: Representation, source: Representation) -> None:
         if target.group is not source.group:
             raise InputError("target and source: expected representations of the same group")
-        rows, columns = target.dimension, source.dimension
-        entries = np.arange(rows * columns).reshape(rows, columns)
-        heads = [
-            entries[np.ix_(target.permutation(g), source.permutation(g))].ravel()
-            for g in target.group.generators
-        ]
-        tails = np.tile(entries.ravel(), len(heads))
-        graph = coo_array(
-            (np.ones(len(tails), np.int8), (tails, np.concatenate(heads))), (entries.size,) * 2
-        )
-        self.dimension, labels = connected_components(graph, directed=False)
-        self.labels: npt.NDArray[np.int64] = labels.reshape(rows, columns).astype(np.int64)
-        self._counts = np.bincount(labels)
+        labels = target.coordinates.orbitals(source.coordinates)
+        self.labels: npt.NDArray[np.int64] = labels.astype(np.int64, copy=False)
+        self._counts = np.bincount(self.labels.ravel())
+        self.dimension = len(self._counts)
 
     def draw(self, rng: np.random.Generator) -> npt.NDArray[np.float64]:
         """Draw an equivariant layer whose rows have norm 1 in the mean over draws.

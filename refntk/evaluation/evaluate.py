@@ -5,28 +5,37 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from refntk.backends import Block, Engine, Setting, engine, methods_of, obstacle_of
+from refntk.backends import (
+    RELU_FAMILY_ONLY,
+    Block,
+    Engine,
+    Setting,
+    engine,
+    methods_of,
+    obstacle_of,
+)
 from refntk.errors import InputError, MethodError, RefntkWarning
 from refntk.evaluation.correlations import at_readout
 from refntk.evaluation.head import apply_head
 from refntk.evaluation.images import as_image_sets
 from refntk.evaluation.machine import default_threads, require_memory
-from refntk.evaluation.options import DTYPES, KERNELS, Options
+from refntk.evaluation.options import DTYPES, KERNELS, Options, dtype_name
 from refntk.evaluation.residence import Residence
+from refntk.evaluation.result import Kernel, Origin
+from refntk.evaluation.tables import as_tables
 from refntk.evaluation.tiles import Tile, cut
 from refntk.network.network import Network
-from refntk.network.presets import as_network
 from refntk.network.signal import Layer
 from refntk.ops.dual import Dual
 from refntk.ops.operations import Pointwise
 from refntk.plan.reduction import Plan, make_plan
+from refntk.progress import reporting
 
 __all__ = ["DTYPES", "KERNELS", "Job", "Kernel", "Options", "default_threads", "kernel"]
 
@@ -52,27 +61,12 @@ power of two, because of which the rows of a tile would compete for places in th
 FloatArray = npt.NDArray[np.floating[Any]]
 
 
-@dataclass(frozen=True, eq=False)
-class Kernel:
-    """The kernels of a network between two sets of images.
-
-    Attributes
-    ----------
-    nngp, ntk : float array, shape (N1, N2), or None
-        Covariance of the outputs at initialisation, and neural tangent kernel, per output; axes are
-        images of x1 and images of x2. None where it was not asked for.
-    """
-
-    nngp: FloatArray | None
-    ntk: FloatArray | None
-
-
 def kernel(
     net: Network | str | Sequence[Layer],
     x1: npt.ArrayLike,
     x2: npt.ArrayLike | None = None,
     get: str | Sequence[str] = KERNELS,
-    dtype: str = "float64",
+    dtype: npt.DTypeLike = "float64",
     backend: str = "numba",
     method: str = "auto",
     threads: int | None = None,
@@ -80,7 +74,8 @@ def kernel(
     tile: int | None = None,
     device_memory: int | None = None,
     scale: str | float = "auto",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | bool | None = None,
+    diagonal: bool = False,
 ) -> Kernel:
     """Compute the NNGP and the NTK of an infinitely wide network between images.
 
@@ -90,20 +85,26 @@ def kernel(
         It must end behind a readout: GroupPool, GlobalAvgPool or Flatten. A name is that of a
         preset or of a TOML file.
     x1 : array, shape (N1, H, W, C)
-        Images, channels last; `scale` says what they are divided by. NumPy's, or CuPy's with the
-        backend cupy. For a network on a finite set signals, shape (N1, X, C).
+        Images, channels last; `scale` says what they are divided by. Grey ones may be (N1, H, W).
+        For networks that begin with Flatten, or a list that begins with Dense, also a table
+        (N1, F) of features; for a network on a finite set signals, shape (N1, X, C). An array of
+        any library that keeps to the array API, what `refntk.data.load_images` gives, or CuPy's
+        with the backend cupy.
     x2 : array, shape (N2, H, W, C), optional
         None means x1; the result is then exactly symmetric. Else on the same device as x1.
     get, dtype, backend, method, threads, tile, device_memory, scale
         As for `refntk.evaluation.options.Options`.
-    progress : callable, optional
-        Called as ``progress(done, total)`` with numbers of pairs of images.
+    progress : callable or bool, optional
+        Called as ``progress(done, total)`` with numbers of pairs of images. True: a progress bar
+        on stderr, at a terminal or in a notebook.
+    diagonal : bool
+        Only entries (k, k), the variances where `x2` is None; else x1 and x2 must be as many.
 
     Returns
     -------
     Kernel
-        ``nngp`` and ``ntk`` of shape (N1, N2), of the kind and on the device of x1. Bitwise the
-        same for any `threads` and `tile`.
+        ``nngp`` and ``ntk`` of shape (N1, N2), or (N1,) of a diagonal, of the library and on the
+        device of x1. Bitwise the same for any `threads` and `tile`, alone or in a larger matrix.
 
     Raises
     ------
@@ -133,32 +134,43 @@ def kernel(
     >>> k.ntk.shape, bool(k.ntk[0, 1] == k.ntk[1, 0] > 0)
     ((2, 2), True)
     """
-    net, x1, x2 = as_network(net), _pixels(x1), _pixels(x2)
-    place = Residence(x1, x2, backend)
+    sets = (x1,) if x2 is None else (x1, x2)
+    place = Residence(*(_pixels(images) for images in sets), backend=backend)
     options = Options(get, dtype, backend, method, threads, tile, device_memory, scale)
-    job = Job(net, place.take(x1), place.take(x2), options)
+    taken = [place.take(_pixels(images)) for images in sets]
+    job = Job(net, taken[0], None if x2 is None else taken[1], options)
+    parts: Sequence[Tile] = job.tiles
+    shape: tuple[int, ...] = job.shape
+    if diagonal:
+        parts, shape = _diagonal(job), job.shape[:1]
     require_memory(
-        len(job.get) * math.prod(job.shape) * np.dtype(job.dtype).itemsize,
-        f"{' and '.join(job.get)} of {job.shape[0]} x {job.shape[1]} images",
+        len(job.get) * math.prod(shape) * np.dtype(job.dtype).itemsize,
+        f"{' and '.join(job.get)} of {' x '.join(map(str, shape))} images",
         "compute them into a file, refntk compute NETWORK X1 -o OUT.h5, and read parts of it with "
         "refntk.data.open_kernel",
     )
-    result = {name: np.empty(job.shape, job.dtype) for name in job.get}
-    done = 0
-
-    def report(pairs: int) -> None:
-        nonlocal done
-        done += pairs
-        if progress is not None:
-            progress(done, job.pairs)
-
-    with place.current():
-        for part in job.tiles:
+    result = {name: np.empty(shape, job.dtype) for name in job.get}
+    total = sum(part.pairs for part in parts)
+    with place.current(), reporting(progress, total) as report:
+        for part in parts:
             for name, block in job.block(part, report).items():
+                if diagonal:
+                    result[name][part.rows] = block[0]
+                    continue
                 result[name][part.rows, part.cols] = block
                 if job.symmetric and part.rows != part.cols:
                     result[name][part.cols, part.rows] = block.T
-    return Kernel(place.give(result.get("nngp")), place.give(result.get("ntk")))
+    origin = None if diagonal else Origin(job, sets, scale)
+    return Kernel(place.give(result.get("nngp")), place.give(result.get("ntk")), origin)
+
+
+def _diagonal(job: Job) -> list[Tile]:
+    """Tiles of one pair each, along the diagonal."""
+    if job.shape[0] != job.shape[1]:
+        raise InputError(
+            f"diagonal: X1 has {job.shape[0]} images and X2 {job.shape[1]}; expected as many"
+        )
+    return [Tile(slice(k, k + 1), slice(k, k + 1)) for k in range(job.shape[0])]
 
 
 class Job:
@@ -193,10 +205,9 @@ class Job:
         options: Options = Options(),  # noqa: B008  (frozen)
     ) -> None:
         self.get: tuple[str, ...] = tuple(options.get)
-        self.dtype, self.backend = options.dtype, options.backend
+        self.dtype, self.backend = dtype_name(options.dtype), options.backend
         self._device_memory = options.device_memory
-        net = as_network(net)
-        x1, x2 = _pixels(x1), _pixels(x2)
+        net, x1, x2 = as_tables(net, _pixels(x1), _pixels(x2))
         sets = {"X1": x1} | ({} if x2 is None else {"X2": x2})
         self._images = as_image_sets(sets, options.scale, net.axes)
         if x2 is not None:
@@ -357,7 +368,8 @@ class Job:
 def _plan(net: Network, shape: tuple[int, int, int], method: str, backend: str) -> Plan:
     """Plan for a backend, and say where the network is not as symmetric as its layers suggest."""
     available = methods_of(backend)
-    plan = make_plan(net, shape, method, available, backend)
+    general = backend not in RELU_FAMILY_ONLY
+    plan = make_plan(net, shape, method, available, backend, general)
     obstacle = obstacle_of(backend, plan)
     if obstacle is not None and method != "auto":
         raise MethodError(

@@ -239,6 +239,13 @@ def _checked(images: npt.ArrayLike, name: str, axes: int) -> npt.NDArray[Any]:
         ) from None
     if array.dtype.kind not in "iuf":
         raise InputError(f"{name}: expected integer or floating-point pixels, not {array.dtype}")
+    if array.ndim == 3 and axes == 2:
+        doubt = axis_doubt(array.shape)
+        if doubt is not None:
+            raise InputError(f"{name}: {doubt}, and grey images that are meant images[..., None]")
+        array = array[..., np.newaxis]
+    if axes == 1 and array.ndim == 4 and array.shape[3] == 1:
+        array = array[..., 0]  # readers of files take three axes for those of grey images
     if array.ndim != axes + 2:
         raise InputError(f"{name}: expected {wanted}, not {array.shape}")
     if min(array.shape) < 1:
@@ -269,7 +276,8 @@ def as_image_sets(
     rule : str or float
         As for `divisors`.
     axes : int, default 2
-        Number of axes of positions: 1 for signals (N, L, C), 3 for volumes (N, D, H, W, C).
+        Number of axes of positions: 1 for signals, also on a finite set, of shape (N, X, C), and 3
+        for volumes (N, D, H, W, C). From files signals come as grey images, (N, X, C, 1).
 
     Returns
     -------

@@ -6,9 +6,12 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from refntk.errors import InputError, unknown
 
-__all__ = ["DTYPES", "KERNELS", "Options"]
+__all__ = ["DTYPES", "KERNELS", "Options", "dtype_name"]
 
 KERNELS: tuple[str, ...] = ("nngp", "ntk")
 DTYPES: tuple[str, ...] = ("float64", "float32")
@@ -22,11 +25,11 @@ class Options:
     ----------
     get : {"nngp", "ntk"} or a sequence of them
         Kernels wanted. NNGP alone is cheaper.
-    dtype : {"float64", "float32"}
+    dtype : {"float64", "float32"} or dtype
         Precision of the recursion and of the result. Sums over positions are in double precision.
     backend : str
         ``numba``, ``cupy`` for a graphics processor, or ``numpy`` for the literal recursion.
-    method : {"auto", "slices", "literal"}
+    method : {"auto", "slices", "band", "branches", "literal"}
         See `refntk.plan.reduction`; ``auto`` takes the cheapest that applies.
     threads : int, optional
         Default: all processors this process may use.
@@ -46,7 +49,7 @@ class Options:
     """
 
     get: str | Sequence[str] = KERNELS
-    dtype: str = "float64"
+    dtype: npt.DTypeLike = "float64"
     backend: str = "numba"
     method: str = "auto"
     threads: int | None = None
@@ -58,9 +61,37 @@ class Options:
         """Check them, and bring the kernels that are wanted to a tuple in their order."""
         get = (self.get,) if isinstance(self.get, str) else tuple(self.get)
         object.__setattr__(self, "get", _words("kernel", get, KERNELS))
-        _words("dtype", (str(self.dtype),), DTYPES)
+        object.__setattr__(self, "dtype", dtype_name(self.dtype))
         for name in ("threads", "tile", "device_memory"):
             object.__setattr__(self, name, _positive(name, getattr(self, name)))
+
+
+def dtype_name(given: npt.DTypeLike) -> str:
+    """Name a dtype; that of another array library, such as torch.float32, too.
+
+    Parameters
+    ----------
+    given : dtype
+
+    Returns
+    -------
+    {"float64", "float32"}
+
+    Raises
+    ------
+    InputError
+        It is none of these.
+
+    Examples
+    --------
+    >>> dtype_name(np.float32)
+    'float32'
+    """
+    try:
+        name = np.dtype(given).name
+    except TypeError:
+        name = str(given).rpartition(".")[2]
+    return _words("dtype", (name,), DTYPES)[0]
 
 
 def _words(what: str, given: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:

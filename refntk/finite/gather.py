@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.finite.operator import FloatArray, LinearOperator, Operator, Weights
-from refntk.ops.operations import Filter
-from refntk.ops.support import Support
+from refntk.ops.operations import Average, Filter
 
 __all__ = ["Gather", "MeanOverMaps"]
 
@@ -96,23 +95,26 @@ def _in_a_row(x: FloatArray) -> FloatArray:
 
 
 class MeanOverMaps(Operator):
-    """A mean over filter elements, such as over the cosets of a subgroup.
+    """Means over the maps of a support, such as over the cosets of a subgroup or over orbits.
 
     Parameters
     ----------
-    support : Support
+    layer : Average
     """
 
-    def __init__(self, support: Support) -> None:
-        self._maps = support.maps
+    def __init__(self, layer: Average) -> None:
+        self._maps, self._shares = layer.support.maps, 1 / layer.divisors[:, None]
 
     def forward(self, parameters: Weights | None, x: FloatArray) -> FloatArray:
         """Average what each output reads; see `Operator.forward`."""
-        return np.asarray(x[:, self._maps].mean(axis=1))
+        padded = np.concatenate([x, np.zeros_like(x[:, :1])], axis=1)
+        total = sum(padded[:, places] for places in self._maps)
+        return np.asarray(total * self._shares.astype(x.dtype))
 
     def pull_back(self, parameters: Weights | None, x: FloatArray, g: FloatArray) -> FloatArray:
         """Share out evenly; see `Operator.pull_back`."""
-        below = np.zeros((x.shape[1], len(x), x.shape[2]), g.dtype)
+        below = np.zeros((x.shape[1] + 1, len(x), x.shape[2]), g.dtype)
+        shared = (g * self._shares.astype(g.dtype)).swapaxes(0, 1)
         for places in self._maps:
-            np.add.at(below, places, g.swapaxes(0, 1) / len(self._maps))
-        return below.swapaxes(0, 1)
+            np.add.at(below, places, shared)
+        return below[:-1].swapaxes(0, 1)

@@ -190,8 +190,8 @@ def operator(program: Program, k: int, *counts: int) -> Operator | Joint:
             return Mean(int(layer.divisors[0]))
         case Average(support=support) if support.windows or len(below.shape) == 2:
             return Pool(layer)
-        case Average(support=Listed() as support):
-            return MeanOverMaps(support)
+        case Average(support=Listed()):
+            return MeanOverMaps(layer)
         case _:
             raise program.no_rule(k, "a network of finite width")
 

@@ -66,6 +66,32 @@ class LearningCurve:
         gaps = self.accuracies - self.accuracies[:1]
         return np.asarray(gaps.mean(axis=2), np.float64), _standard_error(gaps)
 
+    def finding(self) -> str:
+        """Say what the largest training sets show, in one sentence.
+
+        Returns
+        -------
+        str
+            Of one network its accuracy; of more the accuracy of the first one, and how far each
+            other is from it, repeat by repeat. A difference of less than two of its standard errors
+            is called none.
+        """
+        accuracies = [
+            f"{name} {100 * mean[-1]:.1f} ± {100 * error[-1]:.1f} %"
+            for name, mean, error in zip(
+                self.networks, self.mean(), self.standard_error(), strict=True
+            )
+        ]
+        told = [f"{self.sizes[-1]} training images: {', '.join(accuracies)} right"]
+        gaps, errors = self.difference()
+        for name, gap, error in zip(self.networks[1:], gaps[1:], errors[1:], strict=True):
+            points = f"{100 * abs(gap[-1]):.1f} ± {100 * error[-1]:.1f} points, repeat by repeat"
+            if abs(gap[-1]) <= 2 * error[-1]:
+                told.append(f"{name} and {self.networks[0]} cannot be told apart ({points})")
+            else:
+                told.append(f"{name} is {'better' if gap[-1] > 0 else 'worse'} by {points}")
+        return "; ".join(told)
+
     def rows(self) -> tuple[list[str], list[list[str | int | float]]]:
         """Write everything as a table, a row for each network and size.
 

@@ -12,28 +12,39 @@ equations 38-47.
 
 from __future__ import annotations
 
-import reprlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, replace
-from numbers import Integral
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar
 
 from refntk.errors import NetworkError, ShapeError
-from refntk.network.arguments import QUIET, by_name, canonical, finite_number
+from refntk.network.arguments import QUIET, by_name, canonical
 from refntk.network.linear import Linear
+from refntk.network.set_arguments import (
+    Places,
+    about,
+    acting_group,
+    canonical_group,
+    canonical_places,
+    canonical_set,
+    canonical_weights,
+    resolve,
+)
 from refntk.network.signal import Kind, Signal, require
 from refntk.ops.finite_group import FiniteGroup
 from refntk.ops.groups import GROUPS, PointGroup, point_group
-from refntk.ops.listed import cosets_at, group_support, set_support
-from refntk.ops.named_groups import Spec, finite_group, gset, spec_of
+from refntk.ops.gset import GSet
+from refntk.ops.listed import (
+    cosets_at,
+    group_support,
+    orbital_means,
+    orbital_weights,
+    set_support,
+)
+from refntk.ops.named_groups import Spec, finite_group, gset
 from refntk.ops.operations import Average
 from refntk.ops.program import Builder
 
-__all__ = ["CosetPool", "SetGroupConv", "SetLift"]
-
-Places: TypeAlias = str | tuple[int | tuple[int, ...], ...]
-"""``"all"``, or each by its number or its label."""
+__all__ = ["CosetPool", "SetGroupConv", "SetLift", "SetLinear"]
 
 
 @by_name
@@ -83,29 +94,29 @@ class SetLift(Linear):
     def __post_init__(self) -> None:
         """Check the arguments and bring them to their canonical types."""
         super().__post_init__()
-        with _named("on"):
+        with about("on"):
             points = gset(self.group, self.on)
             points.action(finite_group(self.group))
-        _resolved(self.support, points.size, points.number, self.weights)
+        resolve(self.support, points.size, points.number, self.weights)
 
     def _rules(self) -> dict[str, Callable[[str, object], object]]:
-        return {"support": _places, "group": _group, "on": _set, "weights": _weights}
+        return {
+            "support": canonical_places, "group": canonical_group, "on": canonical_set,
+            "weights": canonical_weights,
+        }  # fmt: skip
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError` or `ShapeError`."""
         require(signal, "set")
+        _even(self.weights, signal)
         points = gset(self.group, self.on)
-        if signal.points not in (None, points.size):
-            raise ShapeError(
-                f"{points.name} are {points.size}, and signals must have as many along their second"
-                f" axis, not {signal.points}"
-            )
+        _as_many(points, signal)
         return Signal("elements", elements=self.group, gaussian=True)
 
     def lower(self, build: Builder, below: int) -> int:
         """Append one filter; see `Layer.lower`."""
         group, points = finite_group(self.group), gset(self.group, self.on)
-        places = _resolved(self.support, points.size, points.number, self.weights)
+        places = resolve(self.support, points.size, points.number, self.weights)
         support = set_support(group, points.action(group), places, self.weights)
         return self.filter(build, below, support)
 
@@ -138,13 +149,14 @@ class SetGroupConv(Linear):
     def __post_init__(self) -> None:
         """Check the arguments and bring them to their canonical types."""
         super().__post_init__()
-        _resolved(self.support, None, lambda place: 0, self.weights)
+        resolve(self.support, None, lambda place: 0, self.weights)
 
     def _rules(self) -> dict[str, Callable[[str, object], object]]:
-        return {"support": _places, "weights": _weights}
+        return {"support": canonical_places, "weights": canonical_weights}
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError`."""
+        _even(self.weights, signal)
         self._elements(_group_of(signal))
         return replace(signal, gaussian=True)
 
@@ -156,7 +168,71 @@ class SetGroupConv(Linear):
         return self.filter(build, below, support)
 
     def _elements(self, group: FiniteGroup) -> list[int]:
-        return _resolved(self.support, group.order, group.number, self.weights)
+        return resolve(self.support, group.order, group.number, self.weights)
+
+
+@by_name
+@dataclass(frozen=True)
+class SetLinear(Linear):
+    r"""The equivariant linear layer between functions on two finite sets: DeepSets, graphs.
+
+    It has one matrix of weights for each orbit of the group on pairs (y, x) of their points, and
+    takes at each y the mean over the x of each orbit. Only generators of the group are needed, so
+    that it may be S100, say.
+
+    Parameters
+    ----------
+    group : str, list of permutations, or FiniteGroup
+        As for `SetLift`, of any size.
+    on, to : {"points", "pairs", "matrix", "group", "one"} or list of permutations
+        The sets below and above, by default "points": as for `SetLift`, or a single point that
+        nothing moves, which makes the layer an invariant readout.
+    W_std, b_std, bias, width, learning_rate, learning_rate_bias, trainable
+        Scale and training of the weights, see `refntk.network.linear.Linear`.
+
+    Raises
+    ------
+    NetworkError
+        An argument is wrong; the message begins with its name.
+
+    Notes
+    -----
+    With A_a the mean over the x of orbit a, none where there are none, and r orbits,
+
+    .. math:: K' = \frac{\sigma_w^2}{r} \sum_a A_a K A_a^T + \sigma_b^2
+
+    M. Zaheer et al., "Deep Sets", arXiv:1703.06114; H. Maron et al., "Invariant and Equivariant
+    Graph Networks", arXiv:1812.09902.
+    """
+
+    takes: ClassVar[Kind] = "set"
+
+    _: KW_ONLY
+    group: Spec
+    on: Spec = "points"
+    to: Spec = "points"
+
+    def __post_init__(self) -> None:
+        """Check the arguments and bring them to their canonical types."""
+        super().__post_init__()
+        for name in ("on", "to"):
+            with about(name):
+                gset(self.group, getattr(self, name)).orbitals(gset(self.group, "one"))
+
+    def _rules(self) -> dict[str, Callable[[str, object], object]]:
+        return {"group": acting_group, "on": canonical_set, "to": canonical_set}
+
+    def after(self, signal: Signal) -> Signal:
+        """Give the signal after this layer, or raise `NetworkError` or `ShapeError`."""
+        require(signal, "set")
+        _as_many(gset(self.group, self.on), signal)
+        return Signal("set", points=gset(self.group, self.to).size, gaussian=True)
+
+    def lower(self, build: Builder, below: int) -> int:
+        """Append a mean over each orbit, and a filter over the orbits; see `Layer.lower`."""
+        orbitals = gset(self.group, self.to).orbitals(gset(self.group, self.on))
+        means = build.add(Average(below, orbital_means(orbitals), "inside"))
+        return self.filter(build, means, orbital_weights(orbitals))
 
 
 @by_name
@@ -211,7 +287,32 @@ class CosetPool:
                     " by number", key="subgroup",
                 )  # fmt: skip
             return tuple(own.index(matrix) for matrix in named)
-        return group.subgroup(_resolved(self.subgroup, group.order, group.number, (), "subgroup"))
+        return group.subgroup(resolve(self.subgroup, group.order, group.number, (), "subgroup"))
+
+
+def _subgroup(name: str, value: object) -> Places:
+    """Return places, or the name of a point group."""
+    if isinstance(value, str) and value in GROUPS:
+        return value
+    return canonical_places(name, value)
+
+
+def _as_many(points: GSet, signal: Signal) -> None:
+    """Refuse signals on another number of points."""
+    if signal.points not in (None, points.size):
+        raise ShapeError(
+            f"{points.name} are {points.size}, and signals must have as many along their second "
+            f"axis, not {signal.points}"
+        )
+
+
+def _even(weights: tuple[float, ...], signal: Signal) -> None:
+    """Refuse shares that differ where weights are trained as they are."""
+    if signal.channels != "any" and len(set(weights)) > 1:
+        raise NetworkError(
+            "weights: shares that differ have no standard parametrisation, in which all weights of "
+            'a layer are drawn alike; leave them out, or say parameterization="ntk"', key="weights",
+        )  # fmt: skip
 
 
 def _group_of(signal: Signal) -> FiniteGroup:
@@ -219,103 +320,3 @@ def _group_of(signal: Signal) -> FiniteGroup:
     require(signal, "elements")
     assert signal.elements is not None  # a signal of kind "elements" has its group
     return finite_group(signal.elements)
-
-
-def _resolved(
-    places: Places,
-    count: int | None,
-    number: Callable[[Any], int],
-    weights: Sequence[float],
-    name: str = "support",
-) -> list[int]:
-    """Turn a support into numbers; without a count all that is checked is how many there are."""
-    if weights and (count is not None or places != "all"):
-        expected = count if places == "all" else len(places)
-        if len(weights) != expected:
-            raise NetworkError(
-                f"weights: expected one for each of the {expected} places of the support, not "
-                f"{len(weights)}", key="weights",
-            )  # fmt: skip
-    with _named(name):
-        return list(range(count or 0)) if places == "all" else [number(place) for place in places]
-
-
-@contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Say which argument an error is about."""
-    try:
-        yield
-    except NetworkError as error:
-        raise NetworkError(f"{name}: {error}", key=name) from None
-
-
-def _places(name: str, value: object) -> Places:
-    """Return ``"all"``, or a tuple of numbers and of tuples of numbers."""
-    if isinstance(value, str) and value == "all":
-        return value
-    places = _numbers(value)
-    if places is None or not places:
-        raise NetworkError(
-            f'{name}: expected a list of places such as [0, 1, 5], or "all", not '
-            f"{reprlib.repr(value)}", key=name,
-        )  # fmt: skip
-    return places
-
-
-def _subgroup(name: str, value: object) -> Places:
-    """Return places, or the name of a point group."""
-    return value if isinstance(value, str) and value in GROUPS else _places(name, value)
-
-
-def _numbers(value: object) -> tuple[int | tuple[int, ...], ...] | None:
-    """Return whole numbers, and lists of them, as tuples; None where it is something else."""
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        return None
-    found: list[int | tuple[int, ...]] = []
-    for item in value:
-        if isinstance(item, Integral) and not isinstance(item, bool):
-            found.append(int(item))
-            continue
-        inner = _numbers(item)
-        if inner is None or not all(isinstance(number, int) for number in inner):
-            return None
-        found.append(inner)  # type: ignore[arg-type]  # of numbers, as the line before says
-    return tuple(found)
-
-
-def _group(name: str, value: object) -> Spec:
-    """Return a name or permutations, of a group whose elements can be listed."""
-    with _named(name):
-        spec = spec_of(value) if isinstance(value, FiniteGroup) else _spec(name, value)
-        finite_group(spec)
-    return spec
-
-
-def _set(name: str, value: object) -> Spec:
-    """Return the name of a set, or permutations."""
-    with _named(name):
-        return _spec(name, value)
-
-
-def _spec(name: str, value: object) -> Spec:
-    if isinstance(value, str):
-        return value
-    rows = _numbers(value)
-    if not rows or not all(isinstance(row, tuple) for row in rows):
-        raise NetworkError(
-            "expected a name, or a list of permutations such as [[1, 2, 0], [1, 0, 2]], not "
-            f"{reprlib.repr(value)}"
-        )
-    return rows  # type: ignore[return-value]
-
-
-def _weights(name: str, value: object) -> tuple[float, ...]:
-    """Return weights that are not negative, and not all zero; none at all are allowed."""
-    expected = "numbers that are not negative, and not all zero"
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        message = f"{name}: expected {expected}, not {reprlib.repr(value)}"
-        raise NetworkError(message, key=name)
-    weights = tuple(finite_number(name, weight, expected, 0.0) for weight in value)
-    if weights and not any(weights):
-        raise NetworkError(f"{name}: expected {expected}", key=name)
-    return weights

@@ -15,7 +15,7 @@ from refntk.network.activations import ABRelu, Abs, Activation, Identity, LeakyR
 from refntk.network.composition import Branching, Concat, Product, Residual
 from refntk.network.dense import Dense
 from refntk.network.filters import Conv, GroupConv, Lift
-from refntk.network.finite_groups import CosetPool, SetGroupConv, SetLift
+from refntk.network.finite_groups import CosetPool, SetGroupConv, SetLift, SetLinear
 from refntk.network.functions import (
     Cos,
     Elementwise,
@@ -84,6 +84,7 @@ __all__ = [
     "RotationPool",
     "SetGroupConv",
     "SetLift",
+    "SetLinear",
     "Sigmoid_like",
     "Sign",
     "Signal",
@@ -100,7 +101,7 @@ LAYERS: dict[str, type[Any]] = {
         *(ABRelu, Identity, Erf, Sigmoid_like, Gelu, Sin, Cos, Rbf, Exp, Gaussian, ExpNormalized),
         *(RectifiedMonomial, Polynomial, Hermite, Sign, Elementwise),
         *(AvgPool, SumPool, GlobalSumPool, RotationPool),
-        *(SetLift, SetGroupConv, CosetPool),
+        *(SetLift, SetGroupConv, SetLinear, CosetPool),
         *(Residual, Concat, Product, LayerNorm, Dropout),
     )
 }

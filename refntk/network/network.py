@@ -8,7 +8,9 @@ import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
+from typing import Any, overload
 
 from refntk.errors import NetworkError, ShapeError, unknown
 from refntk.network.layers import LAYERS, Kind, Layer, Signal
@@ -111,6 +113,54 @@ class Network:
                 f"{' and '.join(map(str, sorted(set(sides))))} sides"
             )
         return sides[0] if sides else 2
+
+    def __call__(self, x1: Any, x2: Any | None = None, **options: Any) -> Any:
+        """Compute the kernels of this network, as `refntk.kernel` does with the same arguments."""
+        # Networks are below what computes: it is called by its name.
+        return import_module("refntk.evaluation.evaluate").kernel(self, x1, x2, **options)
+
+    def __len__(self) -> int:
+        """Count the layers."""
+        return len(self.layers)
+
+    @overload
+    def __getitem__(self, which: int) -> Layer: ...
+
+    @overload
+    def __getitem__(self, which: slice) -> Network: ...
+
+    def __getitem__(self, which: int | slice) -> Layer | Network:
+        """Take one layer, or a network of some in a row.
+
+        Raises
+        ------
+        IndexError
+            There is no such layer.
+        NetworkError
+            The layers are none, or make no network.
+        """
+        if isinstance(which, slice):
+            return Network(self.layers[which], parameterization=self.parameterization)
+        return self.layers[which]
+
+    def __add__(self, other: Network | Sequence[Layer]) -> Network:
+        """Put more layers behind these; a network without name.
+
+        Raises
+        ------
+        NetworkError
+            The layers do not fit together, or the networks have unlike parametrisations.
+        """
+        if isinstance(other, Network):
+            if other.parameterization != self.parameterization:
+                raise NetworkError(
+                    f"a network in the {self.parameterization} parametrisation and one in the "
+                    f"{other.parameterization} parametrisation: bring both to one"
+                )
+            other = other.layers
+        if not isinstance(other, list | tuple):
+            return NotImplemented
+        return Network([*self.layers, *other], parameterization=self.parameterization)
 
     def signals(self, shape: Sequence[int]) -> tuple[Signal, ...]:
         """Say what comes out of each layer for images of this shape.

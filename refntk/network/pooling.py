@@ -137,11 +137,11 @@ class RotationPool:
 @by_name
 @dataclass(frozen=True)
 class GlobalAvgPool:
-    """Mean over all positions of the grid."""
+    """Mean over all positions of the grid, or all points of a finite set."""
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError`."""
-        require(signal, "grid")
+        require(signal, "grid", "set")
         return Signal("vector", gaussian=signal.gaussian)
 
     def lower(self, build: Builder, below: int) -> int:
@@ -171,7 +171,7 @@ class Flatten:
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError`."""
-        require(signal, "grid", "group", "elements")
+        require(signal, "grid", "group", "set", "elements")
         # The kernel is now a mean over positions of unequal variances: Relu's formula fails.
         return Signal("vector", gaussian=False)
 

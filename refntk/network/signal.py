@@ -26,7 +26,7 @@ _REMEDIES = {
     ("group", "vector"): "put it before the readout (GroupPool, GlobalAvgPool or Flatten)",
     ("vector", "grid"): "put GlobalAvgPool or Flatten before it",
     ("vector", "group"): "put GroupPool or Flatten before it",
-    ("vector", "set"): "put a SetLift and GroupPool before it",
+    ("vector", "set"): "put GlobalAvgPool or Flatten, or a SetLift and GroupPool before it",
     ("vector", "elements"): "put GroupPool or Flatten before it",
     ("group", "elements"): "after a SetLift use SetGroupConv",
     ("elements", "group"): "after a Lift use GroupConv",

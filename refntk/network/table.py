@@ -126,7 +126,7 @@ def _arguments(layer: Layer) -> str:
 
 
 def _value(name: str, value: object) -> str:
-    if isinstance(value, tuple) and name in ("support", "weights", "subgroup", "group", "on"):
+    if isinstance(value, tuple) and name in ("support", "weights", "subgroup", "group", "on", "to"):
         return reprlib.repr(list(value))
     if isinstance(value, tuple) and all(isinstance(side, int) for side in value):
         return times(value)
@@ -141,6 +141,9 @@ def _output(signal: Signal) -> str:
     """Axes of the features, with their lengths where these are known: ``C4 x 32x32``."""
     if signal.kind == "vector":
         return "vector"
+    if signal.kind == "set":
+        count = signal.points
+        return "set" if count is None else f"{count} point{'s' if count > 1 else ''}"
     if signal.elements is not None:
         return finite_group(signal.elements).name
     grid = "grid" if signal.shape is None else times(signal.shape)

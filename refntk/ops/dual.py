@@ -72,6 +72,8 @@ class Dual(ABC):
     kinked : bool
         Whether the derivative jumps, or the activation does. The kernels then change as the angle
         between two features, of which a correlation near 1 tells half of the digits.
+    sliced : bool
+        Whether the slices of a processor have a row function for it.
     pointwise : bool
         Whether there is an activation at all; else this is a map of kernels only.
     """
@@ -80,6 +82,7 @@ class Dual(ABC):
     arccos: ArcCosine | None = None
     tangent: bool = True
     kinked: bool = False
+    sliced: bool = False
     pointwise: bool = True
 
     @abstractmethod

@@ -35,6 +35,8 @@ class FiniteGroup:
     permutations : int array, shape (n, m), or None
         Element g as a permutation of m points, which moves i to ``permutations[g, i]``; None where
         the group was not made of permutations.
+    known_irreps : tuple of Irrep
+        Its irreducible representations where a formula gives them; empty elsewhere.
 
     Examples
     --------
@@ -47,6 +49,7 @@ class FiniteGroup:
     cayley: Indices = field(repr=False)
     generators: tuple[int, ...] = field(repr=False)
     permutations: Indices | None = field(default=None, repr=False)
+    known_irreps: tuple[Irrep, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         """Make the tables read-only."""
@@ -111,12 +114,14 @@ class FiniteGroup:
     def irreps(self) -> tuple[Irrep, ...]:
         """One irreducible unitary representation of each class, the trivial one first.
 
+        Their squared dimensions add up to n.
+
         Raises
         ------
         NetworkError
             The group is too large for `refntk.ops.irreps.irreps_of`.
         """
-        return irreps_of(self.cayley, self.name)
+        return self.known_irreps or irreps_of(self.cayley, self.name)
 
     def steps(self) -> list[tuple[int, int, int]]:
         """List a way to every element but the identity: (element, k, earlier element).

@@ -91,10 +91,7 @@ class GSet:
 
     def orbits(self) -> Indices:
         """Tell the orbit of each point, shape (m,); they are numbered from 0."""
-        points = np.tile(np.arange(self.size), len(self.generators))
-        links = np.ones(len(points), np.int8)
-        graph = coo_array((links, (points, self.generators.ravel())), (self.size,) * 2)
-        return np.asarray(connected_components(graph, directed=False)[1], np.int64)
+        return _orbits(self.generators)
 
     def orbitals(self, other: GSet | None = None) -> Indices:
         """Tell the orbit of each pair (point of this set, point of another one).
@@ -123,13 +120,17 @@ class GSet:
                 f"{self.name} and {second.name}: {len(self.generators)} and "
                 f"{len(second.generators)} generators; both must be acted on by one group"
             )
-        return self.times(second).orbits().reshape(self.size, second.size)
+        return _orbits(self._beside(second)).reshape(self.size, second.size)
 
     def times(self, other: GSet) -> GSet:
         """Make the set of pairs (x, y), row by row, on which the group acts in both places."""
-        both = self.generators[:, :, None] * other.size + other.generators[:, None, :]
         labels = tuple(one + two for one in self.labels for two in other.labels)
-        return GSet(f"{self.name} × {other.name}", both.reshape(len(both), -1), labels)
+        return GSet(f"{self.name} × {other.name}", self._beside(other), labels)
+
+    def _beside(self, other: GSet) -> Indices:
+        """Permute pairs (x, y), row by row: (k, pairs)."""
+        both = self.generators[:, :, None] * other.size + other.generators[:, None, :]
+        return both.reshape(len(both), -1)
 
     def pairs(self) -> GSet:
         """Make the set of ordered pairs (x, y) of different points, in increasing order."""
@@ -179,6 +180,14 @@ class GSet:
                     f"then by {s} is not what their product {group.cayley[s, g]} does"
                 )
         return action
+
+
+def _orbits(generators: Indices) -> Indices:
+    """Tell the orbit of each point under permutations (k, m), shape (m,)."""
+    size = generators.shape[1]
+    points = np.tile(np.arange(size), len(generators))
+    graph = coo_array((np.ones(len(points), np.int8), (points, generators.ravel())), (size, size))
+    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
 def _permutations(name: str, generators: Any) -> Indices:

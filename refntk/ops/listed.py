@@ -19,7 +19,16 @@ from refntk.ops.finite_group import FiniteGroup, Indices
 from refntk.ops.space import Space
 from refntk.ops.support import Support
 
-__all__ = ["Listed", "cosets_at", "group_support", "rotations_at", "set_support", "shares"]
+__all__ = [
+    "Listed",
+    "cosets_at",
+    "group_support",
+    "orbital_means",
+    "orbital_weights",
+    "rotations_at",
+    "set_support",
+    "shares",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +101,37 @@ def group_support(
     space = Space((), None, group)
     reads = group.cayley[:, list(elements)].T.astype(np.int64)
     return Listed(space, space, reads=reads, measure=shares(weights))
+
+
+
+def orbital_means(orbitals: Indices) -> Listed:
+    """Make the support of means over the orbitals between two sets.
+
+    Parameters
+    ----------
+    orbitals : int array, shape (|Y|, |X|)
+        See `refntk.ops.gset.GSet.orbitals`.
+
+    Returns
+    -------
+    Listed
+        Feature a |Y| + y above reads the points x with (y, x) in orbital a.
+    """
+    points, count = orbitals.shape, int(orbitals.max()) + 1
+    members = orbitals[None] == np.arange(count)[:, None, None]
+    rows = members.reshape(-1, points[1])
+    reads = np.full((int(rows.sum(axis=1).max()), len(rows)), -1)
+    for feature, row in enumerate(rows):
+        places = np.flatnonzero(row)
+        reads[: len(places), feature] = places
+    return Listed(Space((points[1],)), Space((len(rows),)), reads=reads)
+
+
+def orbital_weights(orbitals: Indices) -> Listed:
+    """Make the support of a filter over such means: at y, that of each orbital."""
+    count, points = int(orbitals.max()) + 1, len(orbitals)
+    reads = np.arange(count * points).reshape(count, points)
+    return Listed(Space((count * points,)), Space((points,)), reads=reads)
 
 
 def rotations_at(below: Space) -> Listed:

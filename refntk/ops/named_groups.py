@@ -28,7 +28,7 @@ from refntk.errors import NetworkError, unknown
 from refntk.ops.finite_group import FiniteGroup, Indices, cayley_from_generators
 from refntk.ops.gset import GSet
 
-__all__ = ["LARGEST", "SETS", "Spec", "finite_group", "gset", "natural", "spec_of"]
+__all__ = ["LARGEST", "SETS", "Spec", "closure", "finite_group", "gset", "natural", "spec_of"]
 
 LARGEST = 5040
 """Elements of a group, at most, whose elements are listed: those of S7."""
@@ -36,9 +36,9 @@ LARGEST = 5040
 Spec: TypeAlias = str | tuple[tuple[int, ...], ...]
 """A name, or permutations that generate the group."""
 
-SETS: tuple[str, ...] = ("points", "pairs", "matrix", "group")
+SETS: tuple[str, ...] = ("points", "pairs", "matrix", "group", "one")
 """Sets on which any group acts: its points, ordered pairs of different ones row by row, all ordered
-pairs (an adjacency matrix), and its own elements, by products from the left."""
+pairs (an adjacency matrix), its own elements, by products from the left, and a single point."""
 
 
 def natural(spec: Spec) -> GSet:
@@ -110,6 +110,8 @@ def gset(spec: Spec, on: Spec) -> GSet:
         case "group":
             group = finite_group(spec)
             return GSet(f"the elements of {group.name}", group.cayley[list(group.generators)])
+        case "one":
+            return GSet("a single point", np.zeros((len(points.generators), 1), np.int64))
         case str():
             raise NetworkError(unknown("set", on, SETS), key="on")
     return GSet("the given points", np.array(on))
@@ -174,7 +176,7 @@ def finite_group(spec: Spec) -> FiniteGroup:
     (24, 6)
     """
     generators = natural(spec).generators
-    elements = _listed(spec) if isinstance(spec, str) else _closure(generators)
+    elements = _listed(spec) if isinstance(spec, str) else closure(generators)
     name = spec if isinstance(spec, str) else f"group of order {len(elements)}"
     number = {row.tobytes(): k for k, row in enumerate(elements)}
     rows = np.array([[number[s[p].tobytes()] for p in elements] for s in generators])
@@ -226,8 +228,23 @@ def _elements(name: str, spec: str) -> Indices:
     return turns if name[0] == "C" else np.concatenate([turns, turns[:, -np.arange(n) % n]])
 
 
-def _closure(generators: Indices) -> Indices:
-    """List all products of permutations, breadth first."""
+def closure(generators: Indices) -> Indices:
+    """List all products of permutations, breadth first.
+
+    Parameters
+    ----------
+    generators : int array, shape (k, m)
+
+    Returns
+    -------
+    int array, shape (n, m)
+        The identity first.
+
+    Raises
+    ------
+    NetworkError
+        They are more than `LARGEST`.
+    """
     identity = np.arange(generators.shape[1])
     found, border = {identity.tobytes(): identity}, [identity]
     while border:

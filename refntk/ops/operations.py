@@ -108,7 +108,8 @@ class Average:
         """The numbers c, one for each feature above."""
         maps = self.support.maps
         if self.over == "inside":
-            return np.asarray((maps >= 0).sum(axis=0))
+            inside: npt.NDArray[np.int64] = (maps >= 0).sum(axis=0)
+            return np.maximum(inside, 1)  # a mean of nothing is 0
         return np.full(maps.shape[1], len(maps) if self.over == "window" else 1)
 
 

@@ -58,6 +58,7 @@ class RectifiedPower(Dual):
     """
 
     power: int = 2
+    sliced = True
 
     @property
     def degree(self) -> int:  # type: ignore[override]
@@ -132,6 +133,7 @@ class SignDual(Dual):
     degree = 0
     tangent = False
     kinked = True
+    sliced = True
 
     def turned(self, angle: Array, rest: Array) -> tuple[Array, Array, Array]:
         """Evaluate the formula above; see `Dual.turned`."""
@@ -183,6 +185,7 @@ class PolynomialDual(Dual):
 
     coefficients: tuple[Fraction, ...]
     square: Fraction = Fraction(1)
+    sliced = True
 
     def value(self, x: Array) -> Array:
         """Apply the activation; see `Dual.value`."""

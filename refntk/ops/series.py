@@ -83,6 +83,7 @@ class SeriesDual(Dual):
     derivative: Callable[[Array], Array] | None = None
     breakpoints: tuple[float, ...] = ()
     tolerance: float = 1e-12
+    sliced = True
 
     @property
     def name(self) -> str:
@@ -144,7 +145,7 @@ class SeriesDual(Dual):
         root = np.sqrt(np.maximum(var, 0))
         if not self.breakpoints:
             nodes, weights = _quadrature()
-            hermite = _hermite(nodes, terms)
+            hermite = _hermite_at_nodes(terms)
             x = root[:, None] * nodes
             both = self._checked(x)
             return Coefficients(
@@ -255,6 +256,23 @@ class SeriesDual(Dual):
                 )
 
 
+    def check_tails(self, found: Coefficients) -> None:
+        """Refuse series that may be cut off too early for some correlation.
+
+        Raises
+        ------
+        InputError
+            A tail is more than the tolerance.
+        """
+        worst = _worst_tail(found)
+        if worst > self.tolerance:
+            raise InputError(
+                f"{found.value.shape[1]} terms of the series of {self.name} leave an error of "
+                f"{worst:.2g} of the variance: give a tolerance of at least that, or smaller "
+                "W_std; the method literal looks at the correlations, too"
+            )
+
+
 def _tails(table: Matrix, square: Matrix) -> Matrix:
     """Tails relative to the whole; 0 where they are rounding."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -288,6 +306,11 @@ def _rule(cuts: tuple[float, ...]) -> tuple[Matrix, Matrix]:
     z = np.concatenate(nodes)
     density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
     return z, np.concatenate(weights) * density
+
+
+@cache
+def _hermite_at_nodes(terms: int) -> Matrix:
+    return _hermite(_quadrature()[0], terms)
 
 
 def _hermite(z: Matrix, terms: int) -> Matrix:

@@ -68,6 +68,8 @@ class ErrorFunction(Dual):
         \dot K = \frac{4 a^2 b^2}{\pi \sqrt E}
     """
 
+    sliced = True
+
     a: float = 1.0
     b: float = 1.0
     c: float = 0.0
@@ -104,6 +106,8 @@ class Gate(Dual):
         \dot K &= \frac14 + \frac1{2\pi} \Bigl(\alpha
             + \frac KR \Bigl(\frac1{R^2} + \frac{1 - v v'}{A} + 1\Bigr)\Bigr)
     """
+
+    sliced = True
 
     def value(self, x: Array) -> Array:
         """Apply the activation; see `Dual.value`."""
@@ -145,6 +149,8 @@ class Wave(Dual):
     .. math::
         T = a^2 (s \cos^2 c + c \sin^2 c), \qquad \dot K = a^2 b^2 (c \cos^2 c + s \sin^2 c)
     """
+
+    sliced = True
 
     a: float = 1.0
     b: float = 1.0
@@ -206,6 +212,8 @@ class GaussianKernel(Dual):
     .. math:: T = \exp(-\gamma (v + v' - 2 K)), \qquad \dot K = 2 \gamma T
     """
 
+    sliced = True
+
     gamma: float = 1.0
 
     def value(self, x: Array) -> Array:
@@ -238,6 +246,8 @@ class Exponential(Dual):
     -----
     .. math:: T = a^2 \exp(b^2 (v + v') / 2 + b^2 K), \qquad \dot K = b^2 T
     """
+
+    sliced = True
 
     a: float = 1.0
     b: float = 1.0
@@ -272,6 +282,8 @@ class Bell(Dual):
         \det = 1 - 2b (v + v') + 4b^2 \Delta, \qquad T = a^2 \det{}^{-1/2}, \qquad
         \dot K = 4 a^2 b^2 K \det{}^{-3/2}
     """
+
+    sliced = True
 
     a: float = 1.0
     b: float = -1.0
@@ -309,6 +321,8 @@ class NormalizedExponential(Dual):
 
     A variance of zero stays zero.
     """
+
+    sliced = True
 
     gamma: float = 1.0
     shift: float = -1.0

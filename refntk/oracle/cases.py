@@ -16,17 +16,33 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.network.layers import (
+    ABRelu,
+    Abs,
     AvgPool,
     Conv,
+    Cos,
     Dense,
+    Elementwise,
+    Erf,
+    Exp,
+    ExpNormalized,
     Flatten,
+    Gaussian,
+    Gelu,
     GlobalAvgPool,
     GlobalSumPool,
     GroupConv,
     GroupPool,
+    Hermite,
     Layer,
+    LeakyRelu,
     Lift,
+    Polynomial,
+    Rbf,
+    RectifiedMonomial,
     Relu,
+    Sigmoid_like,
+    Sin,
     SumPool,
 )
 from refntk.network.network import Network
@@ -76,7 +92,7 @@ def cases() -> tuple[Case, ...]:
     """
     return (
         *(*_mlps(), *_cnns(), *_deep(), *_gcnns(), *_group_layers(), *_inner_pools()),
-        *(*_unpooled(), *_hard()),
+        *(*_unpooled(), *_hard(), *_activations()),
     )
 
 
@@ -210,7 +226,9 @@ def _inner_pools() -> Iterator[Case]:
     yield _case("pool-sum", "sums over windows and over positions", [*sums, GlobalSumPool(), dense])
     wrapped: list[Layer] = [_conv(padding="CIRCULAR"), _RELU]
     around = AvgPool((3, 2), strides=(2, 1), padding="CIRCULAR")
-    yield _case("pool-circular", "windows that wrap around", [*wrapped, around, *wrapped, pool])
+    yield _case(
+        "pool-circular", "windows that wrap around", [*wrapped, around, *wrapped, pool], 6, 4, 2
+    )
     yield _case(
         "pool-group",
         "a mean over windows at each group element",
@@ -371,6 +389,28 @@ def _unpooled() -> Iterator[Case]:
         3,
         1,
     )
+
+
+def _activations() -> Iterator[Case]:
+    """Put each activation after two convolutions, with images that have black pixels."""
+    for name, layer in (
+        ("abrelu", ABRelu(a=-0.3, b=0.8)), ("leaky", LeakyRelu(alpha=0.2)), ("abs", Abs()),
+        ("erf", Erf(a=1.2, b=0.7, c=0.3)), ("sigmoid-like", Sigmoid_like()), ("gelu", Gelu()),
+        ("sin", Sin(a=1.3, b=0.8, c=0.4)), ("cos", Cos(a=0.7, b=1.3, c=-0.2)),
+        ("rbf", Rbf(gamma=0.6)), ("exp", Exp(a=0.7, b=0.6)), ("gaussian", Gaussian(a=1.2, b=-0.8)),
+        ("expnormalized", ExpNormalized(gamma=1.7)), ("relu2", RectifiedMonomial(degree=2)),
+        ("polynomial", Polynomial(coef=(0.1, -0.4, 0.3, 0.2))), ("hermite", Hermite(degree=3)),
+        ("elementwise", Elementwise("sigmoid")),
+    ):  # fmt: skip
+        conv = _conv() if name == "elementwise" else _conv(W_std=1.4, b_std=0.3)
+        case = _case(
+            f"act-{name}",
+            f"{type(layer).__name__} after convolutions",
+            [conv, layer, conv, layer, GlobalAvgPool()],
+            3, 3, 2,
+        )  # fmt: skip
+        case.x1[0, 0, 0] = 0.0
+        yield case
 
 
 def _hard() -> Iterator[Case]:

@@ -7,7 +7,7 @@ A mistake that explains an answer to the digits of the comparison is hardly ther
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,11 @@ from refntk.ops.operations import (
     Stack,
     read_by,
 )
+from refntk.ops.powers import PolynomialDual
 from refntk.oracle.cases import Case
 from refntk.oracle.truth import Answer, Solved, deviation
 from refntk.recursion.formulas import Kernels
-from refntk.recursion.literal import Alter, propagate
+from refntk.recursion.literal import Alter, propagate, run
 
 __all__ = ["FAULTS", "Fault", "altered", "standard_answer", "turned_answer"]
 
@@ -247,6 +248,31 @@ def _turned(solved: Solved, answer: Answer) -> bool:
     return predicted is not None and _matches(answer, predicted, solved)
 
 
+@dataclass(frozen=True)
+class _OfUnitVariance(PolynomialDual):
+    """A Hermite polynomial whose variances are taken for 1: T = K^d."""
+
+    def moments(self, nngp: FloatArray, var1: FloatArray, var2: FloatArray) -> Any:
+        """Raise to the power, whatever the variances."""
+        degree = len(self.coefficients) - 1
+        return nngp**degree, degree * nngp ** max(degree - 1, 0)
+
+
+def _unit_variance(case: Case) -> dict[str, FloatArray]:
+    """Take features before a Hermite polynomial for ones of variance 1."""
+    program = case.network.program(case.x1.shape[1:])
+    operations = tuple(
+        replace(op, dual=_OfUnitVariance(op.dual.coefficients))
+        if isinstance(op, Pointwise)
+        and isinstance(op.dual, PolynomialDual)
+        and program.origin[k][1] == "Hermite"
+        else op
+        for k, op in enumerate(program.operations)
+    )
+    state = run(replace(program, operations=operations), case.x1, case.x2)
+    return {"nngp": state.nngp, "ntk": state.ntk}
+
+
 def _single(solved: Solved, answer: Answer) -> bool:
     """Tell whether numbers that claim double precision are ones of single precision.
 
@@ -301,6 +327,12 @@ FAULTS: tuple[Fault, ...] = (
         "entries before pooling are right with each group element in the place of its inverse; the "
         "quarter turn is (y, x) -> (-x, y)",
         _turned,
+    ),
+    Fault(
+        "Hermite off unit variance",
+        "kernels after Hermite are powers of the kernel, as for features of variance 1; at other "
+        "variances lower degrees have a share",
+        _by(_unit_variance),
     ),
     Fault(
         "float32 where float64 is claimed",

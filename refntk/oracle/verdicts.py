@@ -11,11 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.evaluation.evaluate import DTYPES, KERNELS
+from refntk.network.layers import Elementwise, ExpNormalized, Polynomial, RectifiedMonomial
 from refntk.oracle.faults import FAULTS
 from refntk.oracle.truth import Solved, deviation
 
-__all__ = ["Verdict", "judge", "report", "settle"]
+__all__ = ["Verdict", "difference_text", "judge", "report", "settle"]
 
+
+_NAN_THERE = (Elementwise, ExpNormalized, Polynomial, RectifiedMonomial)
+_NAN_REASON = (
+    ", as neural-tangents 0.6.5 does for this activation where a variance is zero, or a feature "
+    "meets itself"
+)
 
 @dataclass(frozen=True)
 class Verdict:
@@ -69,6 +76,9 @@ def judge(solved: Solved, answer: Mapping[str, npt.NDArray[Any] | str]) -> Verdi
             usable[name] = given
             given = _obstacle(given, solved.truth[name].value.shape)
         if given:
+            layers = solved.case.network.layers
+            if "NaN" in given and any(isinstance(layer, _NAN_THERE) for layer in layers):
+                given += _NAN_REASON
             usable.pop(name, None)
             obstacles.append(f"{solved.case.name}: {name} {given}")
     errors, units = {}, {}
@@ -147,6 +157,56 @@ def report(verdicts: Iterable[Verdict]) -> list[str]:
     if unknown:
         lines.append(f"no known mistake explains {unknown} of {len(wrong)} wrong cases")
     return lines
+
+
+_CONSTANT = 1e-6
+"""Relative spread of ratios up to which they count as one."""
+
+
+def difference_text(
+    answer: npt.NDArray[Any], value: npt.NDArray[np.floating[Any]], tolerance: float
+) -> str:
+    """Say how an array differs from the truth; nothing where it is right.
+
+    Parameters
+    ----------
+    answer : array of float
+    value : float array of the same shape
+        The truth.
+    tolerance : float
+        Largest relative error that is right.
+
+    Returns
+    -------
+    str
+        How many entries are wrong, whether by one factor, and the worst of them.
+
+    Examples
+    --------
+    >>> difference_text(np.array([2.0, 4.0]), np.array([1.0, 2.0]), 1e-12)
+    '2 of 2 entries are wrong; the ratio is 2.000000 everywhere; the largest relative error 1, \
+above 1e-12, is at (0,): got 2.0, expected 1.0'
+    """
+    given, right = np.asarray(answer, np.float64), np.asarray(value, np.float64)
+    error, scale = np.abs(given - right), np.abs(right)
+    relative = np.where(error > 0, np.inf, 0.0)
+    np.divide(error, scale, out=relative, where=scale > 0)
+    relative[~np.isfinite(given)] = np.inf
+    wrong = ~(relative <= tolerance)
+    if not wrong.any():
+        return ""
+    place = tuple(int(k) for k in np.unravel_index(np.argmax(relative), relative.shape))
+    parts = [f"{np.count_nonzero(wrong)} of {wrong.size} entries are wrong"]
+    if (scale > 0).all() and np.isfinite(given).all():
+        ratio = given / right
+        middle = float(np.median(ratio))
+        if np.abs(ratio - middle).max() <= _CONSTANT * abs(middle):
+            parts.append(f"the ratio is {middle:.6f} everywhere")
+    parts.append(
+        f"the largest relative error {relative[place]:.3g}, above {tolerance:.3g}, is at {place}: "
+        f"got {float(given[place])!r}, expected {float(right[place])!r}"
+    )
+    return "; ".join(parts)
 
 
 def _obstacle(given: npt.NDArray[Any], shape: tuple[int, ...]) -> str:

@@ -153,9 +153,9 @@ def obstacle_on_cosets(body: Program) -> str | None:
             case Filter(support=Listed() as support) if support.above.elements is not None:
                 if operation.tangent[0] and not operation.weight:
                     return f"{name} trains weights of deviation 0"
-            case Pointwise(dual=dual):
-                if dual.arccos is None or not isinstance(body.operations[k - 1], Filter):
-                    return f"{name} is no Relu or the like after a layer with weights"
+            case Pointwise():
+                if not isinstance(body.operations[k - 1], Filter):
+                    return f"{name} comes after no layer with weights"
             case Average(support=Listed()):
                 return f"{name} couples the slices of unlike d"
             case Average(over="window") | Stack() if k == len(body) - 1:

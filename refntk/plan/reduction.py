@@ -13,7 +13,8 @@ another.
     K(x, x') = \frac1n \sum_{\rho} C(x, \rho \cdot x')
 
 **Displacement slices.** Convolutions move t and t' together and Relu is pointwise, so that the
-entries with t' - t = d, a slice of at most P numbers, obey a recursion of their own.
+entries with t' - t = d, a slice of at most P numbers, obey a recursion of their own. A pooling
+before the readout sums slices of neighbouring displacements; between poolings the theorem holds.
 """
 
 from __future__ import annotations
@@ -34,8 +35,10 @@ from refntk.ops.operations import (
     Average,
     Filter,
     Join,
+    Multiply,
     Operation,
     Pointwise,
+    Rescale,
     Stack,
     Thin,
     read_by,
@@ -44,14 +47,17 @@ from refntk.ops.program import Program
 from refntk.ops.space import Space
 from refntk.ops.support import Support, Window
 from refntk.plan.axes import as_rows
+from refntk.plan.branches import fork_obstacle
 from refntk.plan.cosets import Level, cost, levels, obstacle_on_cosets
 from refntk.plan.equivariance import broken_symmetry
 from refntk.plan.means import without_inner_means
+from refntk.plan.pools import merged_pools, pool_obstacle
 
-__all__ = ["METHODS", "Plan", "Step", "make_plan", "tangent_of"]
+__all__ = ["METHODS", "Plan", "Pool", "Step", "make_plan", "tangent_of"]
 
-METHODS: tuple[str, ...] = ("slices", "literal")
-"""Methods, the cheapest first: ``slices`` uses both reductions, ``literal`` assumes nothing."""
+METHODS: tuple[str, ...] = ("slices", "band", "branches", "literal")
+"""Methods, the cheapest first: ``slices`` uses both reductions, ``band`` does so between poolings,
+``branches`` where layers fork or rescale, and ``literal`` assumes nothing."""
 
 
 _FAR = 16
@@ -69,7 +75,8 @@ class Step:
     weight, bias : float
         W_std² / |S| and b_std².
     activation : ArcCosine or None
-        The dual of the activation; None where there is none.
+        The dual of the activation; None where there is none, or one beyond the Relu family, which
+        `Plan.body` has.
     tangent : (float, float)
         The (alpha, beta) with which K after the convolution enters Theta: alpha K + beta. (1, 0) in
         the NTK parametrisation.
@@ -81,6 +88,26 @@ class Step:
     bias: float
     activation: ArcCosine | None
     tangent: tuple[float, float] = (1.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A pooling before the readout.
+
+    Attributes
+    ----------
+    after : int
+        Number of steps that come before it.
+    y, x : Window
+        How its window slides along each axis.
+    over : {"window", "inside", "one"}
+        What sums are divided by, see `refntk.ops.operations.Average`.
+    """
+
+    after: int
+    y: Window
+    x: Window
+    over: str
 
 
 @dataclass(frozen=True)
@@ -112,6 +139,8 @@ class Plan:
         The body on a finite group, in slices on cosets; empty for images and the literal method.
     doubt : str or None
         Why the network is not equivariant, though it has layers on a group; None where it is.
+    pools : tuple of Pool
+        Poolings before the readout, for the method band.
     """
 
     method: str
@@ -124,6 +153,7 @@ class Plan:
     pooled: bool
     levels: tuple[Level, ...] = ()
     doubt: str | None = None
+    pools: tuple[Pool, ...] = ()
 
     @property
     def homogeneous(self) -> bool:
@@ -134,6 +164,12 @@ class Plan:
         return _degree_one(self.body) and not any(
             op.bias or op.tangent[1] for op in self.body.operations if isinstance(op, Filter)
         )
+
+    @property
+    def general(self) -> bool:
+        """Whether the slices have an activation beyond the Relu family."""
+        duals = (op.dual for op in self.body.operations if isinstance(op, Pointwise))
+        return self.method == "slices" and any(dual.arccos is None for dual in duals)
 
     @property
     def order(self) -> int:
@@ -200,7 +236,11 @@ class Plan:
         if self.levels:
             return cost(self.levels, self.pooled)
         places = [step.y.n_out * step.x.n_out for step in self.steps]
+        if self.method == "branches":
+            places = [space.positions for space in self.body.spaces[1:-1]]
         places = places or [math.prod(self.shape[:-1])]
+        if self.pools:
+            return self.order * sum(n * n for n in places)
         return self.order * sum(n * n if self.pooled else n for n in places)
 
     @property
@@ -215,6 +255,7 @@ def make_plan(
     method: str = "auto",
     available: tuple[str, ...] = METHODS,
     backend: str = "",
+    general: bool = True,
 ) -> Plan:
     """Choose the cheapest method that applies to a network, or check one that is asked for.
 
@@ -229,6 +270,8 @@ def make_plan(
         Methods of the backend.
     backend : str
         Its name, for messages.
+    general : bool
+        Whether its slices take activations beyond the Relu family.
 
     Returns
     -------
@@ -257,31 +300,46 @@ def make_plan(
     if net.axes == 1 and net.takes == "grid":
         program, shape = as_rows(program), (1, *shape)
     count, obstacle = _readout(program)
-    doubt = broken_symmetry(program)
-    on_cosets = net.takes == "set"
-    reason = obstacle_on_cosets if on_cosets else _obstacle
-    obstacle = obstacle or doubt or reason(program.part(0, count))
-    if on_cosets and backend == "cupy":
-        obstacle = obstacle or f"{program.name(0)} has slices on cosets on processors alone"
-    if method == "auto":
-        method = "slices" if obstacle is None and "slices" in available else "literal"
+    body, head = program.part(0, count), program.part(count, len(program))
+    doubt, on_cosets = broken_symmetry(program), net.takes == "set"
+    obstacle = obstacle or doubt
+    merged = body
+    if obstacle is None and body.chain and not on_cosets:
+        merged = merged_pools(body)
+    name = program.name(0)
+    reasons: dict[str, str | None] = dict.fromkeys(("slices", "band", "branches"), obstacle)
+    if on_cosets:
+        alone = f"{name} has slices on cosets on processors alone" if backend == "cupy" else None
+        reasons["slices"] = obstacle or obstacle_on_cosets(body) or alone
+        reasons["band"] = reasons["branches"] = f"{name} is no layer on images"
+    elif obstacle is None:
+        reasons = {method_: _obstacle(merged, method_, general) for method_ in reasons}
+    best = next(known for known in METHODS if known in available and reasons.get(known) is None)
+    if method == "auto" and best == "branches":
+        best = "literal"  # it has no careful form: NTKs of hard images lose digits
+    method = best if method == "auto" else method
     if method not in available:
         raise MethodError(
             f"the backend {backend} has no method {method}: use {' or '.join(available)}"
         )
-    if method == "slices" and obstacle is not None:
-        raise MethodError(f"the method slices does not apply: {obstacle}; use the method literal")
-    (body, exponent), head = _balanced(program.part(0, count)), program.part(count, len(program))
+    if reasons.get(method) is not None:
+        raise MethodError(
+            f"the method {method} does not apply: {reasons[method]}; use the method {best}"
+        )
+    body, exponent = _balanced(body if method == "literal" else merged)
     pooled = not isinstance(body.operations[-1], Stack)
     steps: tuple[Step, ...] = ()
+    pools: tuple[Pool, ...] = ()
     chain: tuple[Level, ...] = ()
     group = "C1"
-    if method == "slices" and on_cosets:
+    if on_cosets and method != "literal":
         chain = levels(body)
-    elif method == "slices":
-        steps, group = _steps(body)
+    elif method == "branches":
+        group = next((g.name for g in (space.group for space in body.spaces) if g), "C1")
+    elif method != "literal":
+        steps, pools, group = _steps(body)
     group = group if pooled else "C1"
-    return Plan(method, shape, body, exponent, head, group, steps, pooled, chain, doubt)
+    return Plan(method, shape, body, exponent, head, group, steps, pooled, chain, doubt, pools)
 
 
 def _readout(program: Program) -> tuple[int, str | None]:
@@ -289,11 +347,10 @@ def _readout(program: Program) -> tuple[int, str | None]:
 
     All operations belong to the body where it does.
     """
-    if not program.chain:
-        branch = next(k for k, op in enumerate(program.operations) if read_by(op) != (k,))
-        return len(program), f"{program.name(branch)} does not read the layer before it alone"
     count = next(k for k, space in enumerate(program.spaces) if space == Space())
     for k in range(count, len(program)):
+        if read_by(program.operations[k]) != (k,):
+            return len(program), f"{program.name(k)} forks after the readout"
         match program.operations[k]:
             case Filter() | Pointwise():
                 pass
@@ -302,45 +359,79 @@ def _readout(program: Program) -> tuple[int, str | None]:
     return count, None
 
 
-def _obstacle(body: Program) -> str | None:
-    """Say which layer prevents the reductions, and why; None if they hold."""
+def _obstacle(body: Program, method: str, general: bool) -> str | None:
+    """Say which layer prevents a method other than literal, and why; None if it applies."""
     wraps: set[bool] = set()
-    last = len(body) - 1
+    last, forks, pools = len(body) - 1, method == "branches", 0
     for k, operation in enumerate(body.operations):
         name = body.name(k)
+        if not forks and read_by(operation) != (k,):
+            return f"{name} does not read the layer before it alone"
         match operation:
+            case Add() | Join() | Multiply() | Rescale() if forks:
+                pass
             case Filter(support=support):
                 if support.windows is None or len(support.windows) != 2:
                     return f"{name} is no convolution of images"
                 if support.above.group is not None and support.below.group is None and wraps:
                     return f"{name} comes after a Conv, and must be the first convolution"
-                if not support.invariant:
-                    assert support.above.group is not None  # else there is nothing to be mapped
-                    sides = times((support.windows[0].size, support.windows[1].size))
-                    return (
-                        f"{name} has a {sides} filter, which the group {support.above.group.name} "
-                        "does not map to itself"
-                    )
+                if support.above.group is not None and support.below.group is None and pools:
+                    return f"{name} comes after a pooling, and must be the first layer"
                 if support.mask is not None:
                     return f"{name} has a mask, and slices sum over whole windows"
                 if operation.tangent[0] and not operation.weight:
                     return f"{name} trains weights of deviation 0"
-                wrap = any(window.wrap for window in support.windows)
-                if wrap and _oblong(support):
-                    return f"{name} wraps images that are not square, and the group turns them"
-                wraps.add(wrap)
-                if len(wraps) > 1:
-                    padding = "padding CIRCULAR" if wrap else "another padding"
-                    return f"{name} has {padding}, and CIRCULAR does not mix with others"
+                if forks and _oblong(support):
+                    return f"{name} has branches beside it, and turns images to another shape"
+                if obstacle := _turned(support, "filter") or _mixed(support, wraps):
+                    return f"{name} {obstacle}"
             case Pointwise(dual=dual):
-                if dual.arccos is None or not isinstance(body.operations[k - 1], Filter):
-                    return f"{name} is no Relu or the like after a convolution"
+                below = body.operations[k - 1]
+                if not (forks or isinstance(below, Filter)):
+                    return f"{name} does not come after a convolution"
+                if dual.arccos is None and not (method == "slices" and dual.sliced and general):
+                    return f"{name} is no Relu or the like, which these slices are for"
+                if dual.arccos is None and isinstance(below, Filter) and _oblong(below.support):
+                    return f"{name} is no Relu or the like, and images are turned to another shape"
+            case Average(support=support) if support.windows and method == "band":
+                pools += 1
+                if obstacle := _turned(support, "window") or pool_obstacle(support, True in wraps):
+                    return f"{name} {obstacle}"
             case Average(support=support) | Stack(support=support):
                 if support.windows is not None or k < last:
                     return f"{name} pools before the readout"
             case _:
                 return f"{name} has no rule there"
+    if forks:
+        return fork_obstacle(body)
+    if method == "band" and not pools:
+        return f"no layer pools before {body.name(last)}"
+    if method == "band" and not wraps:
+        return f"no convolution comes before {body.name(last)}"
     return None
+
+
+def _turned(support: Support, what: str) -> str | None:
+    """Say where a group does not map a filter or a window to itself."""
+    if support.invariant:
+        return None
+    assert support.above.group is not None  # else there is nothing to be mapped
+    assert support.windows is not None
+    sides = times((support.windows[0].size, support.windows[1].size))
+    group = support.above.group.name
+    return f"has a {sides} {what}, which the group {group} does not map to itself"
+
+
+def _mixed(support: Support, wraps: set[bool]) -> str | None:
+    """Note the padding of a convolution, and say where it is not that of those before."""
+    wrap = any(window.wrap for window in support.windows or ())
+    if wrap and _oblong(support):
+        return "wraps images that are not square, and the group turns them"
+    wraps.add(wrap)
+    if len(wraps) == 1:
+        return None
+    padding = "padding CIRCULAR" if wrap else "another padding"
+    return f"has {padding}, and CIRCULAR does not mix with others"
 
 
 def _oblong(support: Support) -> bool:
@@ -349,9 +440,11 @@ def _oblong(support: Support) -> bool:
     return group is not None and group.swaps_axes and len(set(shape)) > 1
 
 
-def _steps(body: Program) -> tuple[tuple[Step, ...], str]:
-    """Turn a body that the reductions apply to into steps, and name its group."""
-    steps, group = [], "C1"
+def _steps(body: Program) -> tuple[tuple[Step, ...], tuple[Pool, ...], str]:
+    """Turn a body that the reductions apply to into steps and pools, and name its group."""
+    steps: list[Step] = []
+    pools: list[Pool] = []
+    group = "C1"
     for k, layer in enumerate(body.operations):
         if isinstance(layer, Filter):
             assert layer.support.windows is not None  # `_obstacle` has seen to it
@@ -361,7 +454,10 @@ def _steps(body: Program) -> tuple[tuple[Step, ...], str]:
             dual = after.dual.arccos if isinstance(after, Pointwise) else None
             weight, bias = layer.weight**2 / (y.size * x.size), layer.bias**2
             steps.append(Step(y, x, weight, bias, dual, tangent_of(layer)))
-    return tuple(steps), group
+        elif isinstance(layer, Average) and layer.support.windows:
+            y, x = layer.support.windows
+            pools.append(Pool(len(steps), y, x, layer.over))
+    return tuple(steps), tuple(pools), group
 
 
 def tangent_of(layer: Filter) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from refntk.plot.gram import plot_gram
 from refntk.plot.spectrum import plot_spectrum
 from refntk.plot.style import save_figure
 from refntk.plot.symmetry import plot_angles
+from refntk.plot.tiles import plot_tiles
 from refntk.plot.trajectories import plot_trajectories
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "plot_gram",
     "plot_learning_curve",
     "plot_spectrum",
+    "plot_tiles",
     "plot_trajectories",
     "save_figure",
 ]

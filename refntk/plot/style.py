@@ -24,6 +24,7 @@ __all__ = [
     "PALETTE",
     "SUFFIXES",
     "check_figure_path",
+    "need_matplotlib",
     "new_figure",
     "require_rows",
     "save_figure",
@@ -64,7 +65,11 @@ _PIXELS_AN_INCH = 150
 
 
 def new_figure(
-    rows: int = 1, columns: int = 1, *, size: tuple[float, float] | None = None
+    rows: int = 1,
+    columns: int = 1,
+    *,
+    size: tuple[float, float] | None = None,
+    ratios: Sequence[float] = (),
 ) -> tuple[Figure, list[Axes]]:
     """Make an empty figure in the style of refntk.
 
@@ -74,6 +79,8 @@ def new_figure(
         Number of panels down and across.
     size : (float, float), optional
         Width and height in inches. Default: 5.4 by 3.8 a panel.
+    ratios : sequence of float
+        Widths of the first columns; those that are not named have 1.
 
     Returns
     -------
@@ -88,13 +95,14 @@ def new_figure(
     MissingPackageError
         matplotlib is not installed.
     """
-    _need_matplotlib()
+    need_matplotlib()
     from cycler import cycler
     from matplotlib.figure import Figure
 
     width, height = size or (5.4 * columns, 3.8 * rows)
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    widths = [*ratios, *[1.0] * (columns - len(ratios))]
+    axes = list(figure.subplots(rows, columns, squeeze=False, width_ratios=widths).flat)
     cycle = cycler(color=PALETTE) + cycler(linestyle=DASHES) + cycler(marker=MARKERS)
     for panel in axes:
         panel.set_prop_cycle(cycle)
@@ -134,7 +142,7 @@ def check_figure_path(
         given = f"the ending {path.suffix!r}" if path.suffix else "no ending"
         raise InputError(f"{path}: a picture has {given}; expected one of {', '.join(SUFFIXES)}")
     output = Output(path, overwrite=overwrite, inputs=inputs, error=InputError)
-    _need_matplotlib()
+    need_matplotlib()
     return output
 
 
@@ -184,7 +192,14 @@ def save_figure(figure: Figure, path: str | Path, *, overwrite: bool = True) -> 
         figure.savefig(stream, format=kind, dpi=_PIXELS_AN_INCH, metadata=metadata)
 
 
-def _need_matplotlib() -> None:
+def need_matplotlib() -> None:
+    """Make sure that pictures can be drawn.
+
+    Raises
+    ------
+    MissingPackageError
+        matplotlib is not installed.
+    """
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:

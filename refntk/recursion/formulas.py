@@ -145,16 +145,21 @@ def averaged(nngp: Array, ntk: Array | None, layer: Average) -> Kernels:
     .. math:: K'_{ij} = \frac{1}{c_i c_j} \sum_{e, e' \in S} K_{m_e(i)\, m_{e'}(j)}
     """
     support = layer.support
-    (count, above), all_places = support.maps.shape, support.maps.reshape(-1)
 
     def mean(kernel: Array) -> Array:
         xp, kernel = array_namespace(kernel), _with_outside(kernel, support)
-        batch, places = kernel.shape[:-2], _as_index(all_places, kernel)
-        rows = xp.reshape(xp.take(kernel, places, axis=-2), (*batch, count, above, -1))
-        half = xp.sum(rows, axis=-3)
-        both = xp.reshape(xp.take(half, places, axis=-1), (*batch, above, count, above))
+        maps = support.maps
+
+        def total(kernel: Array, axis: int) -> Array:
+            if support.above.size == 1:
+                taken = xp.take(kernel, _as_index(maps[:, 0], kernel), axis=axis)
+                return xp.sum(taken, axis=axis, keepdims=True)
+            # One map at a time, for the sake of memory.
+            return sum(xp.take(kernel, _as_index(places, kernel), axis=axis) for places in maps)
+
+        both = total(total(kernel, -2), -1)
         divisors = xp.asarray(layer.divisors, dtype=kernel.dtype, device=device(kernel))
-        return xp.sum(both, axis=-2) / (divisors[:, None] * divisors)
+        return both / (divisors[:, None] * divisors)
 
     return mean(nngp), None if ntk is None else mean(ntk)
 

@@ -14,14 +14,15 @@ spectra of all: the statement of A. Perin, S. Deny, arXiv:2412.11521, eq. 7, for
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from refntk.errors import InputError
+from refntk.ops.finite_group import FiniteGroup
+from refntk.ops.irreps import Irrep
 from refntk.spectral.leave_out import rounding
 
 __all__ = [
@@ -37,49 +38,6 @@ __all__ = [
 ]
 
 FloatArray = npt.NDArray[np.float64]
-
-
-class Irrep(NamedTuple):
-    """An irreducible unitary representation.
-
-    Attributes
-    ----------
-    name : str
-        Frequencies for a character of a cyclic group, the usual letters for a dihedral one.
-    matrices : complex array, shape (n, d, d)
-        ρ(g) for each of the n elements.
-    """
-
-    name: str
-    matrices: npt.NDArray[np.complex128]
-
-    @property
-    def dimension(self) -> int:
-        """Its dimension d."""
-        return int(self.matrices.shape[1])
-
-
-@dataclass(frozen=True, eq=False)
-class FiniteGroup:
-    """A finite group with all of its irreducible representations.
-
-    Attributes
-    ----------
-    name : str
-    cayley : int array, shape (n, n)
-        ``cayley[g, h]`` is the index of the product g h; element 0 is the identity.
-    irreps : tuple of Irrep
-        One of each class; the trivial one first. Their squared dimensions add up to n.
-    """
-
-    name: str
-    cayley: npt.NDArray[np.int64]
-    irreps: tuple[Irrep, ...]
-
-    @property
-    def order(self) -> int:
-        """Number n of elements."""
-        return len(self.cayley)
 
 
 def cyclic(*orders: int) -> FiniteGroup:
@@ -119,7 +77,9 @@ def cyclic(*orders: int) -> FiniteGroup:
         )
         for frequency in elements.tolist()
     )
-    return FiniteGroup("×".join(f"Z{n}" for n in orders), sums @ strides, irreps)
+    name = "×".join(f"Z{n}" for n in orders)
+    generators = tuple(int(stride) for stride, n in zip(strides, orders, strict=True) if n > 1)
+    return FiniteGroup(name, sums @ strides, generators, known_irreps=irreps)
 
 
 def dihedral(n: int) -> FiniteGroup:
@@ -162,7 +122,7 @@ def dihedral(n: int) -> FiniteGroup:
         cos, sin = np.cos(angle), np.sin(angle)
         rotation = np.moveaxis(np.array([[cos, -sin * sign], [sin, cos * sign]]), 2, 0)
         irreps.append(Irrep(f"E{h}", rotation.astype(complex)))
-    return FiniteGroup(f"D{n}", cayley, tuple(irreps))
+    return FiniteGroup(f"D{n}", cayley, (1 % n, n), known_irreps=tuple(irreps))
 
 
 def group_average(kernel: npt.ArrayLike, group: FiniteGroup) -> tuple[FloatArray, float]:

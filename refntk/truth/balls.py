@@ -61,13 +61,14 @@ from refntk.network.layers import (
     RotationPool,
     SetGroupConv,
     SetLift,
+    SetLinear,
     SumPool,
 )
 from refntk.network.linear import Linear
 from refntk.network.network import Network
 from refntk.network.sequence import nested
 from refntk.truth.ball_functions import FUNCTIONS
-from refntk.truth.set_maps import conv_maps, coset_maps, lift_maps, shares
+from refntk.truth.set_maps import conv_maps, coset_maps, lift_maps, orbital_rows, shares
 
 __all__ = ["JOINTS", "PRECISION", "READOUTS", "RULES", "Kernels", "enclosures", "entry_enclosures"]
 
@@ -257,7 +258,7 @@ def _through(
     """Kernels of one pair of images, (H, W, C) each, before layer `end` or after the last one."""
     counted = x.shape[-1] if net.parameterization == "standard" else None
     kernels = _of_images(x, x2, ntk, same, counted)
-    pools = AvgPool, SumPool, CosetPool, RotationPool
+    pools = AvgPool, SumPool, CosetPool, RotationPool, SetLinear
     if any(type(layer) in pools for layer in nested(net.layers[:end])):
         first, second = (_of_images(image, image, False, True, counted) for image in (x, x2))
         kernels = replace(kernels, own=(first, second))
@@ -375,6 +376,7 @@ def _thinned(layer: Dropout, below: Kernels) -> Kernels:
 
 def _filter(layer: Conv | Lift | GroupConv, below: Kernels) -> Kernels:
     """Average over the maps of a filter."""
+    shape: tuple[int, ...]
     if len(below.shape) == 2:
         height, width = below.shape
         shape, elements, maps = _maps(layer, (height, width), below.elements)
@@ -455,15 +457,42 @@ def _set_filter(layer: SetLift | SetGroupConv, below: Kernels) -> Kernels:
         return np.asarray(sum(kernel[np.ix_(*[m] * kernel.ndim)] * part for m, part in parts))
 
     w, b = _square(layer.W_std), _square(layer.b_std)
-    covariance = mean(below.nngp)
-    nngp = covariance * w + b
+    read = mean(below.nngp)
+    nngp, theta = read * w + b, read * 0
     alpha, beta = _trained(layer, below.channels and below.channels * len(maps))
-    theta = nngp * 0
     if below.ntk:
-        theta = mean(below.theta) * w + covariance * alpha + beta
+        theta = mean(below.theta) * w + read * alpha + beta
     var1, var2 = (mean(var) * w + b for var in (below.var1, below.var2))
     same = np.eye(len(nngp), dtype=bool) & below.same.any()
     return Kernels(nngp, theta, var1, var2, same, below.ntk, (), elements, layer.width)
+
+
+def _orbitals(layer: SetLinear, below: Kernels) -> Kernels:
+    """Average over each orbital on both sides; `own` holds what is above already."""
+    orbitals = orbital_rows(layer)
+    w, b = _square(layer.W_std), _square(layer.b_std)
+
+    def mean(kernel: Balls) -> Balls:
+        total = arb(0)
+        for rows in orbitals:
+            half = [sum(kernel[x] for x in row) / max(len(row), 1) for row in rows]
+            half = [each if row else kernel[0] * 0 for each, row in zip(half, rows, strict=True)]
+            both = np.array(half, object)
+            columns = [
+                both[:, row].sum(axis=1) / len(row) if row else both[:, 0] * 0 for row in rows
+            ]
+            total = total + np.array(columns, object).T
+        return np.asarray(total / len(orbitals))
+
+    read = mean(below.nngp)
+    nngp, theta = read * w + b, read * 0
+    alpha, beta = _trained(layer, below.channels and below.channels * len(orbitals))
+    if below.ntk:
+        theta = mean(below.theta) * w + read * alpha + beta
+    first, second = (nngp, nngp) if below.own is None else (own.nngp for own in below.own)
+    same = np.eye(len(nngp), dtype=bool) & below.same.any()
+    var1, var2 = first.diagonal(), second.diagonal()
+    return Kernels(nngp, theta, var1, var2, same, below.ntk, (len(nngp),), [], layer.width)
 
 
 def _cosets(layer: CosetPool, below: Kernels) -> Kernels:
@@ -750,6 +779,7 @@ RULES: dict[type, Callable[[Any, Kernels], Kernels]] = {
     Identity: lambda layer, below: _slopes(1.0, 1.0, below),
     **dict.fromkeys(FUNCTIONS, _pointwise),
     SetLift: _set_filter, SetGroupConv: _set_filter, CosetPool: _cosets,
+    SetLinear: _orbitals,
     RotationPool: _over_rotations,
 }  # fmt: skip
 """What each class of layers does to kernels; a class without a rule is refused."""

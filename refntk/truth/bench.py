@@ -23,7 +23,21 @@ import numpy as np
 from refntk.backends import require
 from refntk.evaluation.evaluate import DTYPES, KERNELS, Job, default_threads, kernel
 from refntk.evaluation.options import Options
-from refntk.network.layers import Conv, Dense, Flatten, GlobalAvgPool, Layer, Relu
+from refntk.network.layers import (
+    Conv,
+    Dense,
+    Elementwise,
+    Erf,
+    ExpNormalized,
+    Flatten,
+    Gelu,
+    GlobalAvgPool,
+    Layer,
+    LeakyRelu,
+    Rbf,
+    Relu,
+    Sin,
+)
 from refntk.network.network import Network
 from refntk.network.presets import preset
 
@@ -79,6 +93,8 @@ def measurements(threads: int | None = None, full: bool = True) -> Iterator[Meas
     yield from _networks(count)
     yield from _small()
     if full:
+        yield from _activations()
+        yield from _inner_pools()
         yield from _perceptrons()
         yield from _processes()
 
@@ -216,6 +232,45 @@ def _small() -> Iterator[Measurement]:
         )  # fmt: skip
 
 
+def _activations() -> Iterator[Measurement]:
+    """Other activations beside Relu, in the same network and on one thread."""
+    others: list[Layer] = [
+        LeakyRelu(alpha=0.1), Sin(), Rbf(), ExpNormalized(), Gelu(), Erf(), Elementwise("sigmoid"),
+    ]  # fmt: skip
+    layers: list[Layer] = [Relu(), *others]
+    race = {
+        layer: _timed(_block(28, "float64", "both", _ROWS, 1, net=_network(layer)))
+        for layer in layers
+    }
+    times = _race(race, 5)
+    for layer in others:
+        value = times[layer] / (_ROWS * _lanes("float64") * 28**4 * _DEPTH)
+        yield Measurement(
+            f"{type(layer).__name__}, float64, NNGP + NTK, 28x28, 1 thread",
+            f"{value * 1e9:.3f} ns per entry and layer",
+            f"{times[layer] / times[layers[0]]:.2f} x Relu",
+        )
+
+
+def _inner_pools() -> Iterator[Measurement]:
+    """Time a network that pools before its readout, beside its layers before the first pooling."""
+    net, size = preset("myrtle-5"), 32
+    first = Network([*net.layers[:4], GlobalAvgPool()])
+    for dtype in reversed(DTYPES):
+        times = _race(
+            {
+                name: _timed(_block(size, dtype, "both", _ROWS, 1, net=each))
+                for name, each in (("whole", net), ("first", first))
+            },
+            5,
+        )
+        yield Measurement(
+            f"myrtle-5, {size}x{size}, {dtype}, 1 thread",
+            f"{times['whole'] / (_ROWS * _lanes(dtype)) * 1e3:.2f} ms a pair",
+            f"{times['whole'] / times['first']:.2f} x its layers before the first pooling",
+        )
+
+
 def _perceptrons() -> Iterator[Measurement]:
     """Time a Gram matrix of a perceptron on one thread, beside plain NumPy."""
     net, images = preset("mlp-5"), _images(3000, 28)[..., :1]
@@ -279,20 +334,23 @@ def _images(count: int, size: int) -> _Array:
     return np.random.default_rng(_SEED).random((count, size, size, 3))
 
 
-def _network() -> Network:
+def _network(activation: Layer = Relu()) -> Network:  # noqa: B008  (frozen)
     """Build an ordinary network, whose pairs of images cost a single rotation."""
-    layers: list[Layer] = [Conv((3, 3)), Relu()]
+    layers: list[Layer] = [Conv((3, 3)), activation]
     return Network([*layers * _DEPTH, GlobalAvgPool()])
 
 
 def _block(
-    size: int, dtype: str, get: str, rows: int, threads: int, backend: str = "numba"
-) -> Callable[[], object]:
+    size: int, dtype: str, get: str, rows: int, threads: int, backend: str = "numba",
+    net: Network | None = None,
+) -> Callable[[], object]:  # fmt: skip
     """Prepare kernels between `rows` images and as many as there are lanes, or rows again."""
     columns = _lanes(dtype) if backend == "numba" else rows
     job = Job(
-        _network(), _images(rows, size), _images(columns, size), options=Options(backend=backend,
-        get=KERNELS if get == "both" else get, dtype=dtype, threads=threads),
+        net or _network(), _images(rows, size), _images(columns, size),
+        options=Options(
+            backend=backend, get=KERNELS if get == "both" else get, dtype=dtype, threads=threads
+        ),
     )  # fmt: skip
     return lambda: [job.block(tile) for tile in job.tiles]
 

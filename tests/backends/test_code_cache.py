@@ -1,12 +1,13 @@
 """Machine code on disk: damaged files, and folders that are not trusted."""
 
+import io
 import os
 import subprocess
 import sys
 
 import pytest
 
-from refntk.backends.numba.code_cache import trusted
+from refntk.backends.numba.code_cache import say_once, trusted
 
 PROGRAM = """
 import sys
@@ -80,3 +81,31 @@ def test_another_owner(tmp_path, monkeypatch):
     tmp_path.chmod(0o755)
     monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
     assert trusted(tmp_path) is (tmp_path.stat().st_uid == 0)
+
+
+def test_compilation_is_said_in_one_line_and_once(tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text("import logging, sys\nlogging.basicConfig(level=logging.INFO)\n" + PROGRAM)
+    line = "INFO:refntk:compiling for this processor, which is done once and takes up to a minute\n"
+    for said in (line, ""):  # the second process finds the machine code
+        done = subprocess.run(
+            [sys.executable, "-P", str(script)], capture_output=True, text=True, check=True,
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
+        )  # fmt: skip
+        assert done.stderr == said
+
+
+def test_a_terminal_shows_that_something_is_compiled(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    say_once.cache_clear()
+    for _ in range(2):
+        say_once()
+    assert terminal.getvalue() == (
+        "\r\x1b[Krefntk: compiling for this processor, which is done once and takes up to a "
+        "minute\n"
+    )

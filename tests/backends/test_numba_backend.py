@@ -31,7 +31,7 @@ from refntk.backends.arccos import ANGLE, SEGMENT
 from refntk.backends.numba import engine, lanes
 from refntk.backends.numba.careful import careful_row_function
 from refntk.backends.numba.rows import row_function
-from refntk.backends.numba.slices import block_sums
+from refntk.backends.numba.slices import block_sums, fast_sums
 from refntk.backends.table import NONNEGATIVE, SIGNED
 from refntk.evaluation.evaluate import Job
 from refntk.evaluation.options import Options
@@ -165,10 +165,11 @@ def test_the_mirrored_half_is_left_out(
     # Each row of a task costs as much as its lanes do, whether all of them are asked for or not.
     done = []
 
-    def block_sums(pixels: Any, part: tuple[tuple[int, int], Any, Any], *rest: Any) -> None:
+    def sums(pixels: Any, part: tuple[tuple[int, int], Any, Any], *rest: Any) -> bool:
         done.append(part[0][1] - part[0][0])
+        return True
 
-    monkeypatch.setattr(engine, "block_sums", block_sums)
+    monkeypatch.setattr(engine, "fast_sums", sums)
     plan = make_plan(Network(NETWORKS[name]), (4, 4, 2))
     slices = engine.engine(Setting(plan, dtype))
     images = slices.prepare(np.ones((count, 4, 4, 2)))
@@ -188,7 +189,7 @@ def test_an_error_in_a_thread_reaches_the_caller(monkeypatch: pytest.MonkeyPatch
     net, images = Network(NETWORKS["group"]), np.ones((20, 4, 4, 1))
     before = threading.active_count()
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "block_sums", fail)
+        patch.setattr(engine, "fast_sums", fail)
         with pytest.raises(MemoryError, match="no memory in a thread"):
             refntk.kernel(net, images, threads=3)
     assert threading.active_count() == before
@@ -224,18 +225,45 @@ def test_nothing_is_compiled_again_for_another_network_or_image(rng: np.random.G
                 for x2 in (None, images[:1]):
                     refntk.kernel(Network(layers), images, x2, dtype=dtype, get=get)
 
-    before = set(block_sums.signatures)  # of other tests
-    refntk.kernel(Network(NETWORKS["group"]), np.ones((1, 4, 4, 1)), dtype="float64")
-    refntk.kernel(Network(NETWORKS["group"]), np.ones((1, 4, 4, 1)), dtype="float64", get="nngp")
-    double = len(block_sums.signatures)
-    run("float64")
-    assert len(block_sums.signatures) == double
-    refntk.kernel(Network(NETWORKS["group"]), np.ones((1, 4, 4, 1)), dtype="float32")
-    refntk.kernel(Network(NETWORKS["group"]), np.ones((1, 4, 4, 1)), dtype="float32", get="nngp")
-    both = len(block_sums.signatures)
-    run("float32")
-    assert len(block_sums.signatures) == both
-    assert len(set(block_sums.signatures) - before) <= 4
+    before = {each: set(each.signatures) for each in (fast_sums, block_sums)}  # of other tests
+    for dtype in ("float64", "float32"):
+        run(dtype)
+    for each, known in before.items():
+        # Two precisions, with the NTK and without it.
+        assert len(set(each.signatures) - known) <= 4
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_code_without_the_careful_form_gives_the_same_bits(
+    name: str, dtype: str, rng: np.random.Generator
+) -> None:
+    net, images = Network(NETWORKS[name]), rng.random((5, 6, 6, 2))
+    slices = engine.engine(Setting(make_plan(net, (6, 6, 2)), dtype))
+    prepared = slices.prepare(images)
+    fast = slices.block(prepared, None, lambda fraction: None)
+    slices.careful = True
+    whole = slices.block(prepared, None, lambda fraction: None)
+    for one, two in zip(fast, whole, strict=True):
+        upper = np.triu_indices(5)
+        np.testing.assert_array_equal(one[upper], two[upper])
+
+
+def test_the_careful_form_is_compiled_when_it_is_needed(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def careful(*given: Any) -> bool:
+        asked.append(given)
+        return bool(block_sums(*given))
+
+    monkeypatch.setattr(engine, "block_sums", careful)
+    images, conv = rng.random((3, 6, 6, 1)), refntk.Conv((3, 3))
+    refntk.kernel([conv, refntk.Relu(), refntk.GlobalAvgPool()], images)
+    assert not asked
+    refntk.kernel([conv, conv, refntk.Relu(), refntk.GlobalAvgPool()], images)  # sums with signs
+    assert asked
 
 
 def assembly(
@@ -260,8 +288,9 @@ def assembly(
         function = row_function(activation, last, three)
         rows += [several[3], several[3], several[2], row, types.UniTuple(number, 4)]
     more = types.none if usual else types.UniTuple(number, 6)
-    function.compile((*rows, more, types.intp))
-    return str(function.inspect_asm(function.signatures[0]))
+    signature = (*rows, more, types.intp)
+    function.compile(signature)
+    return str(function.inspect_asm(signature))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -35,6 +35,19 @@ def test_all_checks_pass_on_this_machine():
     assert all(line.endswith("  ok") for line in lines[1:])
 
 
+def test_a_row_begins_before_its_check(checks, capsys):
+    seen = []
+
+    def look():
+        seen.append(capsys.readouterr().out)
+        return [0.0]
+
+    checks(Check("one thing", look, 1.0), Check("another", look, 1.0))
+    main(["verify"], standalone_mode=False)
+    assert seen[0].endswith("time\none thing  ")
+    assert seen[1].endswith("ok\nanother    ")
+
+
 @pytest.mark.parametrize("arguments", [(), ("all",)])
 def test_a_table_of_errors_and_bounds(checks, arguments):
     checks(

@@ -396,7 +396,8 @@ def with_nan(index: int) -> Any:
     [
         ((with_nan(3),), "^X1: image 3 has NaN or infinite pixels: repair or remove it$"),
         ((IMAGES, with_nan(1) * np.inf), "^X2: image 0 has NaN or infinite pixels: "),
-        ((IMAGES[0],), r"^X1: expected images of shape \(N, H, W, C\), channels last, not \(6, "),
+        ((IMAGES[0],), r"^X1: shape \(6, 6, 3\) is taken as \(N, H, W\), 6 grey images of 6 x 3 "),
+        ((IMAGES[None],), r"^X1: expected images of shape \(N, H, W, C\), .*not \(1, "),
         ((IMAGES, IMAGES[:0]), r"^X2: there is nothing in an array of shape \(0, 6, 6, 3\)$"),
         ((IMAGES > 0,), "^X1: expected integer or floating-point pixels, not bool$"),
         ((IMAGES, IMAGES * 1j), "^X2: expected integer or floating-point pixels, not complex128$"),
@@ -430,7 +431,7 @@ def test_images_that_are_refused(images: Any, message: str) -> None:
             InputError,
             r'^unknown dtype "float16" \(did you mean ".*"\?\); known: float64, float32$',
         ),
-        ({"dtype": "double"}, InputError, '^unknown dtype "double"; known: float64, float32$'),
+        ({"dtype": "half"}, InputError, '^unknown dtype "float16" '),
         ({"threads": 0}, InputError, "^threads: expected a positive whole number, not 0$"),
         ({"threads": -2}, InputError, "^threads: expected a positive whole number, not -2$"),
         ({"threads": True}, InputError, "^threads: expected a positive whole number, not True$"),
@@ -480,11 +481,6 @@ def test_networks_that_are_refused(
     for backend in ("numba", "numpy"):
         with pytest.raises(error, match=message):
             kernel(Network(layers), IMAGES, backend=backend)
-
-
-def test_images_that_are_not_square() -> None:
-    with pytest.raises(ShapeError, match=r"^layer 0 \(Lift\): the group C4 turns images by 90 deg"):
-        kernel(NETWORK, np.ones((1, 4, 5, 3)))
 
 
 def test_numpy_integers_count_as_numbers() -> None:

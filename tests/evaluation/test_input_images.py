@@ -55,7 +55,7 @@ def test_pixels_of_another_kind(kind: str) -> None:
         scale(images)
 
 
-@pytest.mark.parametrize("shape", [(), (3,), (4, 4), (2, 4, 4), (1, 2, 4, 4, 3)])
+@pytest.mark.parametrize("shape", [(), (3,), (4, 4), (1, 2, 4, 4, 3)])
 def test_a_wrong_number_of_axes(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match=r"^X1: expected images of shape \(N, H, W, C\), ") as info:
         as_images(np.zeros(shape), "X1")

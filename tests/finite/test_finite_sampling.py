@@ -116,7 +116,7 @@ def test_where_every_draw_overflows_there_is_no_mean():
         ({"draws": 0}, "draws: expected a positive whole number, not 0"),
         ({"seed": -1}, "seed: expected a whole number that is not negative, not -1"),
         ({"dtype": "float16"}, 'unknown dtype "float16"'),
-        ({"images": np.ones((4, 4, 3))}, r"X: expected images of shape \(N, H, W, C\)"),
+        ({"images": np.ones((4, 3))}, r"X: expected images of shape \(N, H, W, C\)"),
     ],
 )
 def test_wrong_arguments(arguments, words):

@@ -6,6 +6,7 @@ import pytest
 from refntk.errors import InputError, NotPositiveDefiniteError
 from refntk.inference import KernelRegression, class_targets, classify, learning_curve
 from refntk.inference.classify import class_list, renumber
+from refntk.inference.curve import LearningCurve
 from refntk.inference.splits import random_split, stratified_order
 
 LABELS = np.repeat([0, 1, 2], [30, 20, 10])
@@ -94,6 +95,16 @@ def test_means_errors_and_paired_differences(grams, assert_close):
     assert_close(error[1], gaps.std(axis=1, ddof=1) / np.sqrt(5))
     assert not mean[0].any()
     assert not error[0].any()
+
+
+def test_the_finding_is_one_sentence():
+    accuracies = np.array([[[0.5, 0.7]], [[0.5, 0.6]], [[0.8, 1.0]]])
+    curve = LearningCurve(("one", "two", "three"), (8,), 10, accuracies)
+    assert curve.finding() == (
+        "8 training images: one 60.0 ± 10.0 %, two 55.0 ± 5.0 %, three 90.0 ± 10.0 % right; "
+        "two and one cannot be told apart (5.0 ± 5.0 points, repeat by repeat); "
+        "three is better by 30.0 ± 0.0 points, repeat by repeat"
+    )
 
 
 def test_the_table_has_a_row_for_each_network_and_size(grams):

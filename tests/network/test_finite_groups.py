@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import array_api_strict
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import refntk
+from refntk.cli import main
 from refntk.errors import InputError, MethodError, NetworkError, ShapeError
 from refntk.finite import FiniteNetwork
 from refntk.network import Network
@@ -27,6 +30,7 @@ from refntk.network.layers import (
     Relu,
     SetGroupConv,
     SetLift,
+    SetLinear,
 )
 from refntk.ops.finite_group import from_table
 from refntk.ops.groups import point_group
@@ -62,8 +66,23 @@ NETWORKS: dict[str, list[Any]] = {
     "tables": [SetLift([(0, 0), (1, 2)], group="C2xD3"), RELU, SetGroupConv("all"), GroupPool()],
     "an action": [SetLift([1], group="S3", on=[[1, 0], [0, 1]]), RELU, GroupPool()],
     "its elements": [SetLift("all", group="C4", on="group"), RELU, SetGroupConv([1]), GroupPool()],
+    "sets": [
+        SetLinear(group="S4", W_std=1.3, b_std=0.2), RELU, SetLinear(group="S4"), RELU,
+        GlobalAvgPool(), *HEAD
+    ],
+    "adjacency": [
+        SetLinear(group="S3", on="matrix", to="matrix", b_std=0.2), RELU,
+        SetLinear(group="S3", on="matrix"), RELU, SetLinear(group="S3", to="one"), Flatten()
+    ],
+    "mixed": [
+        SetLinear(group="C2xC3", to=[[1, 0], [0, 1]]), RELU,
+        SetLift([0], group=[[1, 0]]), RELU, GroupPool(),
+    ],
     "readout alone": [SetLift([0, 1], group="C3"), GroupPool(), *HEAD],
 }  # fmt: skip
+
+LINEAR = ("sets", "adjacency", "mixed")
+"""Those that begin with a SetLinear, to which slices do not apply."""
 
 
 def signals(layers: list[Any], rng: np.random.Generator, count: int = 2) -> Any:
@@ -85,8 +104,8 @@ def test_every_route_gives_the_number_of_the_proof(
         **{how: vars(refntk.kernel(net, x, method=how)) for how in ("auto", "literal")},
     }
     # Features are alike at all elements of a coset: there literal doubles lose digits.
-    tol = 1e-8 if name in ("cosets", "an action") else 1e-12
-    if name != "cosets":
+    tol = 1e-8 if name in ("cosets", "an action", *LINEAR) else 1e-12
+    if name not in ("cosets", *LINEAR):
         kernels["slices"] = vars(refntk.kernel(net, x, method="slices"))
     for how, found in kernels.items():
         for kernel in ("nngp", "ntk"):
@@ -107,10 +126,10 @@ def test_networks_of_finite_width_tend_to_it(name: str, rng: np.random.Generator
     for k, kernel in enumerate((exact.nngp, exact.ntk)):
         mean, error = np.mean(draws, axis=0)[k], np.std(draws, axis=0)[k] / np.sqrt(20)
         # Width 96 is not infinite: kernels are off by some percent.
-        assert np.all(np.abs(mean - kernel) < 3 * error + 0.05 * np.max(np.abs(kernel)))
+        assert np.all(np.abs(mean - kernel) < 3 * error + 0.1 * np.max(np.abs(kernel)))
 
 
-@pytest.mark.parametrize("name", ["mirrored", "cosets", "graphs"])
+@pytest.mark.parametrize("name", ["mirrored", "cosets", "graphs", "adjacency"])
 def test_derivatives_of_networks_of_finite_width(
     name: str, rng: np.random.Generator, assert_close: Close
 ) -> None:
@@ -198,7 +217,7 @@ def test_networks_are_written_and_read(name: str) -> None:
     assert again.hash == net.hash
     assert again.name == "mine"
     text = net.summary((gset(net.layers[0].group, net.layers[0].on).size,))  # type: ignore[attr-defined]
-    assert "SetLift" in text
+    assert type(net.layers[0]).__name__ in text
 
 
 def test_the_table_says_group_and_support() -> None:
@@ -339,11 +358,23 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "global pool": (
         lambda: Network([LIFT, GlobalAvgPool()]),
-        r"^layer 1 \(GlobalAvgPool\): needs a grid, but gets functions on a finite group",
+        r"^layer 1 \(GlobalAvgPool\): needs functions on a finite set, but gets functions on a f",
     ),
     "dense": (
         lambda: Network([LIFT, Dense()]),
         r"^layer 1 \(Dense\): needs a vector, but gets functions on a finite group: put GroupPool",
+    ),
+    "linear group": (lambda: SetLinear(group="Q8"), '^group: unknown group "Q8"'),
+    "linear set": (lambda: SetLinear(group="C3", to="edges"), '^to: unknown set "edges"; known: p'),
+    "linear action": (
+        lambda: SetLinear(group="S3", on=[[1, 0]]),
+        "^on: the given points and a single point: 1 and 2 generators; both must be acted on by",
+    ),
+    "shares in standard": (
+        lambda: Network(
+            [SetLift([0, 1], group="C3", weights=[1, 2]), GroupPool()], parameterization="standard"
+        ),
+        r"^layer 0 \(SetLift\): weights: shares that differ have no standard parametrisation",
     ),
     "readout": (
         lambda: refntk.kernel(Network([LIFT, RELU]), np.ones((1, 3, 1))),
@@ -365,8 +396,8 @@ def test_bad_arguments_are_refused(case: str) -> None:
         (np.ones((1, 4, 2)), ShapeError,
          r"^layer 0 \(SetLift\): the points of C3 are 3, and signals must have as many along their "
          "second axis, not 4"),
-        (np.ones((1, 3, 3, 1)), InputError,
-         r"X1: expected signals on a finite set, of shape \(N, X, C\), channels last, not \(1, 3"),
+        (np.ones((1, 3, 3, 2)), InputError,
+         r"X1: expected signals .*; on a finite set \(N, X, C\), not \(1, 3"),
         (np.full((2, 3, 1), np.nan), InputError, "X1: image 0 has NaN or infinite pixels"),
         ([[[1.0]], [[1.0], [2.0]]], InputError, r"expected signals .* and all of one shape"),
     ],
@@ -387,6 +418,67 @@ def test_shapes_of_signals() -> None:
         propagate(net, np.ones((1, 3, 3, 1)))
     with pytest.raises(InputError, match="X2: its images have the shape"):
         refntk.kernel(net, np.ones((1, 3, 1)), np.ones((1, 3, 2)))
+
+
+def test_a_set_of_a_hundred_points(assert_close: Close) -> None:
+    """Two orbitals need no list of 100! permutations; the order of points is not seen."""
+    linear, rng = SetLinear(group="S100", b_std=0.3), np.random.default_rng(0)
+    net = Network([linear, RELU, linear, RELU, SetLinear(group="S100", to="one"), Flatten()])
+    x = rng.normal(size=(2, 100, 3))
+    one = refntk.kernel(net, x[:1], x[1:])
+    two = refntk.kernel(net, x[:1], x[1:, rng.permutation(100)])
+    assert_close(one.ntk, two.ntk)
+    assert_close(one.nngp, two.nngp)
+    # Both orbitals of a network of one layer, written down.
+    first = refntk.kernel(Network([SetLinear(group="S100"), GlobalAvgPool()]), x)
+    mean = x.mean(axis=1)
+    assert_close(first.nngp, mean @ mean.T / 3, tol=1e-12)
+    gram = np.einsum("nxc,mxc->nm", x, x) / 300
+    flat = refntk.kernel(Network([SetLinear(group="S100"), Flatten()]), x)
+    others = (100 * mean[:, None] - x) / 99
+    rest = np.einsum("nxc,mxc->nm", others, others) / 300
+    assert_close(flat.nngp, (gram + rest) / 2, tol=1e-12)
+
+
+def test_slices_name_the_linear_layer() -> None:
+    net = Network(NETWORKS["mixed"])
+    with pytest.raises(MethodError, match=r"does not apply: layer 0 \(SetLinear\) couples the"):
+        refntk.kernel(net, np.ones((1, 6, 1)), method="slices")
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_the_standard_parametrisation_counts_channels(
+    trained: bool, rng: np.random.Generator, assert_close: Close
+) -> None:
+    layers = [
+        SetLift([0, 1], group="S3", b_std=0.2, width=50, trainable=trained), RELU,
+        SetGroupConv([0, 3], W_std=1.2, width=20, learning_rate=0.5), RELU, GroupPool(),
+        Dense(b_std=0.1)
+    ]  # fmt: skip
+    net, x = Network(layers, parameterization="standard"), rng.normal(size=(2, 3, 2))
+    proof = certify(net, x)
+    for method in ("literal", "slices"):
+        found = refntk.kernel(net, x, method=method)
+        assert_close(found.nngp, proof.nngp)
+        assert_close(found.ntk, proof.ntk, tol=1e-7 if method == "literal" else 1e-12)
+    finite = FiniteNetwork(net, (3, 2), width=20)
+    parameters = finite.draw(rng)
+    features = finite.forward(parameters, x)
+    assert finite.ntk(parameters, features).shape == (2, 2)
+
+
+def test_signals_from_files(tmp_path: Path, assert_close: Close) -> None:
+    net = Network(NETWORKS["sequence"])
+    x = np.random.default_rng(0).normal(size=(3, 7, 2))
+    network, source, out = tmp_path / "net.toml", tmp_path / "x.npy", tmp_path / "k.h5"
+    network.write_text(net.to_toml())
+    np.save(source, x)
+    result = CliRunner().invoke(main, ["compute", str(network), str(source), "-o", str(out)])
+    assert result.exit_code == 0, result.output
+    with refntk.open_kernel(out) as file:
+        assert_close(file.ntk[:], refntk.kernel(net, x).ntk)
+    result = CliRunner().invoke(main, ["compute", "cnn-gap", str(source), "-o", str(out)])
+    assert result.exit_code == 2
 
 
 def test_integers_are_divided_as_pixels_are(assert_close: Close) -> None:

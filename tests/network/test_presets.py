@@ -7,10 +7,12 @@ import pytest
 from refntk.errors import NetworkError
 from refntk.network import load_network, preset, preset_text, presets
 from refntk.network.layers import (
+    AvgPool,
     Conv,
     Dense,
     Flatten,
     GlobalAvgPool,
+    GlobalSumPool,
     GroupConv,
     GroupPool,
     Layer,
@@ -18,6 +20,9 @@ from refntk.network.layers import (
     Relu,
 )
 
+ROOT = 1.4142135623730951  # that of 2
+STAGE: list[Layer] = [Conv((3, 3), W_std=ROOT), Relu()]
+HALF, TOP = AvgPool((2, 2), strides=(2, 2)), [GlobalAvgPool(), Dense(W_std=ROOT)]
 HEAD: list[Layer] = [Dense(), Relu(), Dense()]
 HIDDEN: list[Layer] = [Dense(W_std=1.0, b_std=1.0), Relu()]
 GCONV, CIRCULAR = GroupConv((3, 3), padding="SAME"), Conv((3, 3), padding="CIRCULAR")
@@ -31,6 +36,10 @@ EXPECTED: dict[str, list[Layer]] = {
         *HEAD,
     ],
     "cnn-paper": [*[Conv((3, 3)), Relu()] * 5, GlobalAvgPool(), *HEAD],
+    "cnn-paper-sumpool": [*[Conv((3, 3)), Relu()] * 5, GlobalSumPool(), *HEAD],
+    "myrtle-5": [*STAGE * 2, HALF, *STAGE, HALF, *STAGE, *TOP],
+    "myrtle-7": [*STAGE * 2, HALF, *STAGE * 2, HALF, *STAGE * 2, *TOP],
+    "myrtle-10": [*STAGE * 3, HALF, *STAGE * 3, HALF, *STAGE * 3, *TOP],
     "gcnn-convergence": [
         Lift((3, 3), group="C4", padding="SAME"),
         *[Relu(), GCONV] * 4,

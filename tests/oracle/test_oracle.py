@@ -200,7 +200,9 @@ PLANTED: dict[str, tuple[Callable[[Case], dict[str, Any]], int]] = {
 
 
 def test_every_known_mistake_is_planted() -> None:
-    assert list(PLANTED) == [fault.name for fault in FAULTS]
+    elsewhere = "Hermite off unit variance"  # in test_oracle_activations
+    names = [fault.name for fault in FAULTS]
+    assert list(PLANTED) == [name for name in names if name != elsewhere]
 
 
 @pytest.mark.parametrize("name", PLANTED)

@@ -18,7 +18,9 @@ from refntk.network.layers import (
     Conv,
     CosetPool,
     Dense,
+    Erf,
     Flatten,
+    Gelu,
     GlobalAvgPool,
     GroupPool,
     LeakyRelu,
@@ -36,6 +38,7 @@ Close = Callable[..., None]
 
 RELU = Relu()
 ACTIVATIONS = st.sampled_from([Relu(), LeakyRelu(alpha=0.3), Abs(), None])
+SMOOTH = st.sampled_from([Erf(), Gelu(), Relu(), None])
 
 
 @st.composite
@@ -69,7 +72,7 @@ def signals(layers: list[Any], seed: int, count: int = 3) -> Any:
 
 
 @settings(max_examples=60)
-@given(networks(), st.sampled_from([GroupPool(), Flatten()]), st.integers(0, 99))
+@given(networks() | networks(SMOOTH), st.sampled_from([GroupPool(), Flatten()]), st.integers(0, 99))
 def test_slices_are_the_literal_recursion(
     assert_close: Close, layers: list[Any], readout: Any, seed: int
 ) -> None:
@@ -187,6 +190,21 @@ def test_hard_signals_keep_their_digits(name: str, assert_close: Close) -> None:
         found = refntk.kernel(net, x, method="slices", dtype=dtype)
         assert_close(found.nngp, proof.nngp)
         assert_close(found.ntk, proof.ntk)
+
+
+@pytest.mark.parametrize("readout", [GroupPool(), Flatten()])
+def test_any_activation_has_slices(readout: Any, assert_close: Close) -> None:
+    lift = SetLift([-1, 0, 1], group="D4", b_std=0.2)
+    layers = [lift, Gelu(), SetGroupConv([0, 1, 5], W_std=1.2), Erf(), readout]
+    net = Network([*layers, Dense(b_std=0.1), Erf()] if readout == GroupPool() else layers)
+    x = np.random.default_rng(0).normal(size=(4, 4, 2))
+    proof, found = certify(net, x), refntk.kernel(net, x, method="slices")
+    assert_close(found.nngp, proof.nngp)
+    assert_close(found.ntk, proof.ntk)
+    assert np.array_equal(refntk.kernel(net, x, get="nngp").nngp, found.nngp)
+    cross = refntk.kernel(net, x[:2], x[2:], tile=1)
+    assert_close(cross.ntk, proof.ntk[:2, 2:])
+    assert np.array_equal(cross.nngp, found.nngp[:2, 2:])
 
 
 def test_numbers_do_not_depend_on_tiles_and_threads() -> None:

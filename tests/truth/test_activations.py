@@ -77,6 +77,7 @@ def networks(act: Any) -> dict[str, list[Any]]:
     }  # fmt: skip
 
 
+@pytest.mark.slow  # what they compile alone takes minutes
 @pytest.mark.parametrize("name", networks(Abs()))
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
 def test_hard_images(

@@ -22,6 +22,7 @@ def test_the_plain_perceptron_computes_the_same(rng, assert_close):
     ("rows", "comments"),
     [
         (bench._perceptrons, ["1.0 x plain NumPy"]),
+        (bench._inner_pools, ["1.00 x its layers before the first pooling"]),
         (
             bench._small,
             [
@@ -48,3 +49,10 @@ def test_rows_stand_beside_their_peers(rows, comments, monkeypatch):
         expected += [comment.format(**numbers) for comment in comments]
     assert [row.comment for row in rows()] == expected
     assert asked
+
+
+def test_activations_stand_beside_relu(monkeypatch):
+    monkeypatch.setattr(bench, "_race", lambda runners, rounds: dict.fromkeys(runners, 1.0))
+    rows = list(bench._activations())
+    assert {row.comment for row in rows} == {"1.00 x Relu"}
+    assert rows[0].what == "LeakyRelu, float64, NNGP + NTK, 28x28, 1 thread"

@@ -31,7 +31,8 @@ FINITE: dict[str, dict[str, Any]] = {
 """How the group of each case is said here."""
 
 CLAIMED = {case["name"] for case in GOLDEN["finite"]}
-"""All that stand under `finite`; of the others, the mean over cosets and the point groups."""
+"""All that stand under `finite`; of the others, the mean over cosets, the linear layer and
+the point groups."""
 
 
 def _network(case: dict[str, Any]) -> refntk.Network:
@@ -77,6 +78,16 @@ def test_a_mean_over_the_cosets_of_a_subgroup(assert_close: Callable[..., None])
         refntk.Relu(),
         refntk.GroupPool(),
     ])
+    found = refntk.kernel(net, signals[:1], signals[1:])
+    assert_close(found.nngp, [[case["nngp"]]])
+    assert_close(found.ntk, [[case["ntk"]]])
+
+
+def test_a_linear_layer_between_sets(assert_close: Callable[..., None]) -> None:
+    (case,) = (each for each in GOLDEN["other"] if "DeepSets" in each["label"])
+    linear = refntk.SetLinear(group="S4")
+    net = refntk.Network([linear, refntk.Relu(), linear, refntk.Relu(), refntk.GlobalAvgPool()])
+    signals = np.random.default_rng(0).normal(size=(2, 4, 3))
     found = refntk.kernel(net, signals[:1], signals[1:])
     assert_close(found.nngp, [[case["nngp"]]])
     assert_close(found.ntk, [[case["ntk"]]])

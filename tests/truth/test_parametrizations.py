@@ -257,7 +257,7 @@ def test_networks_on_finite_sets_are_trained_alike(
     net = Network(
         [
             SetLift([0, 1], group="C4", width=5, learning_rate=0.5, **SCALES),
-            *(Relu(), SetGroupConv([0, 1, 3], width=7, weights=[1, 2, 3], **SCALES), Relu()),
+            *(Relu(), SetGroupConv([0, 1, 3], width=7, **SCALES), Relu()),
             *(GroupPool(), Dense(width=3, bias=False), Relu(), Dense()),
         ],
         parameterization="standard",

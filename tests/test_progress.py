@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from refntk.cli import progress
-from refntk.cli.progress import ProgressBar
+from refntk import progress
+from refntk.progress import ProgressBar
 
 
 class Terminal(io.StringIO):

@@ -5,9 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from sys import modules
 from types import TracebackType
+from typing import TextIO
 
-__all__ = ["ProgressBar"]
+from refntk.errors import size_text
+
+__all__ = ["ProgressBar", "reporting"]
 
 _WIDTH = 24
 _SECONDS_BETWEEN_LINES = 0.1
@@ -37,7 +43,7 @@ class ProgressBar:
         self._unit = unit
         self._quiet = quiet
         self._stream = sys.stderr
-        self._shown = total > 0 and not quiet and self._stream.isatty()
+        self._shown = total > 0 and not quiet and _watched(self._stream)
         self._done = 0
         self._begin = 0.0
         # Moments and what was done by then; all but the oldest are of the later half of the time.
@@ -135,22 +141,16 @@ class ProgressBar:
     def _amounts(self) -> str:
         if self._unit != "bytes":
             return f"{self._done}/{self._total} {self._unit}"
-        return f"{_size(self._done)}/{_size(self._total)}"
+        return f"{size_text(self._done)}/{size_text(self._total)}"
 
     def _speed(self, rate: float) -> str:
         if self._unit != "bytes":
             return f"{rate:.3g} {self._unit}/s"
-        return f"{_size(round(rate))}/s"
+        return f"{size_text(round(rate))}/s"
 
     def _write(self) -> None:
         self._stream.write("\r" + self.line(time.monotonic()) + "\x1b[K")
         self._stream.flush()
-
-
-def _size(nbytes: int) -> str:
-    from refntk.data.limits import size_text  # NumPy comes with it, too heavy for `refntk -h`
-
-    return size_text(nbytes)
 
 
 def _clock(seconds: float) -> str:
@@ -158,3 +158,41 @@ def _clock(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+def _watched(stream: TextIO) -> bool:
+    """Whether a person sees what is written: at a terminal, or in a notebook."""
+    return stream.isatty() or "ipykernel" in modules
+
+
+@contextmanager
+def reporting(
+    progress: Callable[[int, int], None] | bool | None, total: int
+) -> Iterator[Callable[[int], None]]:
+    """Tell of progress as a caller of the library wants it.
+
+    Parameters
+    ----------
+    progress : callable, bool or None
+        Called with what is done and `total`; True stands for a bar, False and None for nothing.
+    total : int
+        Units of work.
+
+    Yields
+    ------
+    callable
+        To be called with what has been done since the last call.
+    """
+    done = 0
+
+    def told(amount: int) -> None:
+        nonlocal done
+        done += amount
+        if callable(progress):
+            progress(done, total)
+
+    if progress is True:
+        with ProgressBar(total, quiet=False) as bar:
+            yield bar.update
+    else:
+        yield told

@@ -1,0 +1,81 @@
+"""A kernel that was computed in memory, as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from refntk.data.images.imageset import ImageSet, InputInfo, describe_images
+from refntk.data.images.inputs import Inputs, scaling_text
+from refntk.data.kernels.kernel_cache import describe_job
+from refntk.data.kernels.kernel_writer import KernelWriter
+from refntk.errors import InputError
+from refntk.evaluation.images import divisors
+from refntk.evaluation.result import Kernel
+
+__all__ = ["save_kernel"]
+
+_SOURCE = "array"
+
+
+def save_kernel(kernel: Kernel, path: str | Path, *, overwrite: bool = False) -> None:
+    """Write a kernel file, as `refntk compute` does.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        As `refntk.kernel` gave it.
+    path : str or path
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    InputError
+        It is not known what the kernel was computed from.
+    StoreError
+        The file cannot be written.
+    """
+    if kernel.origin is None:
+        raise InputError(
+            "it is not known what this kernel was computed from, which a kernel file says: save "
+            "what refntk.kernel returns, without diagonal=True"
+        )
+    job = kernel.origin.job
+    arrays = [getattr(images, "images", images) for images in kernel.origin.sets]
+    tops = divisors(
+        {f"X{k}": np.asarray(array) for k, array in enumerate(arrays, 1)}, kernel.origin.scale
+    )
+    infos = [_info(images, job.net.axes) for images in kernel.origin.sets]
+    inputs = Inputs(
+        x1=arrays[0],
+        x2=None if job.symmetric else arrays[1],
+        info1=infos[0],
+        info2=None if job.symmetric else infos[1],
+        preprocessing={
+            "scaling": {f"x{k}": scaling_text(top) for k, top in enumerate(tops.values(), 1)},
+            "size": None,
+            "limit": None,
+            "seed": None,
+            "standardize": None,
+        },
+    )
+    with KernelWriter(path, describe_job(job, inputs), overwrite=overwrite) as writer:
+        for tile in writer.missing():
+            blocks = {
+                name: np.ascontiguousarray(np.asarray(values)[tile.rows, tile.cols])
+                for name, values in kernel.kernels.items()
+            }
+            writer.write(tile, blocks)
+        writer.finish()
+
+
+def _info(images: object, axes: int) -> InputInfo:
+    if isinstance(images, ImageSet):
+        return images.info
+    array = np.asarray(images)
+    shape = array.shape
+    if axes == 2 and array.ndim < 4:  # grey images, or a table
+        array = array[..., None] if array.ndim == 3 else array.reshape(shape[0], 1, 1, shape[1])
+    return describe_images(array, source=_SOURCE)
