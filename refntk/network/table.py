@@ -126,12 +126,12 @@ def _arguments(layer: Layer) -> str:
 
 
 _SIDES = ("filter_shape", "strides", "dilations", "window_shape")
-"""Arguments that are a number along y, and one along x."""
+"""Arguments with a number for each axis."""
 
 
 def _value(name: str, value: object) -> str:
     if isinstance(value, tuple) and name in _SIDES:
-        return times((value[0], value[1]))
+        return times(value)
     if isinstance(value, tuple) and name != "weights" and _floats(value):
         return " ".join(_value(name, part) for part in value)
     if isinstance(value, tuple):

@@ -46,6 +46,7 @@ from refntk.ops.operations import (
 from refntk.ops.program import Program
 from refntk.ops.space import Space
 from refntk.ops.support import Support, Window
+from refntk.plan.axes import as_rows
 from refntk.plan.branches import fork_obstacle
 from refntk.plan.cosets import Level, cost, levels, obstacle_on_cosets
 from refntk.plan.equivariance import broken_symmetry
@@ -296,6 +297,8 @@ def make_plan(
             "of images: end it with GroupPool, GlobalAvgPool or Flatten"
         )
     program = without_inner_means(net.program(shape))
+    if net.axes == 1 and net.takes == "grid":
+        program, shape = as_rows(program), (1, *shape)
     count, obstacle = _readout(program)
     body, head = program.part(0, count), program.part(count, len(program))
     doubt, on_cosets = broken_symmetry(program), net.takes == "set"

@@ -375,8 +375,12 @@ def _thinned(layer: Dropout, below: Kernels) -> Kernels:
 
 def _filter(layer: Conv | Lift | GroupConv, below: Kernels) -> Kernels:
     """Average over the maps of a filter."""
-    height, width = below.shape
-    shape, elements, maps = _maps(layer, (height, width), below.elements)
+    shape: tuple[int, ...]
+    if len(below.shape) == 2:
+        height, width = below.shape
+        shape, elements, maps = _maps(layer, (height, width), below.elements)
+    else:
+        (shape, maps), elements = _box_maps(layer, below.shape), below.elements
     w, b = _square(layer.W_std), _square(layer.b_std)
     mean = _mean_over_maps(below.nngp, maps)
     nngp = mean * w + b
@@ -389,11 +393,10 @@ def _filter(layer: Conv | Lift | GroupConv, below: Kernels) -> Kernels:
     return Kernels(nngp, theta, var1, var2, same, below.ntk, shape, elements, layer.width)
 
 
-def _pooled(layer: AvgPool | SumPool, below: Kernels) -> Kernels:
-    """Sum over all pairs of positions of two windows, of one group element each, and divide.
-
-    The windows turn as filters do; `own` holds what is above already.
-    """
+def _turned_windows(
+    layer: AvgPool | SumPool, below: Kernels
+) -> tuple[tuple[int, ...], npt.NDArray[np.int64]]:
+    """Shape above, and the maps of windows, of one group element each."""
     (height, width), (tall, broad) = layer.window_shape, below.shape
     step_y, step_x = layer.strides
     rows, low_y = _reach(layer.padding, height, 1, step_y, tall)
@@ -410,6 +413,19 @@ def _pooled(layer: AvgPool | SumPool, below: Kernels) -> Kernels:
         ])
     wrap = layer.padding == "CIRCULAR"
     maps = np.array([[_number(place, (tall, broad), wrap) for place in read] for read in places])
+    return (rows, columns), maps
+
+
+def _pooled(layer: AvgPool | SumPool, below: Kernels) -> Kernels:
+    """Sum over all pairs of positions of two windows, of one group element each, and divide.
+
+    The windows turn as filters do; `own` holds what is above already.
+    """
+    if len(below.shape) == 2:
+        shape, maps = _turned_windows(layer, below)
+    else:
+        box = Conv(layer.window_shape, strides=layer.strides, padding=layer.padding)
+        shape, maps = _box_maps(box, below.shape)
     count = np.full(maps.shape[1], len(maps))
     if isinstance(layer, SumPool):
         count[:] = 1
@@ -421,7 +437,7 @@ def _pooled(layer: AvgPool | SumPool, below: Kernels) -> Kernels:
     same = np.eye(len(nngp), dtype=bool) & below.same.any()
     var1, var2 = first.diagonal(), second.diagonal()
     return replace(
-        below, nngp=nngp, theta=theta, var1=var1, var2=var2, same=same, shape=(rows, columns)
+        below, nngp=nngp, theta=theta, var1=var1, var2=var2, same=same, shape=shape
     )
 
 
@@ -603,6 +619,31 @@ def _maps(
     wrap = layer.padding == "CIRCULAR"
     maps = [[_number(place, shape, wrap) for place in read] for read in places]
     return (rows, columns), above, np.array(maps)
+
+
+def _box_maps(
+    layer: Conv | Lift | GroupConv, shape: tuple[int, ...]
+) -> tuple[tuple[int, ...], npt.NDArray[np.int64]]:
+    """Do the same for signals and volumes, which nothing turns: shape above, and maps."""
+    sides, steps, apart = layer.filter_shape, layer.strides, layer.dilations
+    axes = [
+        _reach(layer.padding, side, gap, step, size)
+        for side, gap, step, size in zip(sides, apart, steps, shape, strict=True)
+    ]
+    above = tuple(count for count, _ in axes)
+    maps = []
+    for offset in np.ndindex(*sides):
+        read = []
+        for place in np.ndindex(*above):
+            number = 0
+            for axis, size in enumerate(shape):
+                position = place[axis] * steps[axis] - axes[axis][1] + apart[axis] * offset[axis]
+                position = position % size if layer.padding == "CIRCULAR" else position
+                outside = number < 0 or not 0 <= position < size
+                number = -1 if outside else number * size + position
+            read.append(number)
+        maps.append(read)
+    return above, np.array(maps)
 
 
 def _grid(rows: int, columns: int) -> list[tuple[int, int]]:
