@@ -47,8 +47,6 @@ __all__ = [
 _AXES = {"batch_axis": (0,), "batch_axis_out": (0,), "channel_axis": (-1, 3), "s": ((1, 1),)}
 """Arguments of neural-tangents that have one meaning here, with the values that say it."""
 
-_CHANNELS_LAST = ("NHWC", "HWIO", "NHWC")
-
 
 def Dense(
     out_dim: int,
@@ -101,14 +99,15 @@ def Conv(
     ----------
     out_chan : int
         Its width; see `Dense`.
-    filter_shape : (int, int)
-    strides : (int, int), optional
-        Default: (1, 1).
+    filter_shape : sequence of int
+        One number an axis of positions.
+    strides : sequence of int, optional
+        Default: 1 along each.
     padding : {"VALID", "SAME", "CIRCULAR"}
     W_std, b_std, parameterization, **axes
         As for `Dense`.
     dimension_numbers : (str, str, str), optional
-        Channels last, ("NHWC", "HWIO", "NHWC"), which is the default.
+        Channels last, such as ("NHWC", "HWIO", "NHWC"), which is the default.
 
     Returns
     -------
@@ -120,12 +119,14 @@ def Conv(
         An argument is wrong; the message begins with its name.
     """
     _check_axes("Conv", axes)
-    if dimension_numbers is not None and tuple(dimension_numbers) != _CHANNELS_LAST:
-        raise NetworkError(
-            f"Conv: dimension_numbers {tuple(dimension_numbers)}: expected channels last, "
-            f"{_CHANNELS_LAST}"
-        )
-    windows = {"strides": tuple(strides or (1, 1)), "padding": padding}
+    if dimension_numbers is not None:
+        places = dimension_numbers[0][1:-1]
+        if tuple(dimension_numbers) != (f"N{places}C", f"{places}IO", f"N{places}C"):
+            raise NetworkError(
+                f"Conv: dimension_numbers {tuple(dimension_numbers)}: expected channels last, "
+                "('NHWC', 'HWIO', 'NHWC')"
+            )
+    windows = {"strides": _steps(strides, filter_shape), "padding": padding}
     shape = (tuple(filter_shape),)
     return _weighted(own.Conv, shape, out_chan, W_std, b_std, parameterization, **windows)
 
@@ -164,9 +165,9 @@ def AvgPool(
 
     Parameters
     ----------
-    window_shape : (int, int)
-    strides : (int, int), optional
-        Default: (1, 1).
+    window_shape : sequence of int
+    strides : sequence of int, optional
+        Default: 1 along each axis.
     padding : {"VALID", "SAME", "CIRCULAR"}
     normalize_edges : bool
         Whether zeros beyond the edge are left out of the mean.
@@ -185,8 +186,8 @@ def AvgPool(
     _check_axes("AvgPool", axes)
     return Part((
         own.AvgPool(
-            _pair(window_shape),
-            strides=_pair(strides or (1, 1)),
+            tuple(window_shape),
+            strides=_steps(strides, window_shape),
             padding=padding,
             normalize_edges=normalize_edges,
         ),
@@ -216,8 +217,8 @@ def SumPool(
         An argument is wrong; the message begins with its name.
     """
     _check_axes("SumPool", axes)
-    steps = _pair(strides or (1, 1))
-    return Part((own.SumPool(_pair(window_shape), strides=steps, padding=padding),))
+    steps = _steps(strides, window_shape)
+    return Part((own.SumPool(tuple(window_shape), strides=steps, padding=padding),))
 
 
 def Identity() -> Part:
@@ -345,9 +346,9 @@ def _check_axes(name: str, given: dict[str, Any]) -> None:
             raise NetworkError(f"{name}: {word}={value!r}: only {_AXES[word][0]} is here")
 
 
-def _pair(sides: Sequence[int]) -> Any:
-    """Make a tuple of two sides, which the layer itself checks."""
-    return tuple(sides)
+def _steps(strides: Sequence[int] | None, shape: Sequence[int]) -> tuple[int, ...]:
+    """Give strides, by default 1 along each axis."""
+    return tuple(strides or (1,) * len(shape))
 
 
 ABRelu, Abs, Cos, Dropout, Erf, Exp = map(_same, ("ABRelu", "Abs", "Cos", "Dropout", "Erf", "Exp"))

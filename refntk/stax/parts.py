@@ -73,9 +73,9 @@ class Part:
 
         Parameters
         ----------
-        shape : (H, W, C) or (F,)
-            Of an image, or of a row of a table. Dense is a convolution where there are positions,
-            and Concat needs the number of channels that Flatten gives.
+        shape : (H, W, C), (L, C), (D, H, W, C) or (F,)
+            Of an image, a signal, a volume, or a row of a table. Dense is a convolution where there
+            are positions, and Concat needs the number of channels that Flatten gives.
 
         Returns
         -------
@@ -87,9 +87,9 @@ class Part:
             The layers do not fit together, or cannot take this shape.
         """
         flat = len(shape) == 1
-        height, width, channels = (1, 1, *shape) if flat else shape
+        *positions, channels = (1, 1, *shape) if flat else shape
         counted = "standard" in self.parameterizations
-        start = Signal(shape=(height, width), channels="known" if counted else "any")
+        start = Signal(shape=tuple(positions), channels="known" if counted else "any")
         pieces = (Flatten(), *self.pieces) if flat else self.pieces
         layers, _ = _settled(pieces, start, channels, counted)
         return Network(layers, parameterization="standard" if counted else "ntk")
@@ -116,8 +116,8 @@ class Part:
 
         Parameters
         ----------
-        x1, x2 : array, shape (N, H, W, C) or (N, F)
-            Taken as they are, integers too.
+        x1, x2 : array, shape (N, H, W, C), (N, L, C), (N, D, H, W, C) or (N, F)
+            Images, signals, volumes or tables, taken as they are, integers too.
         get : {"nngp", "ntk"} or a sequence of them, optional
             Default: both, as a `refntk.Kernel`.
         **options
@@ -139,12 +139,17 @@ class Part:
             if word not in _OPTIONS:
                 raise InputError(f"kernel_fn: {unknown('option', word, _OPTIONS)}")
         shape = np.shape(x1)
-        if len(shape) not in (2, 4):
+        if not 2 <= len(shape) <= 5:
             raise InputError(
-                f"X1: expected images (N, H, W, C) or a table (N, F), not an array of shape {shape}"
+                "X1: expected a table (N, F) or positions with channels, such as images "
+                f"(N, H, W, C), not an array of shape {shape}"
             )
+        network = self.network(shape[1:])
+        if len(shape) in (3, 5) and network.axes == 2:
+            # No filter: positions may be counted along any axes.
+            x1, x2 = (None if x is None else _planar(x) for x in (x1, x2))
         words = ("nngp", "ntk") if get is None else (get,) if isinstance(get, str) else tuple(get)
-        found = kernel(self.network(shape[1:]), x1, x2, words, **{"scale": "none", **options})
+        found = kernel(network, x1, x2, words, **{"scale": "none", **options})
         if get is None:
             return found
         if isinstance(get, str):
@@ -201,13 +206,18 @@ def _settled(
             layer = piece if counted else replace(piece, width=None)
             if isinstance(layer, Dense) and here.kind == "grid":
                 shared = {each.name: getattr(layer, each.name) for each in fields(Linear)}
-                layer = Conv((1, 1), **shared)
+                layer = Conv((1,) * len(here.shape or ()), **shared)
         elif isinstance(piece, Flatten):
             if here.kind == "vector":
                 continue
             channels *= math.prod(here.shape or ())
         layers.append(layer)
     return layers, channels
+
+
+def _planar(x: Any) -> Any:
+    """Make images of signals or volumes."""
+    return x.reshape(x.shape[0], x.shape[1], -1, x.shape[-1])
 
 
 def serial(*parts: Part) -> Part:

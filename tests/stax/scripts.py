@@ -24,6 +24,7 @@ def numbers(*shape: int, seed: int) -> np.ndarray:
 
 TABLES = numbers(4, 6, seed=1), numbers(3, 6, seed=50)
 IMAGES = numbers(3, 6, 6, 2, seed=100), numbers(2, 6, 6, 2, seed=400)
+SIGNALS = numbers(3, 7, 2, seed=600), numbers(2, 7, 2, seed=700)
 STANDARD = {"parameterization": "standard"}
 
 
@@ -127,9 +128,26 @@ def convolutional(stax: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def of_signals(stax: Any) -> dict[str, Any]:
+    """Build networks of sequences."""
+    return {
+        "signals": stax.serial(
+            stax.Conv(8, (3,), padding="SAME"), stax.Relu(), stax.Conv(8, (2,), (2,)), stax.Erf(),
+            stax.Dense(4), stax.AvgPool((2,)), stax.Flatten(), stax.Dense(1),
+        ),
+        "pooled signals": stax.serial(
+            stax.Dense(8), stax.Relu(), stax.GlobalAvgPool(), stax.Dense(1)
+        ),
+        "flattened signals": stax.serial(
+            stax.Flatten(), stax.Dense(8), stax.Relu(), stax.Dense(1)
+        ),
+    }  # fmt: skip
+
+
 def kernels(stax: Any, **options: Any) -> Iterator[tuple[str, Any]]:
     """Compute the kernels of all networks."""
-    for (x1, x2), build in ((TABLES, perceptrons), (IMAGES, convolutional)):
+    builds = (TABLES, perceptrons), (IMAGES, convolutional), (SIGNALS, of_signals)
+    for (x1, x2), build in builds:
         for name, network in build(stax).items():
             init_fn, apply_fn, kernel_fn = network
             both = kernel_fn(x1, x2, ("nngp", "ntk"), **options)
