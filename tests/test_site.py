@@ -18,7 +18,7 @@ LISTED = set(re.findall(r"^   (refntk[.\w]*)$", (DOCS / "api.md").read_text("utf
 def blocks(page):
     """The Python of a page, one text a block."""
     fences = re.findall(r"^```+(?:python|\{code-cell\}[^\n]*)\n(.*?)^```+$", page, re.M | re.S)
-    return [re.sub(r"^(?::|%|!).*$", "", block, flags=re.MULTILINE) for block in fences]
+    return [re.sub(r"^%.*$", "", block, flags=re.M) for block in fences if block[:2] != "%%"]
 
 
 def imported(page):
