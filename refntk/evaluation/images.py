@@ -223,7 +223,9 @@ def _checked(images: npt.ArrayLike, name: str, axes: int) -> npt.NDArray[Any]:
     """Check all that `as_images` checks, before scaling."""
     wanted = "images of shape (N, H, W, C), channels last"
     if axes == 1:
-        wanted = "signals on a finite set, of shape (N, X, C), channels last"
+        wanted = "signals of shape (N, L, C), channels last; on a finite set (N, X, C)"
+    elif axes == 3:
+        wanted = "volumes of shape (N, D, H, W, C), channels last"
     if isinstance(images, np.ma.MaskedArray) and np.ma.getmaskarray(images).any():
         raise InputError(
             f"{name}: is a masked array with {int(np.ma.getmaskarray(images).sum())} masked "
@@ -274,8 +276,8 @@ def as_image_sets(
     rule : str or float
         As for `divisors`.
     axes : int, default 2
-        Number of axes of positions: 1 for signals on a finite set, of shape (N, X, C). From files
-        these come as grey images, (N, X, C, 1).
+        Number of axes of positions: 1 for signals, also on a finite set, of shape (N, X, C), and 3
+        for volumes (N, D, H, W, C). From files signals come as grey images, (N, X, C, 1).
 
     Returns
     -------

@@ -190,28 +190,31 @@ def canonical(layer: Any, **rules: Callable[[str, object], object]) -> None:
         object.__setattr__(layer, field.name, value)
 
 
-def times(shape: tuple[int, int]) -> str:
-    """Write a height and a width the way people read them, ``'28x32'``."""
-    return f"{shape[0]}x{shape[1]}"
+def times(shape: Sequence[int]) -> str:
+    """Write a shape the way people read it, ``'28x32'``."""
+    return "x".join(map(str, shape))
 
 
-def _two_sizes(name: str, value: object) -> tuple[int, int]:
-    """Return a pair of positive integers, given as any sequence; a bool or a float is refused."""
+def _sizes(name: str, value: object) -> tuple[int, ...]:
+    """Return one to three positive integers, given as any sequence; no bools and no floats."""
     try:
         if not isinstance(value, Sequence) or any(isinstance(side, bool) for side in value):
             raise TypeError
-        y, x = (operator.index(side) for side in value)
-        if min(y, x) < 1:
+        sides = tuple(operator.index(side) for side in value)
+        if not 1 <= len(sides) <= 3 or min(sides) < 1:
             raise ValueError
     except (TypeError, ValueError):
         given = reprlib.repr(value)
-        message = f"{name}: expected two positive integers such as (3, 3), not {given}"
+        message = (
+            f"{name}: expected two positive integers such as (3, 3), one for signals or three for "
+            f"volumes, not {given}"
+        )
         raise NetworkError(message, key=name) from None
-    if y * x > MOST_WEIGHTS:
-        given = times((y, x)) if max(y, x) < 10**12 else "so many"
+    if math.prod(sides) > MOST_WEIGHTS:
+        given = times(sides) if max(sides) < 10**12 else "so many"
         message = f"{name}: {given} positions are more than {MOST_WEIGHTS}, beyond any image"
         raise NetworkError(message, key=name)
-    return y, x
+    return sides
 
 
 def _mask(name: str, value: object) -> Mask | None:
@@ -344,12 +347,12 @@ def _width(name: str, value: object) -> int | None:
 
 
 _RULES: dict[str, Callable[[str, object], object]] = {
-    "filter_shape": _two_sizes,
-    "strides": _two_sizes,
-    "dilations": _two_sizes,
+    "filter_shape": _sizes,
+    "strides": _sizes,
+    "dilations": _sizes,
     "mask": _mask,
     "rotations": _elements,
-    "window_shape": _two_sizes,
+    "window_shape": _sizes,
     "normalize_edges": truth,
     "padding": _padding_word,
     "group": _group_name,

@@ -25,7 +25,8 @@ class Conv(Linear):
     Parameters
     ----------
     filter_shape : (int, int)
-        Height and width of the filter.
+        Height and width of the filter. One number is for signals (N, L, C), three are for volumes
+        (N, D, H, W, C); so with strides and dilations.
     strides : (int, int), default (1, 1)
         Step along y and x.
     padding : {"SAME", "VALID", "CIRCULAR"}, default "SAME"
@@ -42,11 +43,11 @@ class Conv(Linear):
         An argument is wrong; the message begins with its name.
     """
 
-    filter_shape: tuple[int, int]
+    filter_shape: tuple[int, ...]
     _: KW_ONLY
-    strides: tuple[int, int] = (1, 1)
+    strides: tuple[int, ...] = (1, 1)
     padding: str = "SAME"
-    dilations: tuple[int, int] = field(default=(1, 1), metadata=QUIET)
+    dilations: tuple[int, ...] = field(default=(1, 1), metadata=QUIET)
     mask: Mask | None = field(default=None, metadata=QUIET)
 
     def __post_init__(self) -> None:
@@ -191,7 +192,7 @@ def recast(layer: Conv | Lift | GroupConv, kind: type[_Filter], **others: Any) -
     return kind(**{name: getattr(layer, name) for name in names}, **others)
 
 
-def windows(layer: Conv | Lift | GroupConv, shape: tuple[int, int]) -> tuple[Window, Window]:
+def windows(layer: Conv | Lift | GroupConv, shape: tuple[int, ...]) -> tuple[Window, ...]:
     """Say how a layer's filter, as it is written down, slides over an image.
 
     A group layer turns the filter by each element; this is its window for the identity.
@@ -199,13 +200,13 @@ def windows(layer: Conv | Lift | GroupConv, shape: tuple[int, int]) -> tuple[Win
     Parameters
     ----------
     layer : Conv, Lift or GroupConv
-    shape : (int, int)
-        Height and width of the image below.
+    shape : tuple of int
+        Height and width of the image below, or what it has in their place.
 
     Returns
     -------
-    (Window, Window)
-        Along y and along x. For side k, dilation d, stride s and n inputs a window spans
+    tuple of Window
+        Along each axis. For side k, dilation d, stride s and n inputs a window spans
         k' = (k - 1) d + 1: SAME has ceil(n / s) outputs and max((n_out - 1) s + k' - n, 0) zeros,
         of which half, rounded down, lie below; VALID has (n - k') // s + 1 outputs; CIRCULAR has
         n / s, and (k' - 1) // 2 wrapped positions below.
@@ -216,9 +217,12 @@ def windows(layer: Conv | Lift | GroupConv, shape: tuple[int, int]) -> tuple[Win
         VALID: the filter is larger than the image. CIRCULAR: the filter is larger than the image
         (a window would count a pixel twice), or a stride does not divide it.
     """
-    strides = layer.strides
-    tall, wide = _reach(layer)
-    spans = tall + 1, wide + 1
+    if len(shape) != len(layer.filter_shape):
+        raise ShapeError(
+            f"a {times(layer.filter_shape)} filter is for inputs of {len(layer.filter_shape)} axes "
+            f"of positions, not {times(shape)}"
+        )
+    strides, spans = layer.strides, [reach + 1 for reach in _reach(layer)]
     sides = times(spans)
     too_large = any(k > n for k, n in zip(spans, shape, strict=True))
     if too_large and layer.padding == "VALID":
@@ -237,8 +241,7 @@ def windows(layer: Conv | Lift | GroupConv, shape: tuple[int, int]) -> tuple[Win
             "image: use padding SAME or VALID, other strides or other images"
         )
     axes = zip(layer.filter_shape, layer.dilations, strides, shape, strict=True)
-    y, x = (_window(layer.padding, *axis) for axis in axes)
-    return y, x
+    return tuple(_window(layer.padding, *axis) for axis in axes)
 
 
 def _window(padding: str, size: int, dilation: int, stride: int, n_in: int) -> Window:
@@ -257,8 +260,7 @@ def _filter(
 ) -> int:
     """Append the filter of a layer whose outputs are indexed by a group, or by none."""
     space = build.space(below)
-    height, width = space.shape
-    frame = windows(layer, (height, width))
+    frame = windows(layer, space.shape)
     above = Space(tuple(window.n_out for window in frame), group)
     rotations = layer.rotations if isinstance(layer, GroupConv) else None
     mask = None if layer.mask is None else tuple(bool(place) for row in layer.mask for place in row)
@@ -266,17 +268,16 @@ def _filter(
 
 
 def _positions(
-    layer: Conv | Lift | GroupConv, shape: tuple[int, int] | None
-) -> tuple[int, int] | None:
+    layer: Conv | Lift | GroupConv, shape: tuple[int, ...] | None
+) -> tuple[int, ...] | None:
     if shape is None:
         return None
-    y, x = windows(layer, shape)
-    return y.n_out, x.n_out
+    return tuple(window.n_out for window in windows(layer, shape))
 
 
 def _turned_positions(
-    layer: Lift | GroupConv, shape: tuple[int, int] | None, name: str
-) -> tuple[int, int] | None:
+    layer: Lift | GroupConv, shape: tuple[int, ...] | None, name: str
+) -> tuple[int, ...] | None:
     _require_pixels(layer, name)
     tall, wide = _reach(layer)
     turned = point_group(name).swaps_axes and tall != wide
@@ -289,7 +290,23 @@ def _turned_positions(
 
 
 def _require_fit(layer: Conv | Lift | GroupConv) -> None:
-    """Refuse a mask of another shape than the filter."""
+    """Bring steps to the axes of the filter, and refuse what does not fit it."""
+    axes = len(layer.filter_shape)
+    if axes != 2 and not isinstance(layer, Conv):
+        raise NetworkError(
+            "filter_shape: expected two positive integers such as (3, 3), which a group turns, "
+            f"not {layer.filter_shape}",
+            key="filter_shape",
+        )
+    for name in ("strides", "dilations"):
+        steps = getattr(layer, name)
+        if set(steps) == {1}:
+            object.__setattr__(layer, name, (1,) * axes)
+        elif len(steps) != axes:
+            raise NetworkError(
+                f"{name}: expected {axes} numbers, as filter_shape has them, not {times(steps)}",
+                key=name,
+            )
     shape = layer.mask and (len(layer.mask), len(layer.mask[0]))
     if shape and shape != layer.filter_shape:
         raise NetworkError(
@@ -310,7 +327,6 @@ def _require_pixels(layer: Lift | GroupConv, name: str) -> None:
         )
 
 
-def _reach(layer: Conv | Lift | GroupConv) -> tuple[int, int]:
-    """Positions from the first place of a filter to the last one, along y and x."""
-    y, x = ((k - 1) * d for k, d in zip(layer.filter_shape, layer.dilations, strict=True))
-    return y, x
+def _reach(layer: Conv | Lift | GroupConv) -> tuple[int, ...]:
+    """Positions from the first place of a filter to the last one, along each axis."""
+    return tuple((k - 1) * d for k, d in zip(layer.filter_shape, layer.dilations, strict=True))

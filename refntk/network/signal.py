@@ -48,8 +48,9 @@ class Signal:
     kind : {"grid", "group", "vector", "set", "elements"}
         Features indexed by position (y, x); by rotation and position (r, y, x); by nothing, after a
         readout; by the points of a set; or by the elements of a group that acts on such a set.
-    shape : (int, int) or None
-        Height and width of the positions; None for a vector, and while the input shape is unknown.
+    shape : tuple of int, or None
+        Height and width of the positions, or what inputs of one or three axes have; None for a
+        vector, and while the input shape is unknown.
     group : str or None
         Name of the point group, for kind "group".
     points : int or None
@@ -67,7 +68,7 @@ class Signal:
     """
 
     kind: Kind = "grid"
-    shape: tuple[int, int] | None = None
+    shape: tuple[int, ...] | None = None
     group: str | None = None
     gaussian: bool = False
     weighted: bool = False

@@ -142,9 +142,8 @@ def entry_enclosures(
             np.array([[getattr(pair, name) for pair in row] for row in pairs])
             for name in ("nngp", "theta")
         )
-        if end.kind == "elements":
+        if end.shape is None:  # of a finite set or a finite group
             return _rounded(nngp), _rounded(theta)
-        assert end.shape is not None  # of a grid or a group
         index = (nngp.shape[-1] // (end.shape[0] * end.shape[1]), *end.shape)
         kernels = (kernel.reshape(*kernel.shape[:2], *index, *index) for kernel in (nngp, theta))
         nngp, theta = (kernel.transpose(0, 1, 2, 5, 3, 4, 6, 7) for kernel in kernels)
@@ -259,7 +258,7 @@ def _through(
     counted = x.shape[-1] if net.parameterization == "standard" else None
     kernels = _of_images(x, x2, ntk, same, counted)
     pools = AvgPool, SumPool, CosetPool, RotationPool, SetLinear
-    if any(type(layer) in pools for layer in nested(net.layers[:end])):
+    if not same and any(type(layer) in pools for layer in nested(net.layers[:end])):
         first, second = (_of_images(image, image, False, True, counted) for image in (x, x2))
         kernels = replace(kernels, own=(first, second))
     for k, layer in enumerate(net.layers[:end]):
@@ -376,8 +375,12 @@ def _thinned(layer: Dropout, below: Kernels) -> Kernels:
 
 def _filter(layer: Conv | Lift | GroupConv, below: Kernels) -> Kernels:
     """Average over the maps of a filter."""
-    height, width = below.shape
-    shape, elements, maps = _maps(layer, (height, width), below.elements)
+    shape: tuple[int, ...]
+    if len(below.shape) == 2:
+        height, width = below.shape
+        shape, elements, maps = _maps(layer, (height, width), below.elements)
+    else:
+        (shape, maps), elements = _box_maps(layer, below.shape), below.elements
     w, b = _square(layer.W_std), _square(layer.b_std)
     mean = _mean_over_maps(below.nngp, maps)
     nngp = mean * w + b
@@ -390,11 +393,10 @@ def _filter(layer: Conv | Lift | GroupConv, below: Kernels) -> Kernels:
     return Kernels(nngp, theta, var1, var2, same, below.ntk, shape, elements, layer.width)
 
 
-def _pooled(layer: AvgPool | SumPool, below: Kernels) -> Kernels:
-    """Sum over all pairs of positions of two windows, of one group element each, and divide.
-
-    The windows turn as filters do; `own` holds what is above already.
-    """
+def _turned_windows(
+    layer: AvgPool | SumPool, below: Kernels
+) -> tuple[tuple[int, ...], npt.NDArray[np.int64]]:
+    """Shape above, and the maps of windows, of one group element each."""
     (height, width), (tall, broad) = layer.window_shape, below.shape
     step_y, step_x = layer.strides
     rows, low_y = _reach(layer.padding, height, 1, step_y, tall)
@@ -411,6 +413,19 @@ def _pooled(layer: AvgPool | SumPool, below: Kernels) -> Kernels:
         ])
     wrap = layer.padding == "CIRCULAR"
     maps = np.array([[_number(place, (tall, broad), wrap) for place in read] for read in places])
+    return (rows, columns), maps
+
+
+def _pooled(layer: AvgPool | SumPool, below: Kernels) -> Kernels:
+    """Sum over all pairs of positions of two windows, of one group element each, and divide.
+
+    The windows turn as filters do; `own` holds what is above already.
+    """
+    if len(below.shape) == 2:
+        shape, maps = _turned_windows(layer, below)
+    else:
+        box = Conv(layer.window_shape, strides=layer.strides, padding=layer.padding)
+        shape, maps = _box_maps(box, below.shape)
     count = np.full(maps.shape[1], len(maps))
     if isinstance(layer, SumPool):
         count[:] = 1
@@ -422,7 +437,7 @@ def _pooled(layer: AvgPool | SumPool, below: Kernels) -> Kernels:
     same = np.eye(len(nngp), dtype=bool) & below.same.any()
     var1, var2 = first.diagonal(), second.diagonal()
     return replace(
-        below, nngp=nngp, theta=theta, var1=var1, var2=var2, same=same, shape=(rows, columns)
+        below, nngp=nngp, theta=theta, var1=var1, var2=var2, same=same, shape=shape
     )
 
 
@@ -604,6 +619,31 @@ def _maps(
     wrap = layer.padding == "CIRCULAR"
     maps = [[_number(place, shape, wrap) for place in read] for read in places]
     return (rows, columns), above, np.array(maps)
+
+
+def _box_maps(
+    layer: Conv | Lift | GroupConv, shape: tuple[int, ...]
+) -> tuple[tuple[int, ...], npt.NDArray[np.int64]]:
+    """Do the same for signals and volumes, which nothing turns: shape above, and maps."""
+    sides, steps, apart = layer.filter_shape, layer.strides, layer.dilations
+    axes = [
+        _reach(layer.padding, side, gap, step, size)
+        for side, gap, step, size in zip(sides, apart, steps, shape, strict=True)
+    ]
+    above = tuple(count for count, _ in axes)
+    maps = []
+    for offset in np.ndindex(*sides):
+        read = []
+        for place in np.ndindex(*above):
+            number = 0
+            for axis, size in enumerate(shape):
+                position = place[axis] * steps[axis] - axes[axis][1] + apart[axis] * offset[axis]
+                position = position % size if layer.padding == "CIRCULAR" else position
+                outside = number < 0 or not 0 <= position < size
+                number = -1 if outside else number * size + position
+            read.append(number)
+        maps.append(read)
+    return above, np.array(maps)
 
 
 def _grid(rows: int, columns: int) -> list[tuple[int, int]]:
