@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_dynamics", "plot_shapes"]
+__all__ = ["plot_dynamics", "plot_meanfield", "plot_shapes"]
 
 _SMALLEST = 1e-17
 
@@ -79,6 +79,49 @@ def plot_dynamics(rows: Sequence[Mapping[str, Any]]) -> Figure:
     for panel in panels[len(groups) + 1 :]:
         panel.set_axis_off()
     panels[0].legend(fontsize=8, frameon=False)
+    return figure
+
+
+def plot_meanfield(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw risks of students by the number of units, and the difference of two ways to train.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Of `refntk.dynamics.meanfield.meanfield_rows`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel for each teacher; in the last, augmented minus averaged function, with N^(-1/2).
+
+    Raises
+    ------
+    InputError
+        There are no rows.
+    MissingPackageError
+        matplotlib is not installed.
+    """
+    require_rows(rows)
+    teachers = list(dict.fromkeys(row["teacher"] for row in rows))
+    figure, panels = new_figure(1, len(teachers) + 1, size=(3.6 * (len(teachers) + 1), 3.6))
+    for panel, teacher in zip(panels, teachers, strict=False):
+        own = [row for row in rows if row["teacher"] == teacher]
+        counts = sorted({row["units"] for row in own})
+        runs = [[row for row in own if row["units"] == count] for count in counts]
+        for name in ("augmented", "averaged", "SI"):
+            _draw(panel, counts, [[row[name] for row in run] for run in runs], name)
+        panel.set(xlabel="units", ylabel="risk on other points", title=f"{teacher} teacher")
+        panel.set(xscale="log", yscale="log")
+        gaps = [_mean(run, "difference") for run in runs]
+        panels[-1].plot(counts, gaps, label=f"{teacher} teacher")
+        if teacher == teachers[0]:
+            expected = [gaps[0] * (counts[0] / count) ** 0.5 for count in counts]
+    panels[-1].plot(counts, expected, color="0.5", marker="", linestyle=":", label="$N^{-1/2}$")
+    panels[-1].set(xlabel="units", ylabel="r.m.s. of augmented minus averaged function")
+    panels[-1].set(xscale="log", yscale="log")
+    for panel in (panels[0], panels[-1]):
+        panel.legend(fontsize=8, frameon=False)
     return figure
 
 
