@@ -32,8 +32,8 @@ def plot_dynamics(rows: Sequence[Mapping[str, Any]]) -> Figure:
     matplotlib.figure.Figure
         A curve for each way to train, the mean over repeats at each recorded step after the start,
         with a band from the smallest to the largest. A last panel shows the nominal risk; of
-        several groups, the distance from E of augmented training relative to nominal training
-        instead (Figures 1 and 6 of arXiv:2303.13458).
+        several groups, instead the distance from E relative to nominal training, for augmented
+        training and as the released code augments (Figures 1 and 6 of arXiv:2303.13458).
 
     Raises
     ------
@@ -48,8 +48,10 @@ def plot_dynamics(rows: Sequence[Mapping[str, Any]]) -> Figure:
     for row in rows:
         run = runs.setdefault((row["group"], row["mode"]), {})
         run.setdefault(row["step"], []).append(row)
-    across = min(3, len(groups) + 1)
-    down = -(-(len(groups) + 1) // across)
+    ways = dict.fromkeys(mode for _, mode in runs if mode in ("augmented", "released"))
+    ends = list(ways) if len(groups) > 1 else [""]
+    across = min(3, len(groups) + len(ends))
+    down = -(-(len(groups) + len(ends)) // across)
     figure, panels = new_figure(down, across, size=(4.2 * across, 3.8 * down))
     for panel, group in zip(panels, groups, strict=False):
         for (of, mode), run in runs.items():
@@ -61,22 +63,22 @@ def plot_dynamics(rows: Sequence[Mapping[str, Any]]) -> Figure:
             xlabel="distance from the start", ylabel="distance from E", yscale="log", title=group
         )  # fmt: skip
         panel.ticklabel_format(axis="x", style="sci", scilimits=(-2, 4))
-    last = panels[len(groups)]
-    if len(groups) > 1:
+    for panel, way in zip(panels[len(groups) :], ends, strict=False):
+        panel.set_xlabel("step of gradient descent")
+        if len(groups) == 1:
+            for (_, mode), run in runs.items():
+                risks = [[row["risk"] for row in run[k]] for k in sorted(run)]
+                _draw(panel, sorted(run), risks, mode)
+            panel.set(ylabel="nominal risk", title=groups[0])
+            continue
         for group in groups:
-            nominal, moved = (runs.get((group, mode), {}) for mode in ("nominal", "augmented"))
-            both = [k for k in sorted(moved) if k in nominal and _mean(nominal[k], "from_E") > 0]
+            nominal, moved = (runs.get((group, mode), {}) for mode in ("nominal", way))
+            both = [k for k in sorted(moved) if k and k in nominal and _mean(nominal[k], "from_E")]
             ratios = [[_mean(moved[k], "from_E") / _mean(nominal[k], "from_E")] for k in both]
-            _draw(last, both, ratios, group)
-        last.set(yscale="log", ylabel="distance from E, of nominal", title="augmented")
-        last.legend(fontsize=8, frameon=False)
-    else:
-        for (_, mode), run in runs.items():
-            risks = [[row["risk"] for row in run[k]] for k in sorted(run)]
-            _draw(last, sorted(run), risks, mode)
-        last.set(ylabel="nominal risk", title=groups[0])
-    last.set_xlabel("step of gradient descent")
-    for panel in panels[len(groups) + 1 :]:
+            _draw(panel, both, ratios, group)
+        panel.set(yscale="log", ylabel="distance from E, of nominal", title=way)
+        panel.legend(fontsize=8, frameon=False)
+    for panel in panels[len(groups) + len(ends) :]:
         panel.set_axis_off()
     panels[0].legend(fontsize=8, frameon=False)
     return figure
