@@ -53,7 +53,12 @@ def test_threads_and_vector_instructions(rows):
 
 
 @pytest.mark.parametrize(
-    ("mode", "row"), [(0o700, "kept in {}"), (0o777, "not kept: other users may")]
+    ("mode", "row"),
+    [
+        (0o700, "kept in {}, which only you may write"),
+        (0o770, "kept in {}, which only you and your group may write"),
+        (0o777, "not kept: other users may"),
+    ],
 )
 def test_where_machine_code_is_kept(tmp_path, mode, row):
     folder = tmp_path / "cache"
