@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_advice", "plot_pairs", "plot_poses", "plot_toy"]
+__all__ = ["plot_advice", "plot_modular", "plot_pairs", "plot_poses", "plot_toy"]
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -222,6 +222,47 @@ def plot_advice(rows: Rows, class_names: Sequence[str]) -> Figure:
         axes.set_yticks(range(len(classes)), labels)
         axes.set_title(f"{name}, {poses} poses", fontsize=10)
     figure.colorbar(image, ax=panels, label="log₁₀ of the predicted error ε (above 0: wrong)")
+    return figure
+
+
+def plot_modular(rows: Rows) -> Figure:
+    """Draw the accuracy of addition modulo p against the share of the table that is known.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Of `refntk.spectral.modular.modular_rows`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel for each network: kernels as they are, and their means over the symmetry.
+
+    Raises
+    ------
+    InputError
+        There are no rows.
+    MissingPackageError
+        matplotlib is not installed.
+    """
+    require_rows(rows)
+    networks = list(dict.fromkeys(row["network"] for row in rows))
+    figure, panels = new_figure(1, len(networks))
+    for axes, network in zip(panels, networks, strict=True):
+        for p in dict.fromkeys(row["p"] for row in rows):
+            some = [row for row in rows if (row["network"], row["p"]) == (network, p)]
+            shares = sorted({row["share"] for row in some})
+            for name, words in (("averaged", "averaged over the symmetry"), ("accuracy", "plain")):
+                axes.plot(
+                    shares,
+                    [np.mean([row[name] for row in some if row["share"] == x]) for x in shares],
+                    label=f"p = {p}, {words}",
+                )
+        axes.set(
+            xlabel="share of the table that is known", ylabel="accuracy on the rest",
+            title=network, ylim=(-0.05, 1.05),
+        )  # fmt: skip
+        axes.legend(fontsize=8, frameon=False, loc="center left")
     return figure
 
 
