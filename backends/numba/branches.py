@@ -40,7 +40,7 @@ from refntk.plan.reduction import Plan
 
 __all__ = ["BranchesEngine", "engine", "require"]
 
-Floats = npt.NDArray[np.floating[Any]]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass
@@ -194,7 +194,7 @@ def _product(values: Sequence[int], variances: list[Floats]) -> Floats:
     return np.asarray(np.prod([variances[value] for value in values], axis=0))
 
 
-def _factor(operation: Rescale, variance: Floats) -> Floats:
+def _factor(operation: Rescale, variance: npt.NDArray[np.float64]) -> Floats:
     """By what features are multiplied."""
     own = variance
     if operation.whole:
@@ -229,7 +229,9 @@ def _variances(body: Program, pixels: Floats) -> list[Floats]:
     return found
 
 
-def _filtered(layer: Filter, windows: tuple[Window, ...], variance: Floats) -> Floats:
+def _filtered(
+    layer: Filter, windows: tuple[Window, ...], variance: npt.NDArray[np.float64]
+) -> Floats:
     """Take variances through a convolution, in its own order of rows and columns."""
     y, x = windows
     sums = x.sums(y.sums(variance.reshape(-1, y.n_in, x.n_in), 1), 2)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_advice", "plot_pairs", "plot_poses", "plot_toy"]
+__all__ = ["plot_advice", "plot_modular", "plot_pairs", "plot_poses", "plot_toy"]
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -34,7 +34,15 @@ _KINDS: dict[str, dict[str, Any]] = {
         "label": "spectral, by orbit", "linestyle": "", "marker": "x", "markersize": 6,
     },
     "coset": {"label": "exact, one seed, between turns", "linestyle": "--", "marker": ""},
+    "by sign": {"label": "exact, by sign", "linestyle": "-.", "marker": ""},
 }  # fmt: skip
+"""Curves of `plot_poses`, by the column of the error."""
+
+_SHARES = {
+    "exact": "accuracy", "spectral": "spectral_accuracy", "by_orbit": "by_orbit_accuracy",
+    "coset": "coset_accuracy", "by sign": "sign",
+}  # fmt: skip
+"""The column of what is right, for each of them; the sign has no error of its own."""
 
 
 def plot_toy(rows: Rows) -> Figure:
@@ -141,7 +149,8 @@ def plot_poses(rows: Rows) -> Figure:
         A column for each network: above the error, below the accuracy. Solid with markers: exact;
         dotted: predicted from the spectrum of the average of two orbits; crosses: from the spectra
         of all orbits; dashed, where known (``coset``): exact, where a pose of one seed is left out
-        with its images under the turns or shifts that permute pixels.
+        with its images under the turns or shifts that permute pixels; dash-dotted, of many classes
+        (``sign``): where the prediction of the right class is positive.
 
     Raises
     ------
@@ -157,15 +166,13 @@ def plot_poses(rows: Rows) -> Figure:
     for k, name in enumerate(names):
         some = sorted((r for r in rows if r["network"] == name), key=lambda row: row["poses"])
         colour = PALETTE[k % len(PALETTE)]
-        for axes, end in ((above[k], ""), (below[k], "accuracy")):
-            for kind in ("exact", "spectral", "by_orbit", "coset"):
-                column = "accuracy" if (kind, end) == ("exact", "accuracy") else "_".join(
-                    filter(None, (kind, end))
-                )  # fmt: skip
-                if column in some[0]:
-                    values = [row[column] for row in some] if end else _logs(some, column)
-                    poses = [row["poses"] for row in some]
-                    axes.plot(poses, values, **_KINDS[kind], color=colour)
+        poses = [row["poses"] for row in some]
+        for kind, style in _KINDS.items():
+            if kind in some[0]:
+                above[k].plot(poses, _logs(some, kind), **style, color=colour)
+            if (share := _SHARES[kind]) in some[0]:
+                below[k].plot(poses, [row[share] for row in some], **style, color=colour)
+        for axes in (above[k], below[k]):
             axes.set_xscale("log", base=2)
             axes.xaxis.set_major_formatter("{x:g}")
         above[k].set(yscale="log", title=name)
@@ -237,6 +244,47 @@ def plot_advice(rows: Rows, class_names: Sequence[str]) -> Figure:
         axes.set_yticks(range(len(classes)), labels)
         axes.set_title(f"{name}, {poses} poses", fontsize=10)
     figure.colorbar(image, ax=panels, label="log₁₀ of the predicted error ε (above 0: wrong)")
+    return figure
+
+
+def plot_modular(rows: Rows) -> Figure:
+    """Draw the accuracy of addition modulo p against the share of the table that is known.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Of `refntk.spectral.modular.modular_rows`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel for each network: kernels as they are, and their means over the symmetry.
+
+    Raises
+    ------
+    InputError
+        There are no rows.
+    MissingPackageError
+        matplotlib is not installed.
+    """
+    require_rows(rows)
+    networks = list(dict.fromkeys(row["network"] for row in rows))
+    figure, panels = new_figure(1, len(networks))
+    for axes, network in zip(panels, networks, strict=True):
+        for p in dict.fromkeys(row["p"] for row in rows):
+            some = [row for row in rows if (row["network"], row["p"]) == (network, p)]
+            shares = sorted({row["share"] for row in some})
+            for name, words in (("averaged", "averaged over the symmetry"), ("accuracy", "plain")):
+                axes.plot(
+                    shares,
+                    [np.mean([row[name] for row in some if row["share"] == x]) for x in shares],
+                    label=f"p = {p}, {words}",
+                )
+        axes.set(
+            xlabel="share of the table that is known", ylabel="accuracy on the rest",
+            title=network, ylim=(-0.05, 1.05),
+        )  # fmt: skip
+        axes.legend(fontsize=8, frameon=False, loc="center left")
     return figure
 
 
