@@ -67,7 +67,8 @@ def plot_bridge(summary: Sequence[Mapping[str, Any]], title: str = "") -> Figure
             axes.minorticks_off()
         row[0].set_ylabel("deviation from the kernel, relative")
         row[-1].legend(frameon=False, fontsize=8)
-    figure.suptitle(title or None, fontsize=10)
+    if title:
+        figure.suptitle(title, fontsize=10)
     return figure
 
 
