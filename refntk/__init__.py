@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from refntk.former import FormerNames
 
 if TYPE_CHECKING:
+    from refntk.data.kernels.compute import compute_kernel
     from refntk.data.kernels.store import open_kernel
     from refntk.errors import (
         ClusterError,
@@ -145,6 +146,7 @@ __all__ = [
     "__version__",
     "batch",
     "certify",
+    "compute_kernel",
     "kernel",
     "ntk_by_layer",
     "open_kernel",
@@ -157,6 +159,7 @@ _HOMES = {
     "refntk.errors": [name for name in __all__ if name.endswith(("Error", "Warning"))],
     "refntk.evaluation.by_layer": ["ntk_by_layer"],
     "refntk.evaluation.evaluate": ["Kernel", "kernel"],
+    "refntk.data.kernels.compute": ["compute_kernel"],
     "refntk.data.kernels.store": ["open_kernel"],
     "refntk.network.network": ["Network"],
     "refntk.network.presets": ["preset", "presets"],
