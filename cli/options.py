@@ -108,7 +108,8 @@ method: _Decorator = click.option(
     type=Word("method", "auto", "slices", "band", "branches", "literal"),
     default="auto",
     show_default=True,
-    help="Force a way to compute; all give the same kernel. It is an error where it cannot apply.",
+    help="Force a way to compute the same kernel, faster or with more digits. It is an error where "
+    "it cannot apply.",
 )
 
 threads: _Decorator = click.option(

@@ -40,9 +40,12 @@ def pytest_configure(config: pytest.Config) -> None:
         from refntk.errors import RefntkError
 
         try:
-            config.stash[_SUITE] = dict(read_suite(path).solved)
+            suite = read_suite(path)
         except RefntkError as error:
             raise pytest.UsageError(f"--refntk-suite {error}") from None
+        for name, reason in suite.damaged.items():
+            raise pytest.UsageError(f"--refntk-suite {path}: {name}: {reason}; export it again")
+        config.stash[_SUITE] = dict(suite.solved)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -186,11 +186,7 @@ def _shares(pool: Pool) -> npt.NDArray[np.float64]:
     """Reciprocals of what the sums over windows are divided by, position by position."""
     counts = []
     for window in (pool.y, pool.x):
-        reads = window.stride * np.arange(window.n_out)[:, None] - window.low
-        reads = reads + np.arange(window.size)
-        inside = window.wrap | ((reads >= 0) & (reads < window.n_in))
-        if pool.over != "inside":
-            inside = np.ones_like(reads)
-        counts.append(inside.sum(axis=1))
+        inside = window.sums(np.ones(window.n_in), 0)
+        counts.append(inside if pool.over == "inside" else np.full_like(inside, window.size))
     count = np.multiply.outer(*counts).ravel()
     return 1 / np.where(pool.over == "one", 1, count)

@@ -27,6 +27,7 @@ from enum import IntEnum
 
 from numba import njit
 
+from refntk.backends.numba.frames import extent
 from refntk.backends.numba.lanes import (
     INLINE,
     OPTIONS,
@@ -41,6 +42,7 @@ from refntk.backends.numba.lanes import (
     start,
     wide,
 )
+from refntk.backends.numba.rows import add_row
 
 __all__ = ["Kind", "Part", "branch_sums"]
 
@@ -106,9 +108,8 @@ _ADD, _MULTIPLY, _RESCALE = int(Kind.ADD), int(Kind.MULTIPLY), int(Kind.RESCALE)
 @njit(**INLINE)
 def _range(n, shift, wrap):
     """Positions of x with a partner at a displacement: the first, and the one after the last."""
-    if wrap:
-        return 0, n
-    return max(0, -shift), min(n, n - shift)
+    first, count = extent(n, n, shift, wrap)
+    return first, first + count
 
 
 @njit(**INLINE)
@@ -117,13 +118,6 @@ def _reach(first, stop, stride, op, low, size, apart):
     begin = stride * first - get(op, low)
     end = stride * (stop - 1) - get(op, low) + (get(op, size) - 1) * get(op, apart) + 1
     return begin, end
-
-
-@njit(**OPTIONS)
-def _sum_into(total, row, count):
-    wide()
-    for i in range(count):
-        put(total, i, get(total, i) + get(row, i))
 
 
 @njit(**OPTIONS)
@@ -304,7 +298,7 @@ def _box(source, target, row, op, i, ys, xs, outs, wrap, margin):
         if wrap:
             y = y % in_y
         if ys[0] <= y and y < ys[1]:
-            _sum_into(row, at(source, (y * (in_x + 2 * margin) + xs[0]) * lanes), count)
+            add_row(row, at(source, (y * (in_x + 2 * margin) + xs[0]) * lanes), count)
     out = at(target, ((i + margin) * (out_x + 2 * margin) + outs[0] + margin) * lanes)
     _clear(out, (outs[1] - outs[0]) * lanes)
     stride, low = get(op, _STRIDE_X), get(op, _LOW_X)
@@ -313,7 +307,7 @@ def _box(source, target, row, op, i, ys, xs, outs, wrap, margin):
         if stride == 1 and not wrap:
             first, stop = max(outs[0], xs[0] - shift), min(outs[1], xs[1] - shift)
             if first < stop:
-                _sum_into(
+                add_row(
                     at(out, (first - outs[0]) * lanes), at(row, (first + shift - xs[0]) * lanes),
                     (stop - first) * lanes,
                 )  # fmt: skip
@@ -323,7 +317,7 @@ def _box(source, target, row, op, i, ys, xs, outs, wrap, margin):
                 if wrap:
                     x = x % in_x
                 if xs[0] <= x and x < xs[1]:
-                    _sum_into(
+                    add_row(
                         at(out, (j - outs[0]) * lanes), at(row, (x - xs[0]) * lanes), lanes
                     )
 

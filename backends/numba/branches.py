@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from refntk.backends import Block, Engine, Images, Matrix, Setting
 from refntk.backends.numba.branch_rows import Kind, Part, branch_sums
-from refntk.backends.numba.engine import require
+from refntk.backends.numba.engine import over_rotations, require
 from refntk.backends.numba.lanes import lanes_of
 from refntk.backends.numba.team import share
 from refntk.ops.groups import point_group, rotate
@@ -40,7 +40,7 @@ from refntk.plan.reduction import Plan
 
 __all__ = ["BranchesEngine", "engine", "require"]
 
-Floats = npt.NDArray[np.floating[Any]]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass
@@ -184,7 +184,7 @@ def _append(
 def _window(axis: str, window: Window) -> dict[str, int]:
     words = {
         "IN": window.n_in, "SIZE": window.size, "STRIDE": window.stride, "LOW": window.low,
-        "APART": getattr(window, "dilation", 1),
+        "APART": window.dilation,
     }  # fmt: skip
     return {f"{word}_{axis}": value for word, value in words.items()}
 
@@ -194,7 +194,7 @@ def _product(values: Sequence[int], variances: list[Floats]) -> Floats:
     return np.asarray(np.prod([variances[value] for value in values], axis=0))
 
 
-def _factor(operation: Rescale, variance: Floats) -> Floats:
+def _factor(operation: Rescale, variance: npt.NDArray[np.float64]) -> Floats:
     """By what features are multiplied."""
     own = variance
     if operation.whole:
@@ -229,22 +229,13 @@ def _variances(body: Program, pixels: Floats) -> list[Floats]:
     return found
 
 
-def _filtered(layer: Filter, windows: tuple[Window, ...], variance: Floats) -> Floats:
+def _filtered(
+    layer: Filter, windows: tuple[Window, ...], variance: npt.NDArray[np.float64]
+) -> Floats:
     """Take variances through a convolution, in its own order of rows and columns."""
     y, x = windows
-    grid = variance.reshape(-1, y.n_in, x.n_in)
-    for axis, window in ((1, y), (2, x)):
-        total: Any = 0
-        for a in range(window.size):
-            places = window.stride * np.arange(window.n_out) - window.low
-            places = places + getattr(window, "dilation", 1) * a
-            places = places % window.n_in if window.wrap else places
-            inside = (places >= 0) & (places < window.n_in)
-            shape = (-1, 1) if axis == 1 else (-1,)
-            taken = np.take(grid, np.where(inside, places, 0), axis=axis)
-            total = total + taken * inside.reshape(shape)
-        grid = total
-    flat = grid.reshape(len(variance), -1)
+    sums = x.sums(y.sums(variance.reshape(-1, y.n_in, x.n_in), 1), 2)
+    flat = sums.reshape(len(variance), -1)
     return np.asarray(layer.weight**2 / (y.size * x.size) * flat + layer.bias**2)
 
 
@@ -373,10 +364,7 @@ class BranchesEngine:
         share(tasks, self._setting.threads, lambda: np.zeros(size, self._dtype), work, progress)
         flat = sums.reshape(len(one.one), 2, -1)
         count = len(two.one) * plan.order
-        by_image = flat[..., :count].reshape(*flat.shape[:2], -1, plan.order)
-        total = by_image[..., 0].copy()
-        for r in range(1, plan.order):
-            total += by_image[..., r]
+        total = over_rotations(flat[..., :count], plan.order)
         return total[:, 0] / plan.divisor, total[:, 1] / plan.divisor
 
 
@@ -386,8 +374,7 @@ def _margin(body: Program) -> int:
     for operation in body.operations:
         if isinstance(operation, Filter):
             for window in operation.support.windows or ():
-                span = (window.size - 1) * getattr(window, "dilation", 1) + 1
-                above = (window.n_out - 1) * window.stride - window.low + span - window.n_in
+                above = int(window.starts[-1]) + window.span - window.n_in
                 most = max(most, window.low, 0 if window.wrap else above)
     return most
 

@@ -9,21 +9,40 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import secrets
 import stat
 import sys
 import warnings
 from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from numba import njit
+from numba.core.bytecode import FunctionIdentity
 from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 
 from refntk.errors import RefntkWarning
 
 __all__ = ["compile_and_keep", "describe", "say_once", "trusted"]
+
+
+def _number_apart() -> None:
+    """Let this process number what it compiles from a place of its own.
+
+    Numba tells functions of one name and type apart by a number, which goes into the names of
+    machine code and counts what the process has compiled. Two versions of a function that two
+    processes have compiled can have one number then, and a process that loads both from disk runs
+    one for the other.
+    """
+    FunctionIdentity._unique_ids = count(secrets.randbits(48))
+
+
+_number_apart()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_number_apart)
 
 
 class _Files(IndexDataCacheFile):  # type: ignore[misc]
@@ -177,4 +196,5 @@ def describe() -> str:
         return "not kept: no folder for it can be written to; set NUMBA_CACHE_DIR"
     if not trusted(folder):
         return f"not kept: other users may write to {folder}; set NUMBA_CACHE_DIR"
-    return f"kept in {folder}, which only you may write to"
+    shared = folder.exists() and folder.stat().st_mode & stat.S_IWGRP
+    return f"kept in {folder}, which only you{' and your group' if shared else ''} may write to"

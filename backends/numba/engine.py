@@ -26,7 +26,7 @@ from refntk.ops.groups import point_group, rotate
 from refntk.ops.operations import Pointwise
 from refntk.plan.reduction import Plan
 
-__all__ = ["Prepared", "SlicesEngine", "Task", "engine", "require"]
+__all__ = ["Prepared", "SlicesEngine", "Task", "engine", "over_rotations", "require"]
 
 _ENTRIES_A_PART = 500_000
 """Entries of a pair of images after which its displacements are split into parts.
@@ -107,7 +107,7 @@ class SlicesEngine:
                 for part in range(_parts(tables))
             ]
             sums = self._run(prepared, prepared, family, tasks, 1, False, lambda fraction: None)
-            by_family.append(_over_rotations(sums[0, :, 0, :order], order)[:, 0])
+            by_family.append(over_rotations(sums[0, :, 0, :order], order)[:, 0])
         return _mean(self._plan, by_family)
 
     def block(
@@ -145,7 +145,7 @@ class SlicesEngine:
         flat = sums.transpose(2, 1, 0, 3).reshape(sums.shape[2], count, len(last) * lanes)
         if lanes > last[0]:
             flat = np.delete(flat, range(last[0], lanes), axis=2)
-        return _over_rotations(flat, order)
+        return over_rotations(flat, order)
 
     def refine(
         self, images: Matrix, pairs: Sequence[tuple[int, int]]
@@ -254,8 +254,20 @@ def _bounds(tables: Tables, parts: int) -> list[int]:
     return [first + cut for cut in cuts]
 
 
-def _over_rotations(sums: npt.NDArray[np.float64], order: int) -> npt.NDArray[np.float64]:
-    """Add up the rotations of each image, along the last axis."""
+def over_rotations(sums: npt.NDArray[np.float64], order: int) -> npt.NDArray[np.float64]:
+    """Add up the rotations of each image, along the last axis.
+
+    Parameters
+    ----------
+    sums : float64 array, shape (..., M n)
+        All rotations of an image one after the other.
+    order : int
+        Number n of rotations.
+
+    Returns
+    -------
+    float64 array, shape (..., M)
+    """
     by_image = sums.reshape(*sums.shape[:-1], -1, order)
     total = by_image[..., 0].copy()
     for r in range(1, order):

@@ -97,7 +97,7 @@ def compiled(
     another version of the package left behind is then not taken for this one's.
     """
     code = function.__code__.replace(co_freevars=("sources",))
-    known = {**function.__globals__, **(names or {})}
+    known = {**function.__globals__, **names} if names else function.__globals__
     stamped = FunctionType(code, known, closure=(CellType(_sources() + key),))
     update_wrapper(stamped, function)
     return compile_and_keep(stamped, OPTIONS)

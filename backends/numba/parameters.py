@@ -33,7 +33,6 @@ from refntk.ops.smooth import (
     NormalizedExponential,
     Wave,
 )
-from refntk.ops.support import Window
 from refntk.plan.reduction import Plan
 
 __all__ = ["Parameters", "Side", "Sides"]
@@ -191,7 +190,7 @@ class Parameters:
         functions: list[list[_Function]] = []
         for k, (step, dual) in enumerate(zip(self.plan.steps, self.duals, strict=True)):
             self._put_below(maps, int(table[k, _S.below]), np.sqrt(var))
-            var = step.weight * _windowed(_windowed(var, step.y, 1), step.x, 2) + step.bias
+            var = step.weight * step.x.sums(step.y.sums(var, 1), 2) + step.bias
             self._put_roots(maps, int(table[k, _S.root]), np.sqrt(var))
             if dual is None:
                 functions.append([])
@@ -285,24 +284,6 @@ class Sides:
                 del self._known[next(iter(self._known))]
             self._known[key] = self._parameters.of_images(pixels[image : image + 1])
         return self._known[key]
-
-
-def _windowed(values: Array, window: Window, axis: int) -> Array:
-    """Sum over the windows of a filter along an axis."""
-    total: Array | None = None
-    for a in range(window.size):
-        places = window.stride * np.arange(window.n_out) - window.low + a * window.dilation
-        if window.wrap:
-            term = values.take(places % window.n_in, axis=axis)
-        else:
-            inside = (places >= 0) & (places < window.n_in)
-            shape = [1] * values.ndim
-            shape[axis] = -1
-            term = values.take(places.clip(0, window.n_in - 1), axis=axis)
-            term = np.where(inside.reshape(shape), term, 0.0)
-        total = term if total is None else total + term
-    assert total is not None  # a filter has a position
-    return total
 
 
 @dataclass(frozen=True, eq=False)

@@ -97,8 +97,7 @@ class Runs:
     def table(self) -> Table:
         """All runs."""
         window = self.window
-        starts = window.stride * np.arange(window.n_out) - window.low
-        reads = starts[:, None] + np.arange(window.size)
+        reads = window.starts[:, None] + np.arange(window.size)
         reads = reads % window.n_in if window.wrap else reads
         rows = sorted(
             row

@@ -15,13 +15,15 @@ from refntk.errors import RefntkError, RefntkWarning
 __all__ = ["images_at_hand"]
 
 
-def images_at_hand(info: InputInfo) -> NDArray[Any] | None:
+def images_at_hand(info: InputInfo, alpha: str | None = None) -> NDArray[Any] | None:
     """Read the images of a kernel file from where they came from.
 
     Parameters
     ----------
     info : InputInfo
         What the file keeps of them.
+    alpha : str, optional
+        What became of transparency, as in `refntk.data.load_images`.
 
     Returns
     -------
@@ -32,7 +34,7 @@ def images_at_hand(info: InputInfo) -> NDArray[Any] | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RefntkWarning)  # said when they were read first
-            images = read_stored(info.source).images
+            images = read_stored(info.source, alpha=alpha).images
     except RefntkError:
         return None
     if not isinstance(images, np.ndarray) or info.count == 0:

@@ -59,7 +59,8 @@ def save_kernel(kernel: Kernel, path: str | Path, *, overwrite: bool = False) ->
             "limit": None,
             "seed": None,
             "standardize": None,
-        },
+        }
+        | ({} if kernel.origin.scale == "auto" else {"scale": str(kernel.origin.scale)}),
     )
     with KernelWriter(path, describe_job(job, inputs), overwrite=overwrite) as writer:
         for tile in writer.missing():
@@ -72,9 +73,16 @@ def save_kernel(kernel: Kernel, path: str | Path, *, overwrite: bool = False) ->
 
 
 def _info(images: object, axes: int) -> InputInfo:
-    if isinstance(images, ImageSet):
-        return images.info
-    array = np.asarray(images)
+    """Describe images as they were given; what their source holds only where they are that."""
+    known = images.info if isinstance(images, ImageSet) else None
+    array = np.asarray(images.images if isinstance(images, ImageSet) else images)
+    if known is not None:
+        if (known.shape, known.dtype) == (array.shape[1:], array.dtype.name):
+            return known
+        return describe_images(
+            array, source=_SOURCE, labels=known.labels, class_names=known.class_names,
+            names=known.names,
+        )  # fmt: skip
     shape = array.shape
     if axes == 2 and array.ndim < 4:  # grey images, or a table
         array = array[..., None] if array.ndim == 3 else array.reshape(shape[0], 1, 1, shape[1])

@@ -145,10 +145,11 @@ def _record(kernel: KernelFile) -> str:
 def _about_gram(kernel: KernelFile) -> list[str]:
     info = kernel.x1
     chosen = stratified_subset(info.labels, _LARGEST, 0, count=info.count)
-    grams = {name.upper(): kernel.gram(name)[np.ix_(chosen, chosen)] for name in kernel.names}
+    part = np.ix_(chosen, chosen)
+    grams = {name.upper(): getattr(kernel, name)[part] for name in kernel.names}
     labels = None if info.labels is None else info.labels[chosen]
     names = None if labels is None else class_list(labels, info.class_names)
-    images = images_at_hand(info)
+    images = images_at_hand(info, kernel.attributes["preprocessing"].get("alpha"))
     pictures = None if images is None else as_pictures(images[chosen])
     parts = []
     if len(chosen) < info.count:

@@ -236,7 +236,8 @@ def summarize_meanfield(rows: Sequence[Row]) -> list[Row]:
             lines.append({"teacher": teacher, "units": count, "repeats": len(some)} | means)
         if len({row["units"] for row in rows}) > 1:
             logs = np.log([[line["units"], line["difference"]] for line in lines])
-            power = float(np.polyfit(*logs.T, 1)[0]) if len(lines) > 1 else float("nan")
+            fit = np.polyfit(logs[:, 0], logs[:, 1], 1) if len(lines) > 1 else [np.nan]
+            power = float(fit[0])
             lines = [line | {"power": power} for line in lines]
         table += lines
     return table

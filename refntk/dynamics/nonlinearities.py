@@ -297,7 +297,7 @@ class Loss(ABC):
 
 
 class MeanSquare(Loss):
-    """Half the squared distance: ½ |f(x) - y|²."""
+    """Half the squared distance: ½ ‖f(x) - y‖²."""
 
     def __call__(self, out: FloatArray, target: FloatArray) -> float:
         """Give the loss."""

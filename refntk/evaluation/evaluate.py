@@ -48,7 +48,11 @@ _IMAGES_AT_ONCE = 16
 _TILES = 1_000_000
 """A file has no more tiles than some times this: each costs some bytes and milliseconds."""
 
-_AXES = {3: " (points, channels)", 4: " (height, width, channels)"}
+_AXES = {
+    3: " (points, channels)",
+    4: " (height, width, channels)",
+    5: " (depth, height, width, channels)",
+}
 
 _VECTORS_A_TILE = 1000
 """Side of a tile where a pair costs so little that what is done once for each image counts. Not a
@@ -147,6 +151,7 @@ def kernel(
     )
     result = {name: np.empty(shape, job.dtype) for name in job.get}
     total = sum(part.pairs for part in parts)
+    place.give(np.zeros(1, job.dtype))  # what cannot be given back is said before it is computed
     with place.current(), reporting(progress, total) as report:
         for part in parts:
             for name, block in job.block(part, report).items():
@@ -212,6 +217,8 @@ class Job:
         if "ntk" in self.get:
             net.program(shape).require_tangent()
         self._plan: Plan = _plan(net, shape, options.method, self.backend)
+        # The plan takes signals as images of one row.
+        self._images = [each.reshape(len(each), *self._plan.shape) for each in self._images]
         self.net = net
         self.shape = len(self._images[0]), len(self._images[-1])
         self.symmetric = x2 is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -61,12 +62,12 @@ def stated_top(rule: str | float) -> float | None:
     except (TypeError, ValueError):
         pass
     try:
-        top = float(rule)
-    except ValueError:
+        top = float("nan") if isinstance(rule, bool) else float(rule)
+    except (TypeError, ValueError):
         top = float("nan")
     if not 0 < top < float("inf"):
         raise InputError(
-            f"scale {rule}: expected auto, none, an integer type such as uint16, or a "
+            f"scale {rule!r}: expected auto, none, an integer type such as uint16, or a "
             "positive number"
         )
     return top
@@ -223,11 +224,20 @@ def _checked(images: npt.ArrayLike, name: str, axes: int) -> npt.NDArray[Any]:
     """Check all that `as_images` checks, before scaling."""
     wanted = "images of shape (N, H, W, C), channels last"
     if axes == 1:
-        wanted = "signals on a finite set, of shape (N, X, C), channels last"
-    if isinstance(images, np.ma.MaskedArray) and np.ma.getmaskarray(images).any():
+        wanted = "signals of shape (N, L, C), channels last; on a finite set (N, X, C)"
+    elif axes == 3:
+        wanted = "volumes of shape (N, D, H, W, C), channels last"
+    parts = images if isinstance(images, list | tuple) else [images]
+    masked = sum(np.ma.getmaskarray(p).sum() for p in parts if isinstance(p, np.ma.MaskedArray))
+    if masked:
         raise InputError(
-            f"{name}: is a masked array with {int(np.ma.getmaskarray(images).sum())} masked "
-            "pixels, and the mask would be lost; fill them: images.filled(0)"
+            f"{name}: is a masked array with {masked} masked pixels, and the mask would be lost; "
+            "fill them: images.filled(0)"
+        )
+    if isinstance(images, str | os.PathLike):
+        raise InputError(
+            f"{name}: {os.fspath(images)!r} is a name and not images; "
+            "refntk.data.load_images reads files and folders"
         )
     try:
         array = np.asarray(images)
@@ -274,8 +284,8 @@ def as_image_sets(
     rule : str or float
         As for `divisors`.
     axes : int, default 2
-        Number of axes of positions: 1 for signals on a finite set, of shape (N, X, C). From files
-        these come as grey images, (N, X, C, 1).
+        Number of axes of positions: 1 for signals, also on a finite set, of shape (N, X, C), and 3
+        for volumes (N, D, H, W, C). From files signals come as grey images, (N, X, C, 1).
 
     Returns
     -------

@@ -30,7 +30,8 @@ class Options:
     backend : str
         ``numba``, ``cupy`` for a graphics processor, or ``numpy`` for the literal recursion.
     method : {"auto", "slices", "band", "branches", "literal"}
-        See `refntk.plan.reduction`; ``auto`` takes the cheapest that applies.
+        See `refntk.plan.reduction`; ``auto`` takes the cheapest that applies, but
+        never ``branches``, which loses digits on images that are hard.
     threads : int, optional
         Default: all processors this process may use.
     tile : int, optional

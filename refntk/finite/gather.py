@@ -1,6 +1,6 @@
-"""Layers of finite width on finite groups and sets, from the maps of their supports.
+"""Layers of finite width on sets, signals and volumes, from the maps of their supports.
 
-Features are arrays (N, I, C): images, points of a set or elements of a group, channels.
+Features are arrays (N, ..., C): between images and channels points, group elements or positions.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Gather(LinearOperator):
 
     def __init__(self, layer: Filter, channels: int) -> None:
         self._channels, self._maps = channels, layer.support.maps
+        self._axes = layer.support.above.axes
         super().__init__(layer, channels * layer.support.size)
         shares = layer.support.weights
         size = np.ones(len(self._maps)) if shares is None else np.array(shares, float) * len(shares)
@@ -41,24 +42,28 @@ class Gather(LinearOperator):
         assert parameters is not None
         reads = self._reads(x)
         out = reads @ self._scaled(parameters).reshape(reads.shape[-1], -1)
-        return np.asarray(out + self.b_scale * parameters.bias)
+        out = out + self.b_scale * parameters.bias
+        return np.asarray(out.reshape(len(x), *self._axes, -1))
 
     def pull_back(self, parameters: Weights | None, x: FloatArray, g: FloatArray) -> FloatArray:
         """Send covectors back along the maps; see `Operator.pull_back`."""
         assert parameters is not None
-        below = np.zeros((x.shape[1], len(x), x.shape[2]), g.dtype)
+        count, channels = len(x), x.shape[-1]
+        # One feature more, which stands for all outside.
+        below = np.zeros((x.size // (count * channels) + 1, count, channels), g.dtype)
         for places, weight in zip(self._maps, self._scaled(parameters), strict=True):
-            np.add.at(below, places, (g @ weight.T).swapaxes(0, 1))
-        return below.swapaxes(0, 1)
+            np.add.at(below, places, (_in_a_row(g) @ weight.T).swapaxes(0, 1))
+        return below[:-1].swapaxes(0, 1).reshape(x.shape)
 
     def gradient(self, x: FloatArray, g: FloatArray) -> Weights:
         """Sum over outputs and images; see `LinearOperator.gradient`."""
         rows = self._reads(x).reshape(-1, len(self._maps) * self._channels)
         weight = self._unscaled(rows.T @ g.reshape(-1, g.shape[-1]))
-        return Weights(weight, self.b_slope * g.sum(axis=(0, 1)))
+        return Weights(weight, self.b_slope * g.reshape(-1, g.shape[-1]).sum(axis=0))
 
     def tangent_kernel(self, x: FloatArray, g: FloatArray) -> FloatArray:
         """Contract the gradients of single images; see `LinearOperator.tangent_kernel`."""
+        g = _in_a_row(g)
         products = self._reads(x).swapaxes(1, 2) @ g
         weights = np.stack([self._unscaled(one).ravel() for one in products])
         biases = self.b_slope * g.sum(axis=1)
@@ -66,7 +71,9 @@ class Gather(LinearOperator):
 
     def _reads(self, x: FloatArray) -> FloatArray:
         """Collect what each output reads: (N, outputs, E x C)."""
-        reads = x[:, self._maps.T]
+        features = _in_a_row(x)
+        outside = np.zeros_like(features[:, :1])
+        reads = np.concatenate([features, outside], axis=1)[:, self._maps.T]
         return reads.reshape(*reads.shape[:2], -1)
 
     def _scaled(self, parameters: Weights) -> FloatArray:
@@ -80,6 +87,11 @@ class Gather(LinearOperator):
     @staticmethod
     def _as(like: FloatArray, scaled: npt.NDArray[np.float64]) -> FloatArray:
         return scaled.astype(like.dtype, copy=False)
+
+
+def _in_a_row(x: FloatArray) -> FloatArray:
+    """Bring features into the order of their numbers: (N, features, C)."""
+    return x.reshape(len(x), -1, x.shape[-1])
 
 
 class MeanOverMaps(Operator):

@@ -180,7 +180,7 @@ def operator(program: Program, k: int, *counts: int) -> Operator | Joint:
                 f"{program.name(k)}: is a map of kernels, and no function that a network of finite "
                 "width could apply"
             )
-        case Filter(support=Listed()):
+        case Filter(support=support) if support.windows or isinstance(support, Listed):
             return Gather(layer, channels)
         case Pointwise(dual=dual):
             return Function(dual, program.name(k))
@@ -188,7 +188,7 @@ def operator(program: Program, k: int, *counts: int) -> Operator | Joint:
             return Rows()
         case Average(support=support) if _whole(support):
             return Mean(int(layer.divisors[0]))
-        case Average() if len(below.shape) == 2:
+        case Average(support=support) if support.windows or len(below.shape) == 2:
             return Pool(layer)
         case Average(support=Listed()):
             return MeanOverMaps(layer)

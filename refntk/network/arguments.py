@@ -23,6 +23,7 @@ import numpy as np
 
 from refntk.errors import NetworkError, unknown
 from refntk.ops.groups import point_group
+from refntk.ops.lattices import LATTICES
 
 __all__ = [
     "MOST_CHANNELS",
@@ -51,8 +52,8 @@ QUIET: Mapping[str, bool] = MappingProxyType({"quiet": True})
 Networks that do not use what came later keep the hash that they had before.
 """
 
-Mask: TypeAlias = tuple[tuple[int, ...], ...]
-"""Rows of 0 and 1, where a filter has weights."""
+Mask: TypeAlias = tuple[Any, ...]
+"""Rows of 0 and 1, where a filter has weights: numbers of signals, layers of rows of volumes."""
 
 MOST_CHANNELS = 1 << 40
 """Channels of a layer, at most: beyond any network that was ever trained."""
@@ -190,28 +191,31 @@ def canonical(layer: Any, **rules: Callable[[str, object], object]) -> None:
         object.__setattr__(layer, field.name, value)
 
 
-def times(shape: tuple[int, int]) -> str:
-    """Write a height and a width the way people read them, ``'28x32'``."""
-    return f"{shape[0]}x{shape[1]}"
+def times(shape: Sequence[int]) -> str:
+    """Write a shape the way people read it, ``'28x32'``."""
+    return "x".join(map(str, shape))
 
 
-def _two_sizes(name: str, value: object) -> tuple[int, int]:
-    """Return a pair of positive integers, given as any sequence; a bool or a float is refused."""
+def _sizes(name: str, value: object) -> tuple[int, ...]:
+    """Return one to three positive integers, given as any sequence; no bools and no floats."""
     try:
         if not isinstance(value, Sequence) or any(isinstance(side, bool) for side in value):
             raise TypeError
-        y, x = (operator.index(side) for side in value)
-        if min(y, x) < 1:
+        sides = tuple(operator.index(side) for side in value)
+        if not 1 <= len(sides) <= 3 or min(sides) < 1:
             raise ValueError
     except (TypeError, ValueError):
         given = reprlib.repr(value)
-        message = f"{name}: expected two positive integers such as (3, 3), not {given}"
+        message = (
+            f"{name}: expected two positive integers such as (3, 3), one for signals or three for "
+            f"volumes, not {given}"
+        )
         raise NetworkError(message, key=name) from None
-    if y * x > MOST_WEIGHTS:
-        given = times((y, x)) if max(y, x) < 10**12 else "so many"
+    if math.prod(sides) > MOST_WEIGHTS:
+        given = times(sides) if max(sides) < 10**12 else "so many"
         message = f"{name}: {given} positions are more than {MOST_WEIGHTS}, beyond any image"
         raise NetworkError(message, key=name)
-    return y, x
+    return sides
 
 
 def _mask(name: str, value: object) -> Mask | None:
@@ -219,14 +223,20 @@ def _mask(name: str, value: object) -> Mask | None:
     if value is None:
         return None
     try:
-        rows = tuple(tuple(operator.index(place) for place in row) for row in value)  # type: ignore[attr-defined]
-    except TypeError:
-        rows = ()
-    places = {place for row in rows for place in row}
-    if not places <= {0, 1} or 1 not in places or len({len(row) for row in rows}) != 1:
+        places = np.array(_nested(value))
+    except (TypeError, ValueError):
+        places = np.zeros(0)
+    if not 1 <= places.ndim <= 3 or not places.any() or not np.isin(places, (0, 1)).all():
         message = f"{name}: expected rows of 0 and 1 such as [[0, 1], [1, 1]], not all 0, not "
         raise NetworkError(message + reprlib.repr(value), key=name)
-    return rows if 0 in places else None
+    return None if places.all() else _nested(value)  # type: ignore[return-value]
+
+
+def _nested(value: object, axes: int = 3) -> tuple[Any, ...] | int:
+    """Return lists in lists as tuples in tuples; whole numbers only, and no text."""
+    if axes and hasattr(value, "__iter__") and not isinstance(value, str):
+        return tuple(_nested(part, axes - 1) for part in value)
+    return operator.index(value)  # type: ignore[arg-type]
 
 
 def _elements(name: str, value: object) -> tuple[int, ...] | None:
@@ -251,8 +261,12 @@ def _padding_word(name: str, value: object) -> str:
 
 
 def _group_name(name: str, value: object) -> str:
-    """Return the name of a point group."""
-    return point_group(value).name  # type: ignore[arg-type]
+    """Return the name of a point group of some lattice; the layer knows of which."""
+    if isinstance(value, str):
+        for known in LATTICES.values():
+            if any(value in (symbol, *names[:2]) for symbol, names in known.items()):
+                return value
+    return point_group(value).name  # type: ignore[arg-type]  # says which names there are
 
 
 def finite_number(
@@ -344,12 +358,12 @@ def _width(name: str, value: object) -> int | None:
 
 
 _RULES: dict[str, Callable[[str, object], object]] = {
-    "filter_shape": _two_sizes,
-    "strides": _two_sizes,
-    "dilations": _two_sizes,
+    "filter_shape": _sizes,
+    "strides": _sizes,
+    "dilations": _sizes,
     "mask": _mask,
     "rotations": _elements,
-    "window_shape": _two_sizes,
+    "window_shape": _sizes,
     "normalize_edges": truth,
     "padding": _padding_word,
     "group": _group_name,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
+import numpy as np
+
 from refntk.errors import NetworkError, ShapeError
 from refntk.network.arguments import QUIET, Mask, by_name, times
 from refntk.network.linear import Linear
 from refntk.network.signal import Signal, require
 from refntk.ops.groups import PointGroup, point_group
+from refntk.ops.lattices import GRIDS
 from refntk.ops.program import Builder
 from refntk.ops.space import Space
 from refntk.ops.support import Support, Window
@@ -25,7 +28,8 @@ class Conv(Linear):
     Parameters
     ----------
     filter_shape : (int, int)
-        Height and width of the filter.
+        Height and width of the filter. One number is for signals (N, L, C), three are for volumes
+        (N, D, H, W, C); so with strides and dilations.
     strides : (int, int), default (1, 1)
         Step along y and x.
     padding : {"SAME", "VALID", "CIRCULAR"}, default "SAME"
@@ -42,11 +46,11 @@ class Conv(Linear):
         An argument is wrong; the message begins with its name.
     """
 
-    filter_shape: tuple[int, int]
+    filter_shape: tuple[int, ...]
     _: KW_ONLY
-    strides: tuple[int, int] = (1, 1)
+    strides: tuple[int, ...] = (1, 1)
     padding: str = "SAME"
-    dilations: tuple[int, int] = field(default=(1, 1), metadata=QUIET)
+    dilations: tuple[int, ...] = field(default=(1, 1), metadata=QUIET)
     mask: Mask | None = field(default=None, metadata=QUIET)
 
     def __post_init__(self) -> None:
@@ -72,9 +76,12 @@ class Lift(Linear):
     Parameters
     ----------
     filter_shape : (int, int)
-        Height and width of the filter, which the group turns about its centre.
+        Height and width of the filter, which the group turns about its centre. One number is for
+        signals (N, L, C), three are for volumes (N, D, H, W, C); so with strides and dilations.
     group : str
-        Name of the point group, one of C1, C2, C4, D1, D2, D4.
+        Name of the point group: C1, C2, C4, D1, D2, D4 of images, C1, D1 of signals, T, O, Oh, D4h,
+        C2v and the others of `refntk.ops.lattices` of volumes; its Hermann-Mauguin symbol does,
+        too.
     padding : {"SAME", "VALID", "CIRCULAR"}, default "SAME"
     strides, dilations : (int, int), default (1, 1)
         As for `Conv`. The network is equivariant where the group maps the windows to one another.
@@ -89,28 +96,35 @@ class Lift(Linear):
         An argument is wrong; the message begins with its name.
     """
 
-    filter_shape: tuple[int, int]
+    filter_shape: tuple[int, ...]
     _: KW_ONLY
     group: str
     padding: str = "SAME"
-    strides: tuple[int, int] = field(default=(1, 1), metadata=QUIET)
-    dilations: tuple[int, int] = field(default=(1, 1), metadata=QUIET)
+    strides: tuple[int, ...] = field(default=(1, 1), metadata=QUIET)
+    dilations: tuple[int, ...] = field(default=(1, 1), metadata=QUIET)
     mask: Mask | None = field(default=None, metadata=QUIET)
+
+    @property
+    def elements(self) -> PointGroup:
+        """The point group that turns the filter."""
+        return point_group(self.group, GRIDS[len(self.filter_shape) - 1])
 
     def __post_init__(self) -> None:
         """Check the arguments and bring them to their canonical types."""
         super().__post_init__()
         _require_fit(self)
-        _require_pixels(self, self.group)
+        object.__setattr__(self, "group", self.elements.name)
+        _require_pixels(self, self.elements)
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError` or `ShapeError`."""
         require(signal, "grid")
-        return Signal("group", _turned_positions(self, signal.shape, self.group), self.group, True)
+        shape = _turned_positions(self, signal.shape, self.elements)
+        return Signal("group", shape, self.group, True, lattice=self.elements.lattice)
 
     def lower(self, build: Builder, below: int) -> int:
         """Append one filter; see `Layer.lower`."""
-        return _filter(self, build, below, point_group(self.group))
+        return _filter(self, build, below, self.elements)
 
 
 @by_name
@@ -121,7 +135,8 @@ class GroupConv(Linear):
     Parameters
     ----------
     filter_shape : (int, int)
-        Height and width of the filter, which the group turns about its centre.
+        Height and width of the filter, which the group turns about its centre; of as many sides as
+        that of the Lift.
     padding : {"SAME", "VALID", "CIRCULAR"}, default "SAME"
     strides, dilations, mask
         As for `Lift`.
@@ -137,11 +152,11 @@ class GroupConv(Linear):
         An argument is wrong; the message begins with its name.
     """
 
-    filter_shape: tuple[int, int]
+    filter_shape: tuple[int, ...]
     _: KW_ONLY
     padding: str = "SAME"
-    strides: tuple[int, int] = field(default=(1, 1), metadata=QUIET)
-    dilations: tuple[int, int] = field(default=(1, 1), metadata=QUIET)
+    strides: tuple[int, ...] = field(default=(1, 1), metadata=QUIET)
+    dilations: tuple[int, ...] = field(default=(1, 1), metadata=QUIET)
     mask: Mask | None = field(default=None, metadata=QUIET)
     rotations: tuple[int, ...] | None = field(default=None, metadata=QUIET)
 
@@ -153,15 +168,15 @@ class GroupConv(Linear):
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError` or `ShapeError`."""
         require(signal, "group")
-        assert signal.group is not None  # a signal of kind "group" names its group
-        order = point_group(signal.group).order
+        group = signal.elements_of_grid
+        order = group.order
         if max(self.rotations or (0,)) >= order:
             raise NetworkError(
                 f"rotations: the group {signal.group} has the elements 0 to {order - 1}, and no "
                 f"{max(self.rotations or (0,))}",
                 key="rotations",
             )
-        shape = _turned_positions(self, signal.shape, signal.group)
+        shape = _turned_positions(self, signal.shape, group)
         return replace(signal, shape=shape, gaussian=True)
 
     def lower(self, build: Builder, below: int) -> int:
@@ -191,7 +206,7 @@ def recast(layer: Conv | Lift | GroupConv, kind: type[_Filter], **others: Any) -
     return kind(**{name: getattr(layer, name) for name in names}, **others)
 
 
-def windows(layer: Conv | Lift | GroupConv, shape: tuple[int, int]) -> tuple[Window, Window]:
+def windows(layer: Conv | Lift | GroupConv, shape: tuple[int, ...]) -> tuple[Window, ...]:
     """Say how a layer's filter, as it is written down, slides over an image.
 
     A group layer turns the filter by each element; this is its window for the identity.
@@ -199,13 +214,13 @@ def windows(layer: Conv | Lift | GroupConv, shape: tuple[int, int]) -> tuple[Win
     Parameters
     ----------
     layer : Conv, Lift or GroupConv
-    shape : (int, int)
-        Height and width of the image below.
+    shape : tuple of int
+        Height and width of the image below, or what it has in their place.
 
     Returns
     -------
-    (Window, Window)
-        Along y and along x. For side k, dilation d, stride s and n inputs a window spans
+    tuple of Window
+        Along each axis. For side k, dilation d, stride s and n inputs a window spans
         k' = (k - 1) d + 1: SAME has ceil(n / s) outputs and max((n_out - 1) s + k' - n, 0) zeros,
         of which half, rounded down, lie below; VALID has (n - k') // s + 1 outputs; CIRCULAR has
         n / s, and (k' - 1) // 2 wrapped positions below.
@@ -216,9 +231,12 @@ def windows(layer: Conv | Lift | GroupConv, shape: tuple[int, int]) -> tuple[Win
         VALID: the filter is larger than the image. CIRCULAR: the filter is larger than the image
         (a window would count a pixel twice), or a stride does not divide it.
     """
-    strides = layer.strides
-    tall, wide = _reach(layer)
-    spans = tall + 1, wide + 1
+    if len(shape) != len(layer.filter_shape):
+        raise ShapeError(
+            f"a {times(layer.filter_shape)} filter is for inputs of {len(layer.filter_shape)} axes "
+            f"of positions, not {times(shape)}"
+        )
+    strides, spans = layer.strides, [reach + 1 for reach in _reach(layer)]
     sides = times(spans)
     too_large = any(k > n for k, n in zip(spans, shape, strict=True))
     if too_large and layer.padding == "VALID":
@@ -237,8 +255,7 @@ def windows(layer: Conv | Lift | GroupConv, shape: tuple[int, int]) -> tuple[Win
             "image: use padding SAME or VALID, other strides or other images"
         )
     axes = zip(layer.filter_shape, layer.dilations, strides, shape, strict=True)
-    y, x = (_window(layer.padding, *axis) for axis in axes)
-    return y, x
+    return tuple(_window(layer.padding, *axis) for axis in axes)
 
 
 def _window(padding: str, size: int, dilation: int, stride: int, n_in: int) -> Window:
@@ -257,40 +274,49 @@ def _filter(
 ) -> int:
     """Append the filter of a layer whose outputs are indexed by a group, or by none."""
     space = build.space(below)
-    height, width = space.shape
-    frame = windows(layer, (height, width))
+    frame = windows(layer, space.shape)
     above = Space(tuple(window.n_out for window in frame), group)
     rotations = layer.rotations if isinstance(layer, GroupConv) else None
-    mask = None if layer.mask is None else tuple(bool(place) for row in layer.mask for place in row)
+    mask = None if layer.mask is None else tuple(np.array(layer.mask, bool).ravel().tolist())
     return layer.filter(build, below, Support(space, above, frame, rotations, mask))
 
 
 def _positions(
-    layer: Conv | Lift | GroupConv, shape: tuple[int, int] | None
-) -> tuple[int, int] | None:
+    layer: Conv | Lift | GroupConv, shape: tuple[int, ...] | None
+) -> tuple[int, ...] | None:
     if shape is None:
         return None
-    y, x = windows(layer, shape)
-    return y.n_out, x.n_out
+    return tuple(window.n_out for window in windows(layer, shape))
 
 
 def _turned_positions(
-    layer: Lift | GroupConv, shape: tuple[int, int] | None, name: str
-) -> tuple[int, int] | None:
-    _require_pixels(layer, name)
-    tall, wide = _reach(layer)
-    turned = point_group(name).swaps_axes and tall != wide
+    layer: Lift | GroupConv, shape: tuple[int, ...] | None, group: PointGroup
+) -> tuple[int, ...] | None:
+    _require_pixels(layer, group)
+    reach = _reach(layer)
+    turned = any(reach[i] != reach[j] for i, j in group.exchanges)
     if shape is not None and turned and layer.padding == "VALID":
+        alike = "a filter of like sides" if len(reach) == 3 else "a square filter"
         raise ShapeError(
-            f"with padding VALID the group {name} must map the {times(layer.filter_shape)} filter "
-            "to itself, else each rotation has other output positions: use a square filter, or SAME"
+            f"with padding VALID the group {group.name} must map the {times(layer.filter_shape)} "
+            f"filter to itself, else each rotation has other output positions: use {alike}, or SAME"
         )
     return _positions(layer, shape)
 
 
 def _require_fit(layer: Conv | Lift | GroupConv) -> None:
-    """Refuse a mask of another shape than the filter."""
-    shape = layer.mask and (len(layer.mask), len(layer.mask[0]))
+    """Bring steps to the axes of the filter, and refuse what does not fit it."""
+    axes = len(layer.filter_shape)
+    for name in ("strides", "dilations"):
+        steps = getattr(layer, name)
+        if set(steps) == {1}:
+            object.__setattr__(layer, name, (1,) * axes)
+        elif len(steps) != axes:
+            raise NetworkError(
+                f"{name}: expected {axes} numbers, as filter_shape has them, not {times(steps)}",
+                key=name,
+            )
+    shape = layer.mask and np.shape(layer.mask)
     if shape and shape != layer.filter_shape:
         raise NetworkError(
             f"mask: expected {times(layer.filter_shape)} numbers, as filter_shape says, not "
@@ -299,18 +325,23 @@ def _require_fit(layer: Conv | Lift | GroupConv) -> None:
         )
 
 
-def _require_pixels(layer: Lift | GroupConv, name: str) -> None:
+def _require_pixels(layer: Lift | GroupConv, group: PointGroup) -> None:
     """Refuse a filter that the group turns to places between the pixels."""
-    tall, wide = _reach(layer)
-    if point_group(name).swaps_axes and (tall - wide) % 2:
+    reach = _reach(layer)
+    if len(reach) != len(group.matrices[0]):
         raise NetworkError(
-            f"filter_shape: a {times(layer.filter_shape)} filter that the group {name} turns by 90 "
-            "degrees would lie between the pixels: use sides that are both odd or both even",
+            f"filter_shape: expected {len(group.matrices[0])} sides, as the filter of the Lift has,"
+            f" not {times(layer.filter_shape)}",
+            key="filter_shape",
+        )
+    if any((reach[i] - reach[j]) % 2 for i, j in group.exchanges):
+        raise NetworkError(
+            f"filter_shape: a {times(layer.filter_shape)} filter that the group {group.name} turns "
+            "by 90 degrees would lie between the pixels: use sides that are all odd or all even",
             key="filter_shape",
         )
 
 
-def _reach(layer: Conv | Lift | GroupConv) -> tuple[int, int]:
-    """Positions from the first place of a filter to the last one, along y and x."""
-    y, x = ((k - 1) * d for k, d in zip(layer.filter_shape, layer.dilations, strict=True))
-    return y, x
+def _reach(layer: Conv | Lift | GroupConv) -> tuple[int, ...]:
+    """Positions from the first place of a filter to the last one, along each axis."""
+    return tuple((k - 1) * d for k, d in zip(layer.filter_shape, layer.dilations, strict=True))

@@ -21,7 +21,7 @@ from refntk.network.network_text import (
     read_layer,
     read_network_text,
 )
-from refntk.network.sequence import described, through
+from refntk.network.sequence import described, nested, through
 from refntk.network.signal import Channels
 from refntk.network.table import html_table, text_table
 from refntk.ops.program import Builder, Program
@@ -81,6 +81,7 @@ class Network:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "parameterization", parameterization)
         through(self.layers, self._start())
+        self.axes  # noqa: B018  (says now if layers disagree)
 
     @property
     def takes(self) -> Kind:
@@ -89,8 +90,29 @@ class Network:
 
     @property
     def axes(self) -> int:
-        """Number of axes of positions of an input: 2 of images, 1 of signals on a finite set."""
-        return 1 if self.takes == "set" else 2
+        """Number of axes of positions of an input: 2 of images, 1 of signals on a finite set.
+
+        Convolutions and windows of one or three sides say otherwise.
+
+        Raises
+        ------
+        NetworkError
+            Layers disagree about it.
+        """
+        if self.takes == "set":
+            return 1
+        sides = [
+            len(getattr(layer, name))
+            for layer in nested(self.layers)
+            for name in ("filter_shape", "window_shape")
+            if hasattr(layer, name)
+        ]
+        if len(set(sides)) > 1:
+            raise NetworkError(
+                "layers disagree about the axes of the inputs: filters and windows have "
+                f"{' and '.join(map(str, sorted(set(sides))))} sides"
+            )
+        return sides[0] if sides else 2
 
     def __call__(self, x1: Any, x2: Any | None = None, **options: Any) -> Any:
         """Compute the kernels of this network, as `refntk.kernel` does with the same arguments."""
@@ -169,13 +191,16 @@ class Network:
             return start
         if self.takes == "set":
             return replace(start, points=positions[0])
-        height, width = positions
-        return replace(start, shape=(height, width))
+        return replace(start, shape=positions)
 
     def _positions(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Take the channels off a shape."""
         if len(shape) not in (self.axes, self.axes + 1) or min(shape) < 1:
-            expected = "(H, W) or (H, W, C) of an image"
+            expected = {
+                1: "(L,) or (L, C) of a signal",
+                2: "(H, W) or (H, W, C) of an image",
+                3: "(D, H, W) or (D, H, W, C) of a volume",
+            }[self.axes]
             if self.takes == "set":
                 expected = "(X,) or (X, C) of a signal on a finite set"
             raise ShapeError(f"expected the shape {expected}, not {tuple(shape)}")

@@ -48,9 +48,9 @@ class AvgPool:
         An argument is wrong; the message begins with its name.
     """
 
-    window_shape: tuple[int, int]
+    window_shape: tuple[int, ...]
     _: KW_ONLY
-    strides: tuple[int, int] = (1, 1)
+    strides: tuple[int, ...] = (1, 1)
     padding: str = "VALID"
     normalize_edges: bool = False
 
@@ -86,9 +86,9 @@ class SumPool:
         An argument is wrong; the message begins with its name.
     """
 
-    window_shape: tuple[int, int]
+    window_shape: tuple[int, ...]
     _: KW_ONLY
-    strides: tuple[int, int] = (1, 1)
+    strides: tuple[int, ...] = (1, 1)
     padding: str = "VALID"
 
     def __post_init__(self) -> None:
@@ -180,7 +180,7 @@ class Flatten:
         return build.add(Stack(below, Support(build.space(below), Space())))
 
 
-def _windows(layer: AvgPool | SumPool, shape: tuple[int, int]) -> tuple[Window, Window]:
+def _windows(layer: AvgPool | SumPool, shape: tuple[int, ...]) -> tuple[Window, ...]:
     """Say how the window of a layer slides over an image: as the filter of a convolution does."""
     filter_like = Conv(layer.window_shape, strides=layer.strides, padding=layer.padding)
     try:
@@ -193,8 +193,8 @@ def _pooled_signal(layer: AvgPool | SumPool, signal: Signal) -> Signal:
     require(signal, "grid", "group")
     if signal.shape is None:
         return signal
-    y, x = _windows(layer, signal.shape)
-    return replace(signal, shape=(y.n_out, x.n_out))
+    frame = _windows(layer, signal.shape)
+    return replace(signal, shape=tuple(window.n_out for window in frame))
 
 
 def _pool(
@@ -202,8 +202,7 @@ def _pool(
 ) -> int:
     """Append the sum over windows of a layer, divided by what is said."""
     space = build.space(below)
-    height, width = space.shape
-    frame = _windows(layer, (height, width))
+    frame = _windows(layer, space.shape)
     above = Space(tuple(window.n_out for window in frame), space.group)
     support = Support(space, above, frame, rotations=None if space.group is None else (0,))
     return build.add(Average(below, support, over))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 from refntk.errors import NetworkError
+from refntk.ops.groups import PointGroup, point_group
 from refntk.ops.named_groups import Spec
 from refntk.ops.program import Builder
 
@@ -48,14 +49,17 @@ class Signal:
     kind : {"grid", "group", "vector", "set", "elements"}
         Features indexed by position (y, x); by rotation and position (r, y, x); by nothing, after a
         readout; by the points of a set; or by the elements of a group that acts on such a set.
-    shape : (int, int) or None
-        Height and width of the positions; None for a vector, and while the input shape is unknown.
+    shape : tuple of int, or None
+        Height and width of the positions, or what inputs of one or three axes have; None for a
+        vector, and while the input shape is unknown.
     group : str or None
         Name of the point group, for kind "group".
     points : int or None
         Number of points, for kind "set"; None while the input shape is unknown.
     elements : str, tuple of permutations, or None
         The finite group, for kind "elements"; see `refntk.ops.named_groups`.
+    lattice : str
+        The lattice of `group`, see `refntk.ops.lattices`.
     gaussian : bool
         Whether the features are Gaussian over the draw of the last linear layer, which the formula
         for Relu needs.
@@ -67,13 +71,20 @@ class Signal:
     """
 
     kind: Kind = "grid"
-    shape: tuple[int, int] | None = None
+    shape: tuple[int, ...] | None = None
     group: str | None = None
     gaussian: bool = False
     weighted: bool = False
     channels: Channels = "any"
     points: int | None = None
     elements: Spec | None = None
+    lattice: str = "square"
+
+    @property
+    def elements_of_grid(self) -> PointGroup:
+        """The point group of a signal of kind "group"."""
+        assert self.group is not None  # a signal of kind "group" names its group
+        return point_group(self.group, self.lattice)
 
 
 class Layer(Protocol):

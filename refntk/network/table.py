@@ -125,16 +125,24 @@ def _arguments(layer: Layer) -> str:
     )
 
 
+_SIDES = ("filter_shape", "strides", "dilations", "window_shape")
+"""Arguments with a number for each axis."""
+
+
 def _value(name: str, value: object) -> str:
-    if isinstance(value, tuple) and name in ("support", "weights", "subgroup", "group", "on", "to"):
-        return reprlib.repr(list(value))
-    if isinstance(value, tuple) and all(isinstance(side, int) for side in value):
-        return times((value[0], value[1]))
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and name in _SIDES:
+        return times(value)
+    if isinstance(value, tuple) and name != "weights" and _floats(value):
         return " ".join(_value(name, part) for part in value)
+    if isinstance(value, tuple):
+        return reprlib.repr(list(value))
     if callable(value):
         return getattr(value, "__name__", type(value).__name__)
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def _floats(values: tuple[object, ...]) -> bool:
+    return all(isinstance(value, float) for value in values)
 
 
 def _output(signal: Signal) -> str:

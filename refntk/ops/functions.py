@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from refntk.ops.dual import Array
 
@@ -20,21 +20,26 @@ class NamedFunction(NamedTuple):
     slope: Callable[[Array], Array]
 
 
+def _sigmoid(x: Array) -> Array:
+    # Asked for when it is needed: scipy loads its parts by name, and this one takes a while.
+    return scipy.special.expit(x)
+
+
 def _softplus(x: Array) -> Array:
     return np.logaddexp(0, x)
 
 
 def _swish(x: Array) -> Array:
-    return x * expit(x)
+    return x * _sigmoid(x)
 
 
 def _swish_slope(x: Array) -> Array:
-    gate = expit(x)
-    return gate + x * gate * expit(-x)
+    gate = _sigmoid(x)
+    return gate + x * gate * _sigmoid(-x)
 
 
 def _tanh_slope(x: Array) -> Array:
-    return 4 * expit(2 * x) * expit(-2 * x)
+    return 4 * _sigmoid(2 * x) * _sigmoid(-2 * x)
 
 
 def _elu(x: Array) -> Array:
@@ -51,14 +56,14 @@ def _mish(x: Array) -> Array:
 
 def _mish_slope(x: Array) -> Array:
     soft = _softplus(x)
-    return np.tanh(soft) + x * _tanh_slope(soft) * expit(x)
+    return np.tanh(soft) + x * _tanh_slope(soft) * _sigmoid(x)
 
 
 FUNCTIONS: dict[str, NamedFunction] = {
     "elu": NamedFunction(_elu, _elu_slope),
     "mish": NamedFunction(_mish, _mish_slope),
-    "sigmoid": NamedFunction(expit, lambda x: expit(x) * expit(-x)),
-    "softplus": NamedFunction(_softplus, expit),
+    "sigmoid": NamedFunction(_sigmoid, lambda x: _sigmoid(x) * _sigmoid(-x)),
+    "softplus": NamedFunction(_softplus, _sigmoid),
     "swish": NamedFunction(_swish, _swish_slope),
     "tanh": NamedFunction(np.tanh, _tanh_slope),
 }

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+import scipy
 
 from refntk.errors import NetworkError
 from refntk.ops.finite_group import FiniteGroup, Indices
@@ -186,8 +185,10 @@ def _orbits(generators: Indices) -> Indices:
     """Tell the orbit of each point under permutations (k, m), shape (m,)."""
     size = generators.shape[1]
     points = np.tile(np.arange(size), len(generators))
-    graph = coo_array((np.ones(len(points), np.int8), (points, generators.ravel())), (size, size))
-    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
+    moves = np.ones(len(points), np.int8), (points, generators.ravel())
+    # Asked for when it is needed: scipy loads its parts by name, and these take a while.
+    graph = scipy.sparse.coo_array(moves, (size, size))
+    return np.asarray(scipy.sparse.csgraph.connected_components(graph, directed=False)[1], np.int64)
 
 
 def _permutations(name: str, generators: Any) -> Indices:

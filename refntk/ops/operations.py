@@ -106,11 +106,11 @@ class Average:
     @property
     def divisors(self) -> npt.NDArray[np.int64]:
         """The numbers c, one for each feature above."""
-        maps = self.support.maps
+        support = self.support
         if self.over == "inside":
-            inside: npt.NDArray[np.int64] = (maps >= 0).sum(axis=0)
+            inside: npt.NDArray[np.int64] = (support.maps >= 0).sum(axis=0)
             return np.maximum(inside, 1)  # a mean of nothing is 0
-        return np.full(maps.shape[1], len(maps) if self.over == "window" else 1)
+        return np.full(support.above.size, support.size if self.over == "window" else 1)
 
 
 @dataclass(frozen=True)

@@ -108,14 +108,14 @@ class SeriesDual(Dual):
         """Apply its derivative; see `Dual.slope`."""
         return np.asarray(self._both.slope(x.astype(np.float64)), dtype=x.dtype)
 
-    def coefficients(self, var: Matrix, terms: int | None = None) -> Coefficients:
+    def coefficients(self, var: Matrix) -> Coefficients:
         """Integrate at each of some variances.
+
+        As many terms are taken as leave tails of less than the tolerance, or `LONGEST`.
 
         Parameters
         ----------
         var : float64 array, shape (V,)
-        terms : int, optional
-            L + 1. By default as many as leave tails of less than the tolerance, or `LONGEST`.
 
         Returns
         -------
@@ -126,8 +126,6 @@ class SeriesDual(Dual):
         InputError
             The function is not finite somewhere.
         """
-        if terms is not None:
-            return self._integrals(var, terms)
         probes = np.unique(np.quantile(var, (0.0, 0.5, 1.0))) if var.size else var
         terms = _FIRST
         while terms < LONGEST and _worst_tail(self._integrals(probes, terms)) > self.tolerance:
@@ -297,7 +295,7 @@ def _quadrature() -> tuple[Matrix, Matrix]:
 
 def _rule(cuts: tuple[float, ...]) -> tuple[Matrix, Matrix]:
     """Gauss and Legendre between the cuts, with the Gaussian density in the weights."""
-    x, w = np.polynomial.legendre.leggauss(_NODES)
+    x, w = _legendre()
     nodes, weights = [], []
     for low, high in zip(cuts[:-1], cuts[1:], strict=True):
         half = (high - low) / 2
@@ -306,6 +304,11 @@ def _rule(cuts: tuple[float, ...]) -> tuple[Matrix, Matrix]:
     z = np.concatenate(nodes)
     density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
     return z, np.concatenate(weights) * density
+
+
+@cache
+def _legendre() -> tuple[Matrix, Matrix]:
+    return np.polynomial.legendre.leggauss(_NODES)
 
 
 @cache

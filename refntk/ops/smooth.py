@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from array_api_compat import array_namespace, device
-from scipy.special import erf, ndtr
 
 from refntk.ops.dual import Array, Dual
 from refntk.ops.exact import constant
@@ -76,7 +76,7 @@ class ErrorFunction(Dual):
 
     def value(self, x: Array) -> Array:
         """Apply the activation; see `Dual.value`."""
-        return _typed(x, self.a * erf(self.b * x) + self.c)
+        return _typed(x, self.a * scipy.special.erf(self.b * x) + self.c)
 
     def slope(self, x: Array) -> Array:
         """Apply its derivative; see `Dual.slope`."""
@@ -111,11 +111,11 @@ class Gate(Dual):
 
     def value(self, x: Array) -> Array:
         """Apply the activation; see `Dual.value`."""
-        return _typed(x, x * ndtr(x))
+        return _typed(x, x * scipy.special.ndtr(x))
 
     def slope(self, x: Array) -> Array:
         """Apply its derivative; see `Dual.slope`."""
-        return _typed(x, ndtr(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi))
+        return _typed(x, scipy.special.ndtr(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi))
 
     def moments(self, nngp: Array, var1: Array, var2: Array) -> tuple[Array, Array]:
         """Evaluate the formulas above; see `Dual.moments`."""

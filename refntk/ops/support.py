@@ -69,6 +69,35 @@ class Window:
         """First position that each output reads, outside of the image perhaps."""
         return self.stride * np.arange(self.n_out) - self.low
 
+    def sums(self, values: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float64]:
+        """Sum over what each output reads, along one axis.
+
+        Parameters
+        ----------
+        values : float64 array
+            Of n_in positions along `axis`.
+        axis : int
+
+        Returns
+        -------
+        float64 array
+            Of n_out positions there; terms are added in the order of the filter.
+        """
+        total: npt.NDArray[np.float64] | None = None
+        for a in range(self.size):
+            places = self.starts + a * self.dilation
+            if self.wrap:
+                term = values.take(places % self.n_in, axis=axis)
+            else:
+                inside = (places >= 0) & (places < self.n_in)
+                shape = [1] * values.ndim
+                shape[axis] = -1
+                term = values.take(places.clip(0, self.n_in - 1), axis=axis)
+                term = np.where(inside.reshape(shape), term, 0.0)
+            total = term if total is None else total + term
+        assert total is not None  # a filter has a position
+        return total
+
     def mirrored(self, mirror: int) -> int | None:
         """Find the reflection above that goes with a reflection below.
 

@@ -124,7 +124,8 @@ def judge(answers: Answers, suite: str | Path) -> Judgement:
     Raises
     ------
     InputError
-        The suite cannot be read, it has no such case, or nothing is answered.
+        The suite cannot be read, a case that is answered is damaged, it has no such case, or
+        nothing is answered.
 
     Examples
     --------
@@ -133,6 +134,9 @@ def judge(answers: Answers, suite: str | Path) -> Judgement:
     """
     # Files are above this module: they are read by the name of what reads them.
     read = import_module("refntk.data.results.oracle_file").read_suite(suite)
+    for name, reason in read.damaged.items():
+        if callable(answers) or name in answers:
+            raise InputError(f"{suite}: {name}: {reason}; export the suite again")
     return judge_solved(answers, read.solved)
 
 

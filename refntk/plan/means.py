@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
-from refntk.ops.operations import Average
+from refntk.ops.operations import Average, Stack
 from refntk.ops.program import Program
 from refntk.ops.space import Space
 from refntk.ops.support import Support
@@ -18,7 +19,8 @@ def without_inner_means(program: Program) -> Program:
     """Leave out means right before the mean over all features, where they change nothing.
 
     The mean of means is the mean where these read all features equally often, as RotationPool and
-    CosetPool do, and windows that tile the image.
+    CosetPool do, and windows that tile the image. Likewise the sum of sums, where these read each
+    feature once; and a single feature is its own mean.
 
     Parameters
     ----------
@@ -30,12 +32,10 @@ def without_inner_means(program: Program) -> Program:
         One of the same kernels; the same one where it is no chain.
     """
     for k in range(1, len(program) if program.chain else 0):
-        inner, outer = program.operations[k - 1 : k + 1]
-        if _means_all(outer) and isinstance(inner, Average) and _evenly(inner):
-            assert isinstance(outer, Average)
-            whole = replace(
-                outer, below=inner.below, support=Support(inner.support.below, Space())
-            )
+        inner, over = program.operations[k - 1], _over_everything(program, k)
+        if over is not None and isinstance(inner, Average) and _evenly(inner, over == "one"):
+            below = inner.support.below
+            whole = Average(inner.below, Support(below, Space()), over)
             later = [
                 replace(operation, below=number)  # type: ignore[arg-type]
                 for number, operation in enumerate(program.operations[k + 1 :], k)
@@ -46,18 +46,22 @@ def without_inner_means(program: Program) -> Program:
     return program
 
 
-def _means_all(operation: object) -> bool:
-    return (
-        isinstance(operation, Average)
-        and operation.over == "window"
-        and operation.support.windows is None
-        and operation.support.above == Space()
-    )
+def _over_everything(program: Program, k: int) -> Literal["window", "one"] | None:
+    """Say whether an operation is the mean over all features, ``window``, or their sum, ``one``."""
+    match program.operations[k]:
+        case Stack() if program.spaces[k].size == 1:
+            return "window"
+        case Average(support=support, over=over) if (
+            support.windows is None and support.above == Space() and over != "inside"
+        ):
+            return over
+    return None
 
 
-def _evenly(mean: Average) -> bool:
-    """Whether it is a mean that reads all features below equally often, and nothing outside."""
-    maps = mean.support.maps
-    if mean.over != "window" or (maps < 0).any():
+def _evenly(inner: Average, sums: bool) -> bool:
+    """Whether it reads all features below equally often, and as sum once, and nothing outside."""
+    maps = inner.support.maps
+    if (inner.over == "one") != sums or (maps < 0).any():
         return False
-    return bool(np.ptp(np.bincount(maps.ravel(), minlength=mean.support.below.size)) == 0)
+    reads = np.bincount(maps.ravel(), minlength=inner.support.below.size)
+    return bool(np.ptp(reads) == 0 and not (sums and reads[0] != 1))

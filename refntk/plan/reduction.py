@@ -46,11 +46,12 @@ from refntk.ops.operations import (
 from refntk.ops.program import Program
 from refntk.ops.space import Space
 from refntk.ops.support import Support, Window
+from refntk.plan.axes import as_rows
 from refntk.plan.branches import fork_obstacle
 from refntk.plan.cosets import Level, cost, levels, obstacle_on_cosets
 from refntk.plan.equivariance import broken_symmetry
 from refntk.plan.means import without_inner_means
-from refntk.plan.pools import merged_pools, pool_obstacle
+from refntk.plan.pools import pool_obstacle
 
 __all__ = ["METHODS", "Plan", "Pool", "Step", "make_plan", "tangent_of"]
 
@@ -296,13 +297,12 @@ def make_plan(
             "of images: end it with GroupPool, GlobalAvgPool or Flatten"
         )
     program = without_inner_means(net.program(shape))
+    if net.axes == 1 and net.takes == "grid":
+        program, shape = as_rows(program), (1, *shape)
     count, obstacle = _readout(program)
     body, head = program.part(0, count), program.part(count, len(program))
     doubt, on_cosets = broken_symmetry(program), net.takes == "set"
     obstacle = obstacle or doubt
-    merged = body
-    if obstacle is None and body.chain and not on_cosets:
-        merged = merged_pools(body)
     name = program.name(0)
     reasons: dict[str, str | None] = dict.fromkeys(("slices", "band", "branches"), obstacle)
     if on_cosets:
@@ -310,7 +310,7 @@ def make_plan(
         reasons["slices"] = obstacle or obstacle_on_cosets(body) or alone
         reasons["band"] = reasons["branches"] = f"{name} is no layer on images"
     elif obstacle is None:
-        reasons = {method_: _obstacle(merged, method_, general) for method_ in reasons}
+        reasons = {method_: _obstacle(body, method_, general) for method_ in reasons}
     best = next(known for known in METHODS if known in available and reasons.get(known) is None)
     if method == "auto" and best == "branches":
         best = "literal"  # it has no careful form: NTKs of hard images lose digits
@@ -323,7 +323,7 @@ def make_plan(
         raise MethodError(
             f"the method {method} does not apply: {reasons[method]}; use the method {best}"
         )
-    body, exponent = _balanced(body if method == "literal" else merged)
+    body, exponent = _balanced(body)
     pooled = not isinstance(body.operations[-1], Stack)
     steps: tuple[Step, ...] = ()
     pools: tuple[Pool, ...] = ()

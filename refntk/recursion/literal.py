@@ -153,7 +153,9 @@ def run(
 def _check_images(x1: Array, x2: Array, axes: int) -> None:
     for name, x in (("x1", x1), ("x2", x2)):
         if x.ndim != axes + 2 or min(x.shape) < 1:
-            wanted = "images (N, H, W, C)" if axes == 2 else "signals (N, X, C)"
+            wanted = {1: "signals (N, X, C)", 2: "images (N, H, W, C)"}.get(
+                axes, "volumes (N, D, H, W, C)"
+            )
             raise InputError(f"{name}: expected {wanted}, not the shape {x.shape}")
         if not array_namespace(x).isdtype(x.dtype, "real floating"):
             raise InputError(f"{name}: expected real floating-point pixels, not {x.dtype}")

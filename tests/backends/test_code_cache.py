@@ -82,6 +82,37 @@ def test_who_saves_at_once_takes_nothing_from_another(tmp_path):
     assert _Files(str(tmp_path), "subtract", 0).load((0,)) is None
 
 
+VERSIONS = """
+import sys
+from numba import njit
+from refntk.backends.numba import lanes
+def outer(x):
+    return inner(x)
+def version(number):
+    @njit(**lanes.OPTIONS)
+    def inner(x):
+        lanes.wide()  # keeps it from being inlined
+        return x * number
+    return lanes.compiled(outer, {"inner": inner}, str(number))
+for number in map(int, sys.argv[1:]):
+    fast = version(number)
+    assert fast(10) == 10 * number, (number, fast(10))
+    print(sum(fast.stats.cache_hits.values()))
+"""
+
+
+def test_versions_of_two_processes_are_two_in_a_third(tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text(VERSIONS)
+    for numbers, hits in (("2", ["0"]), ("3", ["0"]), ("23", ["1", "1"]), ("32", ["1", "1"])):
+        done = subprocess.run(
+            [sys.executable, "-P", str(script), *numbers], capture_output=True, text=True,
+            check=False, env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split() == hits
+
+
 RACE = """
 import sys, time
 import numpy as np

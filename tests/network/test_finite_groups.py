@@ -397,7 +397,7 @@ def test_bad_arguments_are_refused(case: str) -> None:
          r"^layer 0 \(SetLift\): the points of C3 are 3, and signals must have as many along their "
          "second axis, not 4"),
         (np.ones((1, 3, 3, 2)), InputError,
-         r"X1: expected signals on a finite set, of shape \(N, X, C\), channels last, not \(1, 3"),
+         r"X1: expected signals .*; on a finite set \(N, X, C\), not \(1, 3"),
         (np.full((2, 3, 1), np.nan), InputError, "X1: image 0 has NaN or infinite pixels"),
         ([[[1.0]], [[1.0], [2.0]]], InputError, r"expected signals .* and all of one shape"),
     ],

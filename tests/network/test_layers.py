@@ -116,9 +116,10 @@ def test_sizes_beyond_any_image_are_refused(name: str, value: Any, given: str) -
 
 
 @pytest.mark.parametrize(
-    "value", [3, (3,), (3, 3, 3), (3, 0), (-1, 3), (3.0, 3), (True, 3), "33", None, ("3", 3)]
+    "value",
+    [3, (), (3, 3, 3, 3), (3, 0), (-1, 3), (3.0, 3), (True, 3), "33", None, ("3", 3)],
 )
-@pytest.mark.parametrize("name", ["filter_shape", "strides"])
+@pytest.mark.parametrize("name", ["filter_shape", "strides", "dilations"])
 def test_sizes_are_two_positive_integers(name: str, value: Any) -> None:
     arguments = {"filter_shape": (3, 3), name: value}
     with pytest.raises(NetworkError, match=rf"^{name}: expected two positive integers.*, not"):

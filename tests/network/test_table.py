@@ -6,7 +6,19 @@ from html.parser import HTMLParser
 
 import pytest
 
-from refntk import Conv, Dense, Flatten, GroupConv, GroupPool, Lift, Network, Relu, preset, presets
+from refntk import (
+    Conv,
+    Dense,
+    Flatten,
+    GroupConv,
+    GroupPool,
+    Lift,
+    Network,
+    Polynomial,
+    Relu,
+    preset,
+    presets,
+)
 from refntk.errors import ShapeError
 
 
@@ -99,3 +111,15 @@ def test_a_notebook_gets_the_same_table() -> None:
     assert cells.texts[4:8] == [
         "0", "Lift", "filter_shape 3x5, group C2, padding VALID, W_std 1, b_std 0.25", "C2 x grid",
     ]  # fmt: skip
+
+
+def test_masks_rotations_and_series_are_written_as_lists() -> None:
+    net = Network([
+        Lift((1, 3), group="C4", mask=[[1, 1, 0]]), Relu(), GroupConv((1, 1), rotations=[0, 2]),
+        Polynomial(coef=[0.5, 1.0]), GroupConv((1, 1), dilations=(2, 1)), GroupPool(),
+    ])  # fmt: skip
+    lines = str(net).splitlines()
+    assert "mask [(1, 1, 0)]" in lines[2]
+    assert "rotations [0, 2]" in lines[4]
+    assert "coef 0.5 1" in lines[5]
+    assert "dilations 2x1" in lines[6]

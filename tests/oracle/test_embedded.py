@@ -130,3 +130,17 @@ def test_without_a_suite_nothing_is_judged(tmp_path):
     missing = run_pytest(tmp_path, "--refntk-suite", "nowhere.h5")
     assert missing.returncode == 4
     assert "--refntk-suite nowhere.h5: " in missing.stderr
+
+
+def test_a_damaged_case_is_named_and_never_passed_over(suite, tmp_path):
+    path = tmp_path / "damaged.h5"
+    path.write_bytes(suite.read_bytes())
+    with h5py.File(path, "r+") as file:
+        del file["cases/mlp-relu"]
+    message = r"damaged\.h5: mlp-relu: is damaged or missing .*; export the suite again"
+    for answers in (right, {"mlp-relu": (np.ones((2, 2)), None)}):
+        with pytest.raises(InputError, match=message):
+            refntk.oracle.judge(answers, path)
+    done = run_pytest(tmp_path, "--refntk-suite", path)
+    assert done.returncode == 4
+    assert "damaged.h5: mlp-relu: is damaged or missing" in done.stderr

@@ -98,7 +98,7 @@ def digests(backend: str) -> dict[str, str]:
         x = images(shape)
         for dtype in ("float64", "float32"):
             for part, (one, two) in {"own": (x, None), "cross": (x[:4], x[3:])}.items():
-                k = kernel(net, one, two, dtype=dtype, backend=backend, method="slices", threads=1)
+                k = kernel(net, one, two, dtype=dtype, backend=backend, threads=1)
                 for word, array in (("nngp", k.nngp), ("ntk", k.ntk)):
                     digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
                     found[f"{backend} {name} {dtype} {part} {word}"] = digest

@@ -28,6 +28,29 @@ def test_a_saved_kernel_is_the_file_of_the_command(tmp_path):
         np.testing.assert_array_equal(saved.x1.labels, told.x1.labels)
 
 
+def test_images_that_were_prepared_are_not_called_those_of_their_source(tmp_path):
+    tiles = load_images("sample:histology", limit=6, size=4)
+    refntk.kernel("mlp-1", tiles).save(tmp_path / "k.h5")
+    with refntk.open_kernel(tmp_path / "k.h5") as kernel:
+        assert (kernel.x1.source, kernel.x1.shape, kernel.x1.dtype) == (
+            "array", (4, 4, 3), "float64",
+        )  # fmt: skip
+        np.testing.assert_array_equal(kernel.x1.labels, tiles.labels)
+        assert kernel.x1.class_names == tiles.info.class_names
+    result = CliRunner().invoke(main, ["check", str(tmp_path / "k.h5")])
+    assert "relative difference" not in result.output
+    assert result.exit_code == 0, result.output
+
+
+def test_a_scale_that_was_stated_is_kept(tmp_path):
+    k = refntk.kernel("mlp-1", load_images("sample:digits", limit=4), scale="510")
+    k.save(tmp_path / "k.h5")
+    with refntk.open_kernel(tmp_path / "k.h5") as kernel:
+        assert kernel.attributes["preprocessing"]["scale"] == "510"
+    result = CliRunner().invoke(main, ["check", str(tmp_path / "k.h5")])
+    assert result.exit_code == 0, result.output
+
+
 def test_kernels_of_two_sets_of_grey_images(tmp_path, rng):
     one, two = rng.random((3, 6, 6)), rng.random((2, 6, 6))
     k = refntk.kernel("mlp-1", one, two, get="ntk", dtype="float32", tile=2)
