@@ -161,7 +161,7 @@ _HOMES = {
 }
 _MODULES = (
     "data", "dynamics", "finite", "inference", "network", "oracle", "plot", "sklearn", "spectral",
-    "symmetry", "testing",
+    "sphere", "symmetry", "testing",
 )  # fmt: skip
 """Packages that are there as attributes without an import of their own."""
 sys.meta_path.append(FormerNames())
