@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     )
     from refntk.network.network import Network
     from refntk.network.presets import preset, presets
+    from refntk.stax.parts import batch
     from refntk.truth.certified import Certified, certify
 
     __version__: str
@@ -142,6 +143,7 @@ __all__ = [
     "SumPool",
     "UnknownBackendError",
     "__version__",
+    "batch",
     "certify",
     "kernel",
     "ntk_by_layer",
@@ -158,10 +160,11 @@ _HOMES = {
     "refntk.data.kernels.store": ["open_kernel"],
     "refntk.network.network": ["Network"],
     "refntk.network.presets": ["preset", "presets"],
+    "refntk.stax.parts": ["batch"],
 }
 _MODULES = (
-    "data", "dynamics", "finite", "inference", "network", "oracle", "plot", "sklearn", "spectral",
-    "sphere", "symmetry", "testing",
+    "data", "dynamics", "finite", "inference", "network", "oracle", "plot", "predict", "sklearn",
+    "spectral", "sphere", "stax", "symmetry", "testing",
 )  # fmt: skip
 """Packages that are there as attributes without an import of their own."""
 sys.meta_path.append(FormerNames())
@@ -179,7 +182,10 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = import_module(f"refntk.{name}")
     else:
-        raise AttributeError(f"module 'refntk' has no attribute {name!r}")
+        from refntk.network.missing import why_missing
+
+        why = "" if name.startswith("_") else why_missing(name)
+        raise AttributeError(f"module 'refntk' has no attribute {name!r}" + (why and f": {why}"))
     globals()[name] = value
     return value
 

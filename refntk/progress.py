@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from sys import modules
 from types import TracebackType
 from typing import TextIO
 
 from refntk.errors import size_text
 
-__all__ = ["ProgressBar", "reporting"]
+__all__ = ["ProgressBar", "reporting", "say_once"]
 
 _WIDTH = 24
 _SECONDS_BETWEEN_LINES = 0.1
@@ -196,3 +198,21 @@ def reporting(
             yield bar.update
     else:
         yield told
+
+
+@cache
+def say_once(text: str) -> None:
+    """Say in one line, once a process, what a person may want to know.
+
+    It goes to the logger ``refntk``, as information, and to stderr where a person looks on.
+
+    Parameters
+    ----------
+    text : str
+    """
+    logging.getLogger("refntk").info(text)
+    if sys.stderr is not None and _watched(sys.stderr):
+        # A progress bar may stand in the line.
+        clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+        sys.stderr.write(f"{clear}refntk: {text}\n")
+        sys.stderr.flush()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from refntk.network.network import Network
     from refntk.spectral.study import Study
 
-__all__ = ["advise", "classes", "pairs", "seeds", "spectral", "toy"]
+__all__ = ["advise", "classes", "modular", "pairs", "seeds", "spectral", "toy"]
 
 _NETWORKS = ("mlp-1", "mlp-5", "cnn-fc", "cnn-gap")
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -159,6 +159,75 @@ def toy(
     gap = max(abs(row["exact"] / row["spectral"] - 1) for row in table.rows)
     say(f"largest relative difference of exact and spectral error: {gap:.2g}")
     finish(output, len(table.rows), plot, lambda: plot_toy(table.rows))
+
+
+@spectral.command(cls=Command, short_help="Addition modulo p, with and without its symmetry.")
+@click.option(
+    "-n", "--network", "networks", multiple=True, default=("mlp-1",), show_default="mlp-1",
+    metavar="NETWORK", help="A preset or a TOML file; can be given several times.",
+)
+@click.option(
+    "--moduli", default="5,11", show_default=True, metavar="P,…", help="What is added modulo."
+)
+@click.option(
+    "--shares", default="0.3,0.5,0.8", show_default=True, metavar="T,…",
+    help="Shares of the table of sums that are known.",
+)
+@click.option(
+    "--repeats", type=options.positive, default=10, show_default=True, metavar="R",
+    help="Random choices of what is known.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="S",
+    help="Seed of the choices.",
+)
+@click.option(
+    "--get", type=options.Word("kernel", "nngp", "ntk"), default="ntk", show_default=True,
+    metavar="nngp|ntk", help="Kernel of the networks.",
+)  # fmt: skip
+@output_options
+def modular(
+    networks: Sequence[str], moduli: str, shares: str, repeats: int, seed: int, get: str,
+    output: str, plot: str | None, resume: bool, overwrite: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Add modulo p by kernel regression on a part of the table, from one-hot pairs (a, b).
+
+    A fully connected kernel has three values there, and what it fits on the rest of the table is a
+    function of a plus one of b: it is wrong everywhere. Its mean over (a, b) -> (a + s, b - s),
+    which keeps the sum, has two values, and is right wherever the sum was seen.
+    """
+    from refntk.errors import InputError
+    from refntk.network.presets import load_network
+    from refntk.plot.spectral import plot_modular
+    from refntk.spectral.modular import modular_rows, one_hot_pairs, summarize_modular
+
+    primes = _numbers("--moduli", moduli)
+    for p in primes:
+        one_hot_pairs(p)  # refuses what is no modulus
+    try:
+        parts = [float(part) for part in shares.split(",")]
+    except ValueError:
+        parts = []
+    if not parts or not all(0 < part < 1 for part in parts):
+        raise InputError(
+            f"--shares: expected numbers between 0 and 1 such as 0.3,0.8, not {shares!r}"
+        )
+    nets = {name: load_network(name) for name in networks}
+    record = {
+        "command": "spectral modular", "networks": {name: net.hash for name, net in nets.items()},
+        "moduli": primes, "shares": parts, "seed": seed, "repeats": repeats, "get": get,
+    }  # fmt: skip
+    total = len(nets) * len(primes) * len(parts) * repeats
+    with (
+        open_table(output, record, plot, resume, overwrite) as table,
+        ProgressBar(total, quiet=quiet, unit="fits") as bar,
+    ):
+        there = len(table.rows)
+        for k, row in enumerate(modular_rows(nets, primes, parts, repeats, seed, get, bar.update)):
+            if k >= there:
+                table.append(row)
+    echo_columns(summarize_modular(table.rows))
+    finish(output, len(table.rows), plot, lambda: plot_modular(table.rows))
 
 
 @spectral.command(

@@ -161,7 +161,7 @@ def read_answers(path: str | Path, suite: Suite) -> dict[str, dict[str, NDArray[
         No such file, not HDF5, or not answers to this suite.
     """
     with _open(path) as file:
-        found = _text(file, "suite")
+        found = _any_text(file, "suite")
         if found is None:
             raise InputError(
                 f"{path}: does not say which suite it answers; copy the attribute: "
@@ -248,6 +248,15 @@ def _open(path: str | Path) -> Iterator[h5py.File]:
 def _set_text(item: h5py.Group, name: str, text: str) -> None:
     """Write an attribute of fixed length: one of variable length can hang HDF5 where damaged."""
     item.attrs[name] = np.bytes_(text.encode())
+
+
+def _any_text(item: h5py.Group, name: str) -> str | None:
+    """Read text that somebody else wrote, of fixed or of variable length."""
+    if name in item.attrs and h5py.check_string_dtype(item.attrs.get_id(name).dtype) is not None:
+        value = item.attrs[name]
+        if isinstance(value, str):
+            return value
+    return _text(item, name)
 
 
 def _text(item: h5py.Group, name: str) -> str | None:

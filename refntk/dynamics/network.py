@@ -11,6 +11,7 @@ equivariant one (O. Nordenfors, F. Ohlsson, A. Flinth, arXiv:2303.13458; biases 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,12 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.dynamics.nonlinearities import Loss, Nonlinearity
-from refntk.dynamics.representations import (
-    Permutation,
-    PermutationGroup,
-    Projection,
-    Representation,
-)
+from refntk.dynamics.projection import Projection
+from refntk.dynamics.representations import Permutation, PermutationGroup, Representation
 from refntk.errors import InputError
 
 __all__ = [
@@ -63,6 +60,8 @@ class EquivariantMlp:
     nonlinearities : sequence of Nonlinearity
         One after each layer; the last acts on the outputs.
     loss : Loss
+    biases : bool, default True
+        Whether biases are trained. Where they are not, they stay what they are, and zero drawn.
 
     Raises
     ------
@@ -73,6 +72,7 @@ class EquivariantMlp:
     spaces: Sequence[Representation]
     nonlinearities: Sequence[Nonlinearity]
     loss: Loss
+    biases: bool = True
 
     def __post_init__(self) -> None:
         """Check the arguments and label the orbits once."""
@@ -115,9 +115,15 @@ class EquivariantMlp:
     def draw_equivariant(self, rng: np.random.Generator) -> Weights:
         """Draw equivariant weights by `Projection.draw`, and zero biases, in float64."""
         return [
-            (weights.draw(rng), np.zeros(len(weights.labels)))
+            (weights.draw(rng), np.zeros(weights.shape[0]))
             for weights, _ in self._projection_pairs
         ]
+
+    @property
+    def relative_dimension(self) -> float:
+        """Dimension of E over that of all parameters that are trained."""
+        parts = [part for pair in self._projection_pairs for part in pair[: 1 + self.biases]]
+        return sum(p.dimension for p in parts) / sum(math.prod(p.shape) for p in parts)
 
     def project(self, a: Weights) -> Weights:
         """Project parameters on the equivariant ones, Π_E A."""
@@ -164,7 +170,7 @@ class EquivariantMlp:
         out: Weights = []
         for k in range(len(a) - 1, -1, -1):
             h = self.nonlinearities[k].pull(trace.z[k], trace.x[k + 1], g)
-            out.append((h.T @ trace.x[k], h.sum(axis=0)))
+            out.append((h.T @ trace.x[k], self._of_bias(h)))
             g = h @ a[k][0]
         return out[::-1]
 
@@ -194,9 +200,12 @@ class EquivariantMlp:
         for k in range(len(a) - 1, -1, -1):
             sigma, z, s = self.nonlinearities[k], trace.z[k], trace.x[k + 1]
             h, dh = sigma.pull(z, s, g), sigma.bend(z, s, g, dz[k], dg)
-            out.append((dh.T @ trace.x[k] + h.T @ dx[k], dh.sum(axis=0)))
+            out.append((dh.T @ trace.x[k] + h.T @ dx[k], self._of_bias(dh)))
             g, dg = h @ a[k][0], dh @ a[k][0] + h @ direction[k][0]
         return out[::-1]
+
+    def _of_bias(self, h: FloatArray) -> FloatArray:
+        return h.sum(axis=0) if self.biases else np.zeros_like(h[0])
 
     def _forward(self, a: Weights, x: FloatArray) -> _Trace:
         if x.ndim != 2 or x.shape[1] != self.spaces[0].dimension:

@@ -21,7 +21,9 @@ from scipy.special import expit, log_softmax, softmax
 
 __all__ = [
     "LOSSES",
+    "AtEachPoint",
     "BinaryCrossEntropy",
+    "Chain",
     "CrossEntropy",
     "Identity",
     "LayerNorm",
@@ -193,6 +195,83 @@ class LayerNorm(Nonlinearity):
         return straight / scale - self.pull(z, s, g) * _mean(s * dz) / scale
 
 
+@dataclass(frozen=True)
+class Chain(Nonlinearity):
+    """One nonlinearity after another.
+
+    Parameters
+    ----------
+    first, second : Nonlinearity
+        σ(z) = second(first(z)).
+    """
+
+    first: Nonlinearity
+    second: Nonlinearity
+
+    def __call__(self, z: FloatArray) -> FloatArray:
+        """Apply it, shape (..., d) to the same shape."""
+        return self.second(self.first(z))
+
+    def pull(self, z: FloatArray, s: FloatArray, g: FloatArray) -> FloatArray:
+        """Give the vector-Jacobian product."""
+        between = self.first(z)
+        return self.first.pull(z, between, self.second.pull(between, s, g))
+
+    def push(self, z: FloatArray, s: FloatArray, dz: FloatArray) -> FloatArray:
+        """Give the Jacobian-vector product."""
+        between = self.first(z)
+        return self.second.push(between, s, self.first.push(z, between, dz))
+
+    def bend(
+        self, z: FloatArray, s: FloatArray, g: FloatArray, dz: FloatArray, dg: FloatArray
+    ) -> FloatArray:
+        """Give the derivative along a direction."""
+        between = self.first(z)
+        moved = self.first.push(z, between, dz)
+        inner = self.second.pull(between, s, g)
+        return self.first.bend(z, between, inner, dz, self.second.bend(between, s, g, moved, dg))
+
+
+@dataclass(frozen=True)
+class AtEachPoint(Nonlinearity):
+    """A nonlinearity of the copies of a space at each point, such as of the channels of a pixel.
+
+    Parameters
+    ----------
+    inner : Nonlinearity
+        Of vectors of `copies` numbers.
+    copies : int
+        Of the space; coordinates are listed copy by copy.
+    """
+
+    inner: Nonlinearity
+    copies: int
+
+    def __call__(self, z: FloatArray) -> FloatArray:
+        """Apply it, shape (..., copies · points) to the same shape."""
+        return self._back(self.inner(self._to(z)))
+
+    def pull(self, z: FloatArray, s: FloatArray, g: FloatArray) -> FloatArray:
+        """Give the vector-Jacobian product."""
+        return self._back(self.inner.pull(*map(self._to, (z, s, g))))
+
+    def push(self, z: FloatArray, s: FloatArray, dz: FloatArray) -> FloatArray:
+        """Give the Jacobian-vector product."""
+        return self._back(self.inner.push(*map(self._to, (z, s, dz))))
+
+    def bend(
+        self, z: FloatArray, s: FloatArray, g: FloatArray, dz: FloatArray, dg: FloatArray
+    ) -> FloatArray:
+        """Give the derivative along a direction."""
+        return self._back(self.inner.bend(*map(self._to, (z, s, g, dz, dg))))
+
+    def _to(self, z: FloatArray) -> FloatArray:
+        return z.reshape(*z.shape[:-1], self.copies, -1).swapaxes(-1, -2)
+
+    def _back(self, z: FloatArray) -> FloatArray:
+        return z.swapaxes(-1, -2).reshape(*z.shape[:-2], -1)
+
+
 def _sum(values: FloatArray) -> FloatArray:
     return np.asarray(values.sum(axis=-1, keepdims=True))
 
@@ -218,7 +297,7 @@ class Loss(ABC):
 
 
 class MeanSquare(Loss):
-    """Half the squared distance: ½ |f(x) - y|²."""
+    """Half the squared distance: ½ ‖f(x) - y‖²."""
 
     def __call__(self, out: FloatArray, target: FloatArray) -> float:
         """Give the loss."""
@@ -233,21 +312,30 @@ class MeanSquare(Loss):
         return d_out / len(out)
 
 
+@dataclass(frozen=True)
 class BinaryCrossEntropy(Loss):
-    """Cross-entropy of each coordinate's logit with a target in [0, 1], summed over coordinates."""
+    """Cross-entropy of each coordinate's logit with a target in [0, 1], summed over coordinates.
+
+    Parameters
+    ----------
+    divisor : int, default 1
+        What the sum is divided by, such as the number of pixels.
+    """
+
+    divisor: int = 1
 
     def __call__(self, out: FloatArray, target: FloatArray) -> float:
         """Give the loss."""
-        return float((np.logaddexp(0, out) - target * out).sum() / len(out))
+        return float((np.logaddexp(0, out) - target * out).sum() / (len(out) * self.divisor))
 
     def gradient(self, out: FloatArray, target: FloatArray) -> FloatArray:
         """Give the gradient with respect to the outputs."""
-        return (expit(out) - target) / len(out)
+        return (expit(out) - target) / (len(out) * self.divisor)
 
     def bend(self, out: FloatArray, target: FloatArray, d_out: FloatArray) -> FloatArray:
         """Give the derivative along a direction."""
         p = expit(out)
-        return np.asarray(p * (1 - p) * d_out / len(out))
+        return np.asarray(p * (1 - p) * d_out / (len(out) * self.divisor))
 
 
 class CrossEntropy(Loss):

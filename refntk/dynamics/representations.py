@@ -1,24 +1,15 @@
-r"""Permutation groups, the spaces they act on, and the layers that commute with them.
-
-A linear layer A from X to Y is equivariant where ρ_Y(g) A ρ_X(g)⁻¹ = A for all g; these layers form
-the space E, and the orthogonal projection on it is the mean Π_E A = mean_g ρ_Y(g) A ρ_X(g)⁻¹
-(O. Nordenfors, F. Ohlsson, A. Flinth, "Optimization dynamics of equivariant and augmented neural
-networks", arXiv:2303.13458). Where a group permutes coordinates, the mean runs over the orbits of
-pairs (coordinate of Y, coordinate of X): their indicators are a basis of E and their number is its
-dimension.
-"""
+"""Permutation groups, and the spaces they act on."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
 
 from refntk.errors import InputError
 from refntk.ops.gset import GSet
@@ -27,10 +18,8 @@ from refntk.ops.named_groups import closure
 __all__ = [
     "ACTIONS",
     "PermutationGroup",
-    "Projection",
     "Representation",
     "image_group",
-    "mean_over_group",
     "symmetric_group",
 ]
 
@@ -82,6 +71,36 @@ class PermutationGroup:
         if self.order == math.factorial(self.points):
             return rng.permutation(self.points)
         return self.elements[rng.integers(len(self.elements))]
+
+    def draw_powers(self, rng: np.random.Generator) -> Permutation:
+        """Draw powers 0, 1, ..., m of each generator of order m, and multiply them.
+
+        Both the powers 0 and m are the identity, so that this is not the uniform distribution: it
+        is what ``random.randint(0, m)``, which includes m, makes of the intention to draw one.
+
+        Raises
+        ------
+        InputError
+            The group is that of all permutations, where nothing of this kind is drawn.
+        """
+        if self.order == math.factorial(self.points):
+            raise InputError(f"{self.name}: permutations are not drawn as powers of generators")
+        element = np.arange(self.points)
+        for generator, order in zip(self.generators, self._orders, strict=True):
+            for _ in range(rng.integers(order + 1)):
+                element = generator[element]
+        return element
+
+    @cached_property
+    def _orders(self) -> list[int]:
+        """Order of each generator."""
+        orders = []
+        for generator in self.generators:
+            power, order = generator, 1
+            while not np.array_equal(power, np.arange(self.points)):
+                power, order = generator[power], order + 1
+            orders.append(order)
+        return orders
 
 
 def symmetric_group(n: int) -> PermutationGroup:
@@ -225,124 +244,3 @@ class Representation:
         moved = np.empty_like(x)
         moved[..., self.permutation(element)] = x
         return moved
-
-
-class Projection:
-    """The orthogonal projection on the equivariant layers between two spaces.
-
-    Parameters
-    ----------
-    target, source : Representation
-        Of the same group.
-
-    Attributes
-    ----------
-    labels : int array, shape (target.dimension, source.dimension)
-        Orbit of each entry; the indicators of the orbits are a basis of E.
-    dimension : int
-        Of E.
-
-    Raises
-    ------
-    InputError
-        The groups differ.
-    """
-
-    def __init__(self, target: Representation, source: Representation) -> None:
-        if target.group is not source.group:
-            raise InputError("target and source: expected representations of the same group")
-        labels = target.coordinates.orbitals(source.coordinates)
-        self.labels: npt.NDArray[np.int64] = labels.astype(np.int64, copy=False)
-        self._counts = np.bincount(self.labels.ravel())
-        self.dimension = len(self._counts)
-
-    def draw(self, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-        """Draw an equivariant layer whose rows have norm 1 in the mean over draws.
-
-        Parameters
-        ----------
-        rng : numpy.random.Generator
-
-        Returns
-        -------
-        array of float64, shape (target.dimension, source.dimension)
-            Each orbit has one normal coefficient; all orbits that meet a row contribute alike.
-        """
-        return np.asarray((rng.normal(size=self.dimension) * self._deviation)[self.labels])
-
-    @cached_property
-    def _deviation(self) -> npt.NDArray[np.float64]:
-        """Standard deviation of each orbit's coefficient in `draw`."""
-        rows = np.broadcast_to(np.arange(len(self.labels))[:, None], self.labels.shape)
-        meets = coo_array(
-            (np.ones(rows.size, bool), (rows.ravel(), self.labels.ravel())),
-            (len(self.labels), self.dimension),
-        ).tocsr()
-        rows_met = np.bincount(meets.indices, minlength=self.dimension)
-        orbits_a_row = meets.nnz / len(self.labels)
-        return np.asarray(np.sqrt(rows_met / (self._counts * orbits_a_row)))
-
-    def __call__(self, matrix: FloatArray) -> FloatArray:
-        """Project a layer, Π_E A.
-
-        Parameters
-        ----------
-        matrix : array of float, shape (target.dimension, source.dimension)
-
-        Returns
-        -------
-        array of the same shape and dtype
-            Exactly constant on orbits.
-
-        Raises
-        ------
-        InputError
-            The shape is another one.
-        """
-        if matrix.shape != self.labels.shape:
-            raise InputError(f"matrix: expected the shape {self.labels.shape}, not {matrix.shape}")
-        sums = np.bincount(self.labels.ravel(), matrix.ravel(), self.dimension)
-        return np.asarray((sums / self._counts)[self.labels], matrix.dtype)
-
-
-def mean_over_group(
-    matrix: npt.ArrayLike, target: Sequence[npt.ArrayLike], source: Sequence[npt.ArrayLike]
-) -> npt.NDArray[np.float64]:
-    """Project a layer by averaging over all elements of any group of orthogonal matrices.
-
-    Parameters
-    ----------
-    matrix : array of float, shape (p, q)
-    target, source : sequences of arrays, shapes (p, p) and (q, q)
-        ρ_Y(g) and ρ_X(g), element by element.
-
-    Returns
-    -------
-    array of float64, shape (p, q)
-        mean_g ρ_Y(g) A ρ_X(g)⁻¹.
-
-    Raises
-    ------
-    InputError
-        A matrix of a representation is not orthogonal (the message says which), the numbers of
-        elements differ, or the shapes do not fit.
-    """
-    a = np.asarray(matrix, np.float64)
-    if len(target) != len(source) or not len(target):
-        raise InputError(
-            f"expected as many elements for both spaces, not {len(target)} and {len(source)}"
-        )
-    total = np.zeros_like(a)
-    for k, (left, right) in enumerate(zip(target, source, strict=True)):
-        pair = np.asarray(left, np.float64), np.asarray(right, np.float64)
-        for rho, size in zip(pair, a.shape, strict=True):
-            if rho.shape != (size, size):
-                raise InputError(f"element {k}: expected a {size}×{size} matrix, not {rho.shape}")
-            gap = np.abs(rho @ rho.T - np.eye(size)).max()
-            if gap > 1e-10:
-                raise InputError(
-                    f"element {k}: its matrix is not orthogonal (by {gap:.2g}), so that the mean "
-                    "over the group is no orthogonal projection"
-                )
-        total += pair[0] @ a @ pair[1].T
-    return total / len(target)

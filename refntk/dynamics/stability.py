@@ -54,8 +54,8 @@ def lowest_curvature(
 
     On E the Hessian of R_aug does not mix E with its complement (Proposition 2 of
     arXiv:2303.13458). Its smallest eigenvalue on the complement comes from Lanczos iterations on
-    products with the Hessian, some dozens of |G| gradients each. Where it is negative, what is
-    beside E leaves E under the augmented flow.
+    some dozens of products with the Hessian, each of as many gradients as G has elements. Where it
+    is negative, what is beside E leaves E under the augmented flow.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Experiments on training dynamics: nominal, augmented and equivariant training side by side.
+"""Nominal, augmented and equivariant training side by side.
 
 All start from the same equivariant parameters. The distances from the start and from E tell whether
 training leaves the equivariant parameters (Figures 1 and 6 of arXiv:2303.13458).
@@ -13,92 +13,49 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from refntk.dynamics.data import block_model_graphs, shape_images
-from refntk.dynamics.network import EquivariantMlp, Weights, add, augmented_gradient, distance
-from refntk.dynamics.nonlinearities import (
-    BinaryCrossEntropy,
-    CrossEntropy,
-    Identity,
-    LayerNorm,
-    LeakyRelu,
-    Loss,
-)
-from refntk.dynamics.representations import (
-    PermutationGroup,
-    Representation,
-    image_group,
-    symmetric_group,
-)
+from refntk.dynamics.experiments import EXPERIMENTS, Digits, Experiment, build
+from refntk.dynamics.network import Weights, add, augmented_gradient, distance, scale
+from refntk.dynamics.representations import Permutation, PermutationGroup
 from refntk.dynamics.stability import beside
-from refntk.errors import InputError
 
-__all__ = [
-    "EXPERIMENTS",
-    "MODES",
-    "Experiment",
-    "Schedule",
-    "build",
-    "dynamics_rows",
-    "subsample",
-    "summarize",
-]
+__all__ = ["MODES", "Schedule", "dynamics_rows", "modes", "passes_a_step", "summarize"]
 
 FloatArray = npt.NDArray[np.float64]
 Row = dict[str, Any]
-Mode = Literal["nominal", "augmented", "random", "equivariant"]
+Mode = Literal["nominal", "augmented", "random", "released", "equivariant"]
 
 MODES: tuple[Mode, ...] = ("nominal", "augmented", "random", "equivariant")
 """Ways to train: the gradient as it is; its mean over the group, exact; its value at one random
 element of the group a step; its projection on E."""
 
-EXPERIMENTS: dict[str, tuple[str, ...]] = {
-    "perm": ("perm",),
-    "trans": ("trans",),
-    "rot": ("rot",),
-    "groups": ("trans", "onedtrans", "rot", "transrot"),
-}
-"""Groups of each experiment."""
-
-_NODES = 10
-_SIDE = 14
 _DRAWN = 32
-_CHANNELS = 2
-
-
-@dataclass(frozen=True, eq=False)
-class Experiment:
-    """A network, its data, and how augmentation is done.
-
-    Attributes
-    ----------
-    network : EquivariantMlp
-    x, y : array of float64, shapes (N, d_0) and (N, d_L)
-    exact : bool
-        Whether augmentation runs over the whole group, or over 32 random elements a step.
-    """
-
-    network: EquivariantMlp
-    x: FloatArray
-    y: FloatArray
-    exact: bool
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long to train.
+    """How long to train, and how to augment.
 
     Attributes
     ----------
     steps : int
         Of gradient descent.
     batch : int
-        Samples a step, drawn anew each time.
+        Samples a step, drawn anew each time; with `passes`, samples that one element of the group
+        moves.
     rate : float
         Learning rate.
     every : int
         Steps from one recorded row to the next.
     beside : float, default 0
         Distance from E at the start, relative to the parameters, in a random direction.
+    passes : int, optional
+        How often an augmented step goes over all samples, each batch of which a random element of
+        its own moves; every way to train then takes all samples in each step, as the paper has it.
+        Default: augmented steps average over the group, or over 32 random elements where it is too
+        large.
+    released : bool, default False
+        With `passes`: augment also as the paper's released code does, whose shifts and turns are
+        drawn from one number too many (`PermutationGroup.draw_powers`).
     """
 
     steps: int
@@ -106,83 +63,22 @@ class Schedule:
     rate: float
     every: int
     beside: float = 0.0
+    passes: int | None = None
+    released: bool = False
 
 
-def subsample(images: npt.NDArray[Any]) -> FloatArray:
-    """Take every other pixel of 28×28 grey images, and flatten them.
-
-    Parameters
-    ----------
-    images : array of float, shape (N, 28, 28, 1)
-
-    Returns
-    -------
-    array of float64, shape (N, 196)
-
-    Raises
-    ------
-    InputError
-        The images have another shape.
-    """
-    if images.shape[1:] != (2 * _SIDE, 2 * _SIDE, 1):
-        raise InputError(
-            f"images: expected {2 * _SIDE}×{2 * _SIDE} pixels of one channel, "
-            f"not {images.shape[1:]} (height, width, channels)"
-        )
-    return np.asarray(images[:, ::2, ::2, 0].reshape(len(images), -1), np.float64)
+def modes(schedule: Schedule) -> tuple[Mode, ...]:
+    """List the ways to train under a schedule."""
+    if schedule.passes is None:
+        return MODES
+    if schedule.released:
+        return "nominal", "augmented", "released", "equivariant"
+    return "nominal", "augmented", "equivariant"
 
 
-def build(
-    name: str,
-    group: str,
-    rng: np.random.Generator,
-    digits: tuple[FloatArray, npt.NDArray[np.int64]] | None = None,
-) -> Experiment:
-    """Make the network and the data of an experiment.
-
-    Parameters
-    ----------
-    name, group : str
-        An experiment of `EXPERIMENTS`, and one of its groups.
-    rng : numpy.random.Generator
-        For the data that are generated: graphs for perm, shapes for rot.
-    digits : (images, labels), optional
-        Of shapes (N, 196) and (N,), for trans and groups.
-
-    Returns
-    -------
-    Experiment
-
-    Raises
-    ------
-    InputError
-        Digits are needed and missing.
-    """
-    if name == "perm":
-        x, y = block_model_graphs(1000, _NODES, rng)
-        network = _network(symmetric_group(_NODES), "pairs", None, BinaryCrossEntropy())
-        return Experiment(network, x, y, exact=False)
-    acting = image_group(group, _SIDE)
-    if name == "rot":
-        x, y = shape_images(1000, _SIDE, rng)
-        return Experiment(_network(acting, "points", 0, BinaryCrossEntropy()), x, y, exact=True)
-    if digits is None:
-        raise InputError(f"{name}: needs images of digits and their labels")
-    x, labels = digits
-    classes = np.unique(labels)
-    y = (labels[:, None] == classes).astype(np.float64)
-    network = _network(acting, "points", len(classes), CrossEntropy())
-    return Experiment(network, x, y, exact=True)
-
-
-def _network(group: PermutationGroup, kind: str, answers: int | None, loss: Loss) -> EquivariantMlp:
-    """Three layers with two hidden channels; 0 answers means one for each point."""
-    ends = Representation(group, kind)
-    hidden = Representation(group, kind, _CHANNELS)
-    out = ends if answers == 0 else Representation(group, "trivial", answers or 1)
-    # Behind a layer norm the mean over positions is zero, and a pooled answer would see nothing.
-    middle = LayerNorm() if answers == 0 else LeakyRelu()
-    return EquivariantMlp([ends, hidden, hidden, out], [LeakyRelu(), middle, Identity()], loss)
+def passes_a_step(schedule: Schedule, mode: Mode) -> int:
+    """Tell how often a step goes over its samples, as far as that is known without the group."""
+    return schedule.passes or 1 if mode in ("augmented", "released") else 1
 
 
 def dynamics_rows(
@@ -190,9 +86,11 @@ def dynamics_rows(
     schedule: Schedule,
     repeats: int,
     seed: int,
-    digits: tuple[FloatArray, npt.NDArray[np.int64]] | None = None,
+    digits: Digits | None = None,
     done: Sequence[Row] = (),
     progress: Callable[[int], None] = lambda steps: None,
+    channels: int | None = None,
+    samples: int = 1000,
 ) -> Iterator[Row]:
     """Train, and record distances.
 
@@ -211,7 +109,9 @@ def dynamics_rows(
         Rows that are there already: a run that is complete is not repeated, and of one that is not,
         only the rest is given.
     progress : callable, optional
-        Called with the number of steps that have been made or skipped.
+        Called with the passes (`passes_a_step`) that have been made or skipped.
+    channels, samples : int, optional
+        As for `refntk.dynamics.experiments.build`.
 
     Yields
     ------
@@ -221,11 +121,12 @@ def dynamics_rows(
     """
     known = {(row["group"], row["mode"], row["repeat"], row["step"]) for row in done}
     for group in EXPERIMENTS[name]:
-        experiment = build(name, group, np.random.default_rng([seed, 0]), digits)
+        rng = np.random.default_rng([seed, 0])
+        experiment = build(name, group, rng, digits, channels, samples)
         for repeat in range(repeats):
-            for mode in MODES:
+            for mode in modes(schedule):
                 if (group, mode, repeat, schedule.steps) in known:
-                    progress(schedule.steps)
+                    progress(schedule.steps * passes_a_step(schedule, mode))
                     continue
                 for row in _train(experiment, mode, schedule, [seed, 1, repeat], progress):
                     row = {"group": group, "mode": mode, "repeat": repeat} | row
@@ -242,7 +143,7 @@ def _train(
 ) -> Iterator[Row]:
     """Train in one mode; start and batches depend on the seed alone, not on the mode."""
     net = experiment.network
-    start = net.draw_equivariant(np.random.default_rng(seed))
+    start = experiment.start(np.random.default_rng(seed))
     if schedule.beside:
         start = beside(net, start, schedule.beside, np.random.default_rng([*seed, 3]))
     batches, elements = (np.random.default_rng([*seed, k]) for k in (1, 2))
@@ -256,12 +157,16 @@ def _train(
                 "from_E": distance(a, net.project(a)),
             }
         if step < schedule.steps:
-            some = batches.choice(len(experiment.x), min(schedule.batch, len(experiment.x)), False)
             # R_eqv(A) = R(Π_E A); the projection of a point of E would only change its rounding.
             at = net.project(a) if mode == "equivariant" and schedule.beside else a
-            g = _gradient(experiment, mode, at, some, elements)
+            if schedule.passes is None:
+                size = min(schedule.batch, len(experiment.x))
+                some = batches.choice(len(experiment.x), size, replace=False)
+                g = _gradient(experiment, mode, at, some, elements)
+            else:
+                g = _full_gradient(experiment, mode, at, schedule, elements)
             a = add(a, g, -schedule.rate)
-            progress(1)
+            progress(passes_a_step(schedule, mode))
 
 
 def _gradient(
@@ -278,6 +183,37 @@ def _gradient(
         return augmented_gradient(net, a, x, y, [net.group.draw(rng)])
     gradient = net.gradient(a, x, y)
     return net.project(gradient) if mode == "equivariant" else gradient
+
+
+def _full_gradient(
+    experiment: Experiment, mode: Mode, a: Weights, schedule: Schedule, rng: np.random.Generator
+) -> Weights:
+    """Give the gradient over all samples, or its mean over passes that move each batch anew."""
+    net, x, y = experiment.network, experiment.x, experiment.y
+    if mode in ("nominal", "equivariant"):
+        gradient = net.gradient(a, x, y)
+        return net.project(gradient) if mode == "equivariant" else gradient
+    draw = net.group.draw_powers if mode == "released" else net.group.draw
+    total: Weights | None = None
+    for _ in range(passes_a_step(schedule, mode)):
+        moved = _moved(experiment, schedule.batch, lambda: draw(rng))
+        gradient = net.gradient(a, *moved)
+        total = gradient if total is None else add(total, gradient)
+    assert total is not None
+    return scale(total, 1 / passes_a_step(schedule, mode))
+
+
+def _moved(
+    experiment: Experiment, batch: int, draw: Callable[[], Permutation]
+) -> tuple[FloatArray, FloatArray]:
+    """Move each batch of the samples by an element of its own."""
+    inputs, outputs = experiment.network.spaces[0], experiment.network.spaces[-1]
+    x, y = np.empty_like(experiment.x), np.empty_like(experiment.y)
+    for begin in range(0, len(x), batch):
+        some, element = slice(begin, begin + batch), draw()
+        x[some] = inputs.act(element, experiment.x[some])
+        y[some] = outputs.act(element, experiment.y[some])
+    return x, y
 
 
 def _elements(
@@ -298,16 +234,24 @@ def summarize(rows: Sequence[Row]) -> list[Row]:
     -------
     list of dict
         Means over repeats of ``risk``, ``from_start`` and ``from_E``, each followed by its standard
-        error (``risk_error`` and so on; nan of one repeat), and the largest ``from_E``.
+        error (``risk_error`` and so on) where there is more than one repeat; the largest
+        ``from_E``; and ``of_nominal``, the mean ``from_E`` over that of nominal training.
     """
     last = max(row["step"] for row in rows)
+    ends = [row for row in rows if row["step"] == last]
+    runs: dict[tuple[str, str], list[Row]] = {}
+    for row in ends:
+        runs.setdefault((row["group"], row["mode"]), []).append(row)
+    several = min(map(len, runs.values())) > 1
     condensed = []
-    for group, mode in dict.fromkeys((row["group"], row["mode"]) for row in rows):
-        some = [r for r in rows if (r["group"], r["mode"], r["step"]) == (group, mode, last)]
+    for (group, mode), some in runs.items():
         line: Row = {"group": group, "mode": mode, "repeats": len(some)}
         for name in ("risk", "from_start", "from_E"):
             values = np.array([row[name] for row in some])
-            error = values.std(ddof=1) / np.sqrt(len(some)) if len(some) > 1 else np.nan
-            line |= {name: float(values.mean()), f"{name}_error": float(error)}
-        condensed.append(line | {"most_from_E": max(row["from_E"] for row in some)})
+            line[name] = float(values.mean())
+            if several:
+                line[f"{name}_error"] = float(values.std(ddof=1) / np.sqrt(len(some)))
+        line["most_from_E"] = max(row["from_E"] for row in some)
+        nominal = np.mean([row["from_E"] for row in runs[group, "nominal"]])
+        condensed.append(line | {"of_nominal": float(line["from_E"] / nominal)})
     return condensed

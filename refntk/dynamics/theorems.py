@@ -39,11 +39,10 @@ from refntk.dynamics.nonlinearities import (
     Sigmoid,
     Softmax,
 )
+from refntk.dynamics.projection import Projection, mean_over_group
 from refntk.dynamics.representations import (
-    Projection,
     Representation,
     image_group,
-    mean_over_group,
     symmetric_group,
 )
 from refntk.truth.verify import Check

@@ -69,15 +69,17 @@ def added_to(mean: float, diag_reg: float) -> float:
     return float(diag_reg) * mean
 
 
-def working_copy(kernel: npt.NDArray[np.floating[Any]], addition: float) -> Float64Array:
+def working_copy(
+    kernel: npt.NDArray[np.floating[Any]], addition: float | Float64Array
+) -> Float64Array:
     """Copy a symmetric matrix for LAPACK to work in, with something added to the diagonal.
 
     Parameters
     ----------
     kernel : float array, shape (N, N)
         Symmetric; any memory order.
-    addition : float
-        Added to each entry of the diagonal.
+    addition : float, or array of float64 of shape (N,)
+        Added to the diagonal.
 
     Returns
     -------
@@ -100,8 +102,13 @@ def working_copy(kernel: npt.NDArray[np.floating[Any]], addition: float) -> Floa
     return matrix
 
 
-def cholesky(kernel: npt.NDArray[np.floating[Any]], diag_reg: float, name: str) -> Float64Array:
-    """Factor K + diag_reg (tr K / N) I into L L^T, in one copy of K.
+def cholesky(
+    kernel: npt.NDArray[np.floating[Any]],
+    diag_reg: float,
+    name: str,
+    noise: Float64Array | None = None,
+) -> Float64Array:
+    """Factor K + diag_reg (tr K / N) I, and noise on the diagonal, into L L^T, in one copy of K.
 
     Parameters
     ----------
@@ -110,6 +117,8 @@ def cholesky(kernel: npt.NDArray[np.floating[Any]], diag_reg: float, name: str) 
     diag_reg : float
     name : str
         What messages call the kernel.
+    noise : array of float64, shape (N,), optional
+        Also added to the diagonal, as it is.
 
     Returns
     -------
@@ -124,17 +133,20 @@ def cholesky(kernel: npt.NDArray[np.floating[Any]], diag_reg: float, name: str) 
         As `added`.
     """
     addition = added(kernel, diag_reg)
-    matrix = working_copy(kernel, addition)
+    own = 0.0 if noise is None else noise
+    matrix = working_copy(kernel, addition + own)
     factor: Float64Array
     factor, info = lapack.dpotrf(matrix, lower=1, clean=0, overwrite_a=1)
     if info == 0:
         return factor
     # The upper triangle is untouched, so the eigenvalues need no other copy.
-    np.einsum("ii->i", factor)[...] = np.diagonal(kernel).astype(np.float64) + addition
+    np.einsum("ii->i", factor)[...] = np.diagonal(kernel).astype(np.float64) + addition + own
     eigenvalues = scipy.linalg.eigvalsh(
         factor, lower=False, overwrite_a=True, check_finite=False
     )
-    raise not_definite(eigenvalues.astype(np.float64), addition, diag_reg, name)
+    raise not_definite(
+        eigenvalues.astype(np.float64), addition, diag_reg, name, float(np.mean(own))
+    )
 
 
 def least_diag_reg(eigenvalues: Float64Array, mean: float) -> float:
@@ -160,7 +172,7 @@ def least_diag_reg(eigenvalues: Float64Array, mean: float) -> float:
 
 
 def not_definite(
-    eigenvalues: Float64Array, addition: float, diag_reg: float, name: str
+    eigenvalues: Float64Array, addition: float, diag_reg: float, name: str, noise: float = 0.0
 ) -> NotPositiveDefiniteError:
     """Word the error about a matrix that is not positive definite.
 
@@ -174,6 +186,8 @@ def not_definite(
         The same, relative to the mean diagonal.
     name : str
         What the message calls the kernel.
+    noise : float
+        Mean of what else was added to the diagonal.
 
     Returns
     -------
@@ -184,7 +198,7 @@ def not_definite(
     least = float(np.abs(eigenvalues).min())
     condition = largest / least if least > 0 else math.inf
     # The trace is the sum of the eigenvalues.
-    mean = float(eigenvalues.mean()) - addition
+    mean = float(eigenvalues.mean()) - addition - noise
     enough = least_diag_reg(eigenvalues - addition, mean)
     given = f"with diag_reg={diag_reg:g} " if diag_reg else ""
     return NotPositiveDefiniteError(

@@ -11,7 +11,7 @@ from scipy.linalg import lapack
 from refntk.errors import InputError
 from refntk.inference.definite import added, cholesky
 from refntk.inference.gram import as_cross, as_gram
-from refntk.inference.targets import as_targets
+from refntk.inference.targets import as_noise, as_targets
 
 __all__ = ["KernelRegression", "need_fit", "solve"]
 
@@ -58,7 +58,12 @@ class KernelRegression:
     def __init__(self, diag_reg: float = 0.0) -> None:
         self.diag_reg = diag_reg
 
-    def fit(self, k_train_train: npt.ArrayLike, y: npt.ArrayLike) -> Self:
+    def fit(
+        self,
+        k_train_train: npt.ArrayLike,
+        y: npt.ArrayLike,
+        noise: npt.ArrayLike | None = None,
+    ) -> Self:
         """Factor the kernel of the training images and solve for the coefficients.
 
         Parameters
@@ -67,6 +72,9 @@ class KernelRegression:
             Kernel of the training images with themselves; not written to.
         y : array of numbers, shape (N,) or (N, targets)
             Targets; `class_targets` makes them of classes.
+        noise : array of numbers, shape (N,), optional
+            Variance of the noise of each training target, zero or positive, added to the diagonal
+            as it is, and to what `diag_reg` adds.
 
         Returns
         -------
@@ -76,15 +84,16 @@ class KernelRegression:
         Raises
         ------
         InputError
-            The kernel is not square, finite and symmetric; the targets do not fit it; `diag_reg` is
-            negative.
+            The kernel is not square, finite and symmetric; targets or noise do not fit it;
+            `diag_reg` is negative.
         NotPositiveDefiniteError
             The factorisation failed. The error names the smallest eigenvalue, the condition number
             and a `diag_reg` that will do.
         """
         kernel = as_gram(k_train_train, "k_train_train")
         targets = as_targets(y, len(kernel))
-        factor = cholesky(kernel, self.diag_reg, "k_train_train")
+        own = None if noise is None else as_noise(noise, len(kernel))
+        factor = cholesky(kernel, self.diag_reg, "k_train_train", own)
         self.addition = added(kernel, self.diag_reg)
         self._keep(factor, targets)
         return self

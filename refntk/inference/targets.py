@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from refntk.errors import InputError
 
-__all__ = ["as_targets", "class_targets"]
+__all__ = ["as_noise", "as_targets", "class_targets"]
 
 
 def as_targets(y: npt.ArrayLike, count: int, name: str = "y") -> npt.NDArray[np.float64]:
@@ -47,6 +47,39 @@ def as_targets(y: npt.ArrayLike, count: int, name: str = "y") -> npt.NDArray[np.
         row = int(np.argwhere(~np.isfinite(targets))[0][0])
         raise InputError(f"{name}: row {row} is NaN or infinite")
     return targets
+
+
+def as_noise(noise: npt.ArrayLike, count: int) -> npt.NDArray[np.float64]:
+    """Check the variances of the noise of training targets.
+
+    Parameters
+    ----------
+    noise : array of numbers, shape (N,)
+    count : int
+        N, the number of training images.
+
+    Returns
+    -------
+    array of float64, shape (N,)
+
+    Raises
+    ------
+    InputError
+        Not numbers, of another shape, negative or not finite.
+    """
+    given = np.asarray(noise)
+    if given.dtype.kind not in "iuf" or given.shape != (count,):
+        raise InputError(
+            f"noise: expected {count} numbers, a variance for each training image, not "
+            f"{given.dtype} of shape {given.shape}"
+        )
+    wrong = np.flatnonzero(~((given >= 0) & np.isfinite(given)))
+    if wrong.size:
+        raise InputError(
+            f"noise: entry {wrong[0]} is {given[wrong[0]]:g}, and a variance is a finite number, "
+            "zero or positive"
+        )
+    return given.astype(np.float64)
 
 
 def class_targets(labels: npt.ArrayLike, classes: int) -> npt.NDArray[np.float64]:

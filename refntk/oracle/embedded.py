@@ -63,7 +63,7 @@ class Judgement:
             for verdict in verdicts
             if verdict.wrong
         }
-        return cls(tuple(settle(verdicts)), details)
+        return cls(tuple(settle(verdicts, solved)), details)
 
     @property
     def right(self) -> bool:
@@ -80,7 +80,8 @@ class Judgement:
         -------
         dict
             ``right``, and ``cases``: for each its name, whether it is wrong, errors and units of
-            the tolerance by kernel, obstacles, suspects and details. What is not finite is text.
+            the tolerance by kernel, obstacles, suspects, factors and details. What is not finite is
+            text.
         """
         return {
             "right": self.right,
@@ -92,6 +93,7 @@ class Judgement:
                     "units": _plain(verdict.units),
                     "obstacles": list(verdict.obstacles),
                     "suspects": list(verdict.suspects),
+                    "factors": _plain(verdict.factors),
                     "details": self.details.get(verdict.case, ""),
                 }
                 for verdict in self.verdicts

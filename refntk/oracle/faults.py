@@ -29,7 +29,7 @@ from refntk.oracle.truth import Answer, Solved, deviation
 from refntk.recursion.formulas import Kernels
 from refntk.recursion.literal import Alter, propagate, run
 
-__all__ = ["FAULTS", "Fault", "altered", "standard_answer", "turned_answer"]
+__all__ = ["FAULTS", "Fault", "altered", "standard_answer", "transposed", "turned_answer"]
 
 _CLOSE = {"float64": 1e-6, "float32": 1e-3}
 """Relative error up to which an answer is taken for what a mistake gives, by its precision."""
@@ -38,6 +38,8 @@ _FLOAT32_FROM = 5e-9
 """Relative error below which nobody would blame float32."""
 
 _WIDEST = 10**8
+_USUAL = 64
+"""A width of hidden layers, to see whether the standard parametrisation matters in a case."""
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -54,11 +56,23 @@ class Fault:
         What is wrong and what to do, in one line.
     explains : callable
         Whether it gives this answer to a case, which is wrong.
+    predicts : callable, optional
+        What it answers to a case; None where it says nothing about it.
     """
 
     name: str
     remedy: str
     explains: Callable[[Solved, Answer], bool]
+    predicts: Callable[[Solved], Mapping[str, FloatArray] | None] = lambda solved: None
+
+    def matters(self, solved: Solved) -> bool:
+        """Tell whether a program with this mistake would answer a case wrongly in any precision."""
+        predicted = self.predicts(solved)
+        return predicted is not None and any(
+            deviation(values, solved.truth[name].value)
+            > 10 * max(_CLOSE["float32"], solved.truth[name].tolerance["float32"])
+            for name, values in predicted.items()
+        )
 
 
 def altered(case: Case, alter: Alter) -> dict[str, FloatArray]:
@@ -226,8 +240,44 @@ def _matches(answer: Answer, predicted: Mapping[str, FloatArray], solved: Solved
     return close and far
 
 
-def _by(wrong: Callable[[Case], Mapping[str, FloatArray]]) -> Callable[[Solved, Answer], bool]:
-    return lambda solved, answer: _matches(answer, wrong(solved.case), solved)
+def _known(
+    name: str, remedy: str, predicts: Callable[[Solved], Mapping[str, FloatArray] | None]
+) -> Fault:
+    """Make a fault whose answer to each case is known."""
+
+    def explains(solved: Solved, answer: Answer) -> bool:
+        predicted = predicts(solved)
+        return predicted is not None and _matches(answer, predicted, solved)
+
+    return Fault(name, remedy, explains, predicts)
+
+
+def _swapped(solved: Solved) -> dict[str, FloatArray]:
+    return {"nngp": solved.truth["ntk"].value, "ntk": solved.truth["nngp"].value}
+
+
+def transposed(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Exchange the images of rows and columns, and what stands at each side.
+
+    Parameters
+    ----------
+    values : array, shape (N1, N2), (N1, N2, n, n), (N1, N2, H, W, H, W), (N1, N2, n, n, H, W, H, W)
+        Axes as in `refntk.recursion.literal`.
+
+    Returns
+    -------
+    array, shape (N2, N1, ...)
+    """
+    grid = 4 * (values.ndim >= 6)
+    first = values.ndim - grid
+    axes = [axis + 1 - 2 * (axis % 2) for axis in range(first)]
+    return values.transpose(axes + [first + (k + 2) % 4 for k in range(grid)])
+
+
+def _transposed(solved: Solved) -> dict[str, FloatArray] | None:
+    values = {name: transposed(truth.value) for name, truth in solved.truth.items()}
+    same = all(solved.truth[name].value.shape == value.shape for name, value in values.items())
+    return values if same else None
 
 
 def _standard(solved: Solved, answer: Answer) -> bool:
@@ -241,11 +291,6 @@ def _standard(solved: Solved, answer: Answer) -> bool:
     if not 0.5 < width < _WIDEST:
         return False
     return _matches(answer, standard_answer(solved.case, round(width)), solved)
-
-
-def _turned(solved: Solved, answer: Answer) -> bool:
-    predicted = turned_answer(solved)
-    return predicted is not None and _matches(answer, predicted, solved)
 
 
 @dataclass(frozen=True)
@@ -292,47 +337,58 @@ def _single(solved: Solved, answer: Answer) -> bool:
 
 
 FAULTS: tuple[Fault, ...] = (
-    Fault(
+    _known(
         "first-layer NTK twice",
         "the NTK starts from the kernel of the images; below the first layer it is zero, so that "
         "after it NTK = NNGP",
-        _by(_twice),
+        lambda solved: _twice(solved.case),
     ),
-    Fault(
+    _known(
         "Relu gain of 2",
         "each Relu doubles the kernels; in the NTK parametrisation there is no gain, a He gain is "
         "W_std = sqrt(2)",
-        _by(_gain),
+        lambda solved: _gain(solved.case),
     ),
-    Fault(
+    _known(
         "sum for mean pooling",
         "pooling adds up; GroupPool, GlobalAvgPool and AvgPool are means over positions and group "
         "elements",
-        _by(_summed),
+        lambda solved: _summed(solved.case),
     ),
     Fault(
         "standard parametrisation",
         "the NTK is that of unscaled weights, and grows with the width; use the NTK "
         "parametrisation, in which the forward pass divides by the root of the fan-in",
         _standard,
+        lambda solved: standard_answer(solved.case, _USUAL),
     ),
-    Fault(
+    _known(
         "filters not divided by rotations",
         "group convolutions are too large by the order of the group; their fan-in counts the "
         "group elements of a filter too",
-        _by(_undivided),
+        lambda solved: _undivided(solved.case),
     ),
-    Fault(
+    _known(
         "rotations run backwards",
         "entries before pooling are right with each group element in the place of its inverse; the "
         "quarter turn is (y, x) -> (-x, y)",
-        _turned,
+        turned_answer,
     ),
-    Fault(
+    _known(
         "Hermite off unit variance",
         "kernels after Hermite are powers of the kernel, as for features of variance 1; at other "
         "variances lower degrees have a share",
-        _by(_unit_variance),
+        lambda solved: _unit_variance(solved.case),
+    ),
+    _known(
+        "NNGP and NTK swapped",
+        "each kernel is right in the place of the other one",
+        _swapped,
+    ),
+    _known(
+        "transposed",
+        "the matrices are right with rows and columns exchanged; rows are the images x1",
+        _transposed,
     ),
     Fault(
         "float32 where float64 is claimed",

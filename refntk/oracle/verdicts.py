@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ import numpy.typing as npt
 
 from refntk.evaluation.evaluate import DTYPES, KERNELS
 from refntk.network.layers import Elementwise, ExpNormalized, Polynomial, RectifiedMonomial
-from refntk.oracle.faults import FAULTS
-from refntk.oracle.truth import Solved, deviation
+from refntk.oracle.faults import FAULTS, transposed
+from refntk.oracle.truth import Solved, Truth, deviation
 
 __all__ = ["Verdict", "difference_text", "judge", "report", "settle"]
 
@@ -40,6 +41,8 @@ class Verdict:
         Why something could not be judged, each in one line.
     suspects : tuple of str
         Names of the known mistakes that give this answer.
+    factors : dict
+        Of each kernel that is wrong by one factor throughout, that factor.
     """
 
     case: str
@@ -47,6 +50,7 @@ class Verdict:
     units: Mapping[str, float] = field(default_factory=dict)
     obstacles: tuple[str, ...] = ()
     suspects: tuple[str, ...] = ()
+    factors: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def wrong(self) -> bool:
@@ -74,7 +78,7 @@ def judge(solved: Solved, answer: Mapping[str, npt.NDArray[Any] | str]) -> Verdi
         given = answer.get(name, "is missing")
         if not isinstance(given, str):
             usable[name] = given
-            given = _obstacle(given, solved.truth[name].value.shape)
+            given = _obstacle(given, solved.truth[name])
         if given:
             layers = solved.case.network.layers
             if "NaN" in given and any(isinstance(layer, _NAN_THERE) for layer in layers):
@@ -89,16 +93,36 @@ def judge(solved: Solved, answer: Mapping[str, npt.NDArray[Any] | str]) -> Verdi
     verdict = Verdict(solved.case.name, errors, units, tuple(obstacles))
     if verdict.wrong:
         suspects = tuple(fault.name for fault in FAULTS if fault.explains(solved, usable))
-        return replace(verdict, suspects=suspects)
+        found = {name: _factor(given, solved.truth[name]) for name, given in usable.items()}
+        factors = {name: factor for name, factor in found.items() if factor is not None}
+        return replace(verdict, suspects=suspects, factors=factors)
     return verdict
 
 
-def settle(verdicts: Sequence[Verdict]) -> list[Verdict]:
+def _factor(given: npt.NDArray[Any], truth: Truth) -> float | None:
+    """Find the factor by which an answer differs from the truth, up to its precision."""
+    ratios = (given.astype(np.float64) / np.where(truth.value == 0, np.nan, truth.value)).ravel()
+    ratios = ratios[np.isfinite(ratios)]
+    if not len(ratios):
+        return None
+    factor, dtype = float(np.median(ratios)), str(given.dtype)
+    limit = max(_CONSTANT, truth.tolerance[dtype])
+    error = deviation(given, factor * truth.value, abs(factor) * truth.radius)
+    return factor if error <= limit and abs(factor - 1) > 10 * truth.tolerance[dtype] else None
+
+
+def settle(
+    verdicts: Sequence[Verdict], solved: Mapping[str, Solved] | None = None
+) -> list[Verdict]:
     """Leave each wrong case the one suspect that explains the most cases.
+
+    A mistake that would show in more of the right cases than it explains wrong ones is no suspect.
 
     Parameters
     ----------
     verdicts : sequence of Verdict
+    solved : mapping of Solved, optional
+        The cases by name; None leaves the right ones out of consideration.
 
     Returns
     -------
@@ -106,7 +130,12 @@ def settle(verdicts: Sequence[Verdict]) -> list[Verdict]:
         With one suspect at most.
     """
     settled = {verdict.case: replace(verdict, suspects=()) for verdict in verdicts}
-    open_cases = [verdict for verdict in verdicts if verdict.suspects]
+    cleared = _cleared(verdicts, solved or {})
+    left = [
+        replace(verdict, suspects=tuple(name for name in verdict.suspects if name not in cleared))
+        for verdict in verdicts
+    ]
+    open_cases = [verdict for verdict in left if verdict.suspects]
     while open_cases:
         counts = Counter(name for verdict in open_cases for name in verdict.suspects)
         # Of equal counts the first in the order of the known mistakes.
@@ -116,6 +145,23 @@ def settle(verdicts: Sequence[Verdict]) -> list[Verdict]:
                 settled[verdict.case] = replace(verdict, suspects=(name,))
         open_cases = [verdict for verdict in open_cases if name not in verdict.suspects]
     return list(settled.values())
+
+
+def _cleared(verdicts: Sequence[Verdict], solved: Mapping[str, Solved]) -> set[str]:
+    """Name the suspects that more right cases speak against than wrong ones for."""
+    counts = Counter(name for verdict in verdicts for name in verdict.suspects)
+    right = [
+        solved[verdict.case]
+        for verdict in verdicts
+        if verdict.case in solved and not verdict.wrong and not verdict.obstacles
+    ]
+    cleared = set()
+    for fault in FAULTS:
+        against = (1 for case in right if counts[fault.name] and fault.matters(case))
+        # No more cases are answered with the mistake than it takes.
+        if len(list(islice(against, counts[fault.name] + 1))) > counts[fault.name]:
+            cleared.add(fault.name)
+    return cleared
 
 
 def report(verdicts: Iterable[Verdict]) -> list[str]:
@@ -153,9 +199,12 @@ def report(verdicts: Iterable[Verdict]) -> list[str]:
         if count:
             share = f"{count} of {len(wrong)} wrong cases"
             lines.append(f"diagnosis: {fault.name}, in {share}: {fault.remedy}")
-    unknown = sum(not row.suspects for row in wrong)
+    unknown = [row for row in wrong if not row.suspects]
     if unknown:
-        lines.append(f"no known mistake explains {unknown} of {len(wrong)} wrong cases")
+        lines.append(f"no known mistake explains {len(unknown)} of {len(wrong)} wrong cases")
+        factors = Counter(_factors_text(row) for row in unknown if row.factors)
+        for text, count in factors.most_common():
+            lines.append(f"a constant factor, {text}, explains {count} of them")
     return lines
 
 
@@ -209,10 +258,18 @@ above 1e-12, is at (0,): got 2.0, expected 1.0'
     return "; ".join(parts)
 
 
-def _obstacle(given: npt.NDArray[Any], shape: tuple[int, ...]) -> str:
+def _obstacle(given: npt.NDArray[Any], truth: Truth) -> str:
     """Say why an array cannot be judged; nothing if it can."""
+    shape = truth.value.shape
     if given.shape != shape:
-        return f"has the shape {given.shape}, expected {shape}"
+        words = f"has the shape {given.shape}, expected {shape}"
+        if given.ndim == len(shape) and str(given.dtype) in DTYPES:
+            turned = transposed(given)
+            if turned.shape == shape and np.isfinite(turned).all():
+                limit = truth.tolerance[str(given.dtype)]
+                if deviation(turned, truth.value, truth.radius) <= limit:
+                    words += "; transposed it is right"
+        return words
     if str(given.dtype) not in DTYPES:
         return f"has the dtype {given.dtype}, expected float64 or float32"
     bad = int(np.count_nonzero(~np.isfinite(given)))
@@ -225,9 +282,14 @@ def _cell(units: float | None) -> str:
     return "-" if units is None else f"{units:.2g}"
 
 
+def _factors_text(row: Verdict) -> str:
+    return ", ".join(f"{name} × {factor:.6g}" for name, factor in row.factors.items())
+
+
 def _words(row: Verdict) -> str:
     words = []
     if row.wrong:
         words.append(f"wrong: {', '.join(row.suspects) or 'no known mistake'}")
+        words += [_factors_text(row)] if row.factors else []
     words += [obstacle.removeprefix(f"{row.case}: ") for obstacle in row.obstacles]
     return "; ".join(words) or "right"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_advice", "plot_pairs", "plot_poses", "plot_toy"]
+__all__ = ["plot_advice", "plot_modular", "plot_pairs", "plot_poses", "plot_toy"]
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -127,7 +127,8 @@ def plot_poses(rows: Rows) -> Figure:
     matplotlib.figure.Figure
         Solid with markers: exact; dotted: predicted from the spectrum of the average of two orbits;
         crosses: from the spectra of all orbits; dashed, where known (``coset``): exact, where a
-        pose of one seed is left out with its images under the turns or shifts that permute pixels.
+        pose of one seed is left out with its images under the turns or shifts that permute pixels;
+        of many classes (``sign``), where the prediction of the right class is positive.
 
     Raises
     ------
@@ -160,6 +161,8 @@ def plot_poses(rows: Rows) -> Figure:
             left.plot(poses, _logs(some, "coset"), **dashed)
             label = "one seed, between turns"
             right.plot(poses, [r["coset_accuracy"] for r in some], **dashed, label=label)
+        if "sign" in some[0]:
+            right.plot(poses, [r["sign"] for r in some], **dashed, label="exact, by sign")
     for axes in (left, right):
         axes.set_xscale("log", base=2)
         axes.set_xlabel("poses on each orbit, N")
@@ -222,6 +225,47 @@ def plot_advice(rows: Rows, class_names: Sequence[str]) -> Figure:
         axes.set_yticks(range(len(classes)), labels)
         axes.set_title(f"{name}, {poses} poses", fontsize=10)
     figure.colorbar(image, ax=panels, label="log₁₀ of the predicted error ε (above 0: wrong)")
+    return figure
+
+
+def plot_modular(rows: Rows) -> Figure:
+    """Draw the accuracy of addition modulo p against the share of the table that is known.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Of `refntk.spectral.modular.modular_rows`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel for each network: kernels as they are, and their means over the symmetry.
+
+    Raises
+    ------
+    InputError
+        There are no rows.
+    MissingPackageError
+        matplotlib is not installed.
+    """
+    require_rows(rows)
+    networks = list(dict.fromkeys(row["network"] for row in rows))
+    figure, panels = new_figure(1, len(networks))
+    for axes, network in zip(panels, networks, strict=True):
+        for p in dict.fromkeys(row["p"] for row in rows):
+            some = [row for row in rows if (row["network"], row["p"]) == (network, p)]
+            shares = sorted({row["share"] for row in some})
+            for name, words in (("averaged", "averaged over the symmetry"), ("accuracy", "plain")):
+                axes.plot(
+                    shares,
+                    [np.mean([row[name] for row in some if row["share"] == x]) for x in shares],
+                    label=f"p = {p}, {words}",
+                )
+        axes.set(
+            xlabel="share of the table that is known", ylabel="accuracy on the rest",
+            title=network, ylim=(-0.05, 1.05),
+        )  # fmt: skip
+        axes.legend(fontsize=8, frameon=False, loc="center left")
     return figure
 
 

@@ -9,11 +9,12 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from refntk.errors import InputError, unknown
 from refntk.evaluation.evaluate import KERNELS
 from refntk.inference import GaussianProcess, KernelRegression, class_targets
+from refntk.inference.definite import added_to
 from refntk.network.network import Network
 from refntk.sklearn.batches import as_batch, cross, gram, resolve, self_kernels
 from refntk.sklearn.votes import largest_output
@@ -59,7 +60,9 @@ class _KernelEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
     def _options(self) -> dict[str, Any]:
         return {"dtype": self.dtype, "backend": self.backend, "threads": self.threads}
 
-    def _learn(self, x: npt.NDArray[Any], targets: npt.NDArray[Any]) -> None:
+    def _learn(
+        self, x: npt.NDArray[Any], targets: npt.NDArray[Any], weights: npt.NDArray[Any] | None
+    ) -> None:
         """Fit a model to validated samples."""
         if self.get not in KERNELS:
             raise InputError(unknown("kernel", self.get, KERNELS))
@@ -77,7 +80,28 @@ class _KernelEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
             self.X_fit_ = as_batch(x, self.image_shape, self.network_)
             matrix = gram(self.network_, self.X_fit_, self.get, **self._options)
         model = GaussianProcess if self.get == "nngp" else KernelRegression
-        self.model_: Any = model(self.diag_reg).fit(matrix, targets)
+        self.model_: Any
+        self._counted: Any = slice(None)
+        if weights is None:
+            self.model_ = model(self.diag_reg).fit(matrix, targets)
+            return
+        # What has no weight is as if it were not there.
+        self._counted = counted = np.flatnonzero(weights)
+        matrix, weights = matrix[np.ix_(counted, counted)], weights[counted]
+        mean = float(np.average(np.diagonal(matrix), weights=weights))
+        noise = added_to(mean, self.diag_reg) / weights
+        self.model_ = model().fit(matrix, targets[counted], noise)
+
+    def _weights(self, x: npt.NDArray[Any], given: Any) -> npt.NDArray[np.float64] | None:
+        """Check the weights of samples."""
+        if given is None:
+            return None
+        weights = np.asarray(
+            _check_sample_weight(given, x, dtype=np.float64, ensure_non_negative=True), np.float64
+        )
+        if not weights.any():
+            raise InputError("sample_weight: all are 0; a fit needs a sample that counts")
+        return weights
 
     def _samples(self, X: Any) -> npt.NDArray[Any]:
         """Validate samples to predict; images, or rows of a kernel matrix."""
@@ -86,15 +110,16 @@ class _KernelEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
         return x if self._precomputed else as_batch(x, self.image_shape, self.network_)
 
     def _kernel(self, samples: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Kernel of samples with the training samples, (M, N)."""
+        """Kernel of samples with the training samples that count, (M, N)."""
         if self._precomputed:
-            return samples
+            return samples[:, self._counted]
         if samples.shape[1:] != self.X_fit_.shape[1:]:
             raise InputError(
                 f"X: its images have the shape {samples.shape[1:]}, those of fit "
                 f"{self.X_fit_.shape[1:]}"
             )
-        return cross(self.network_, samples, self.X_fit_, self.get, **self._options)
+        training = self.X_fit_[self._counted]
+        return cross(self.network_, samples, training, self.get, **self._options)
 
     def _outputs(self, X: Any) -> npt.NDArray[np.float64]:
         """Mean predictions, (M,) or (M, targets)."""
@@ -181,13 +206,17 @@ class NTKRegressor(RegressorMixin, _KernelEstimator):  # type: ignore[misc]
         )  # fmt: skip
         self.center_y = center_y
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Compute the kernel of the training samples and solve for the coefficients.
 
         Parameters
         ----------
         X : array, shape (N, features) or (N, H, W, C)
         y : array of numbers, shape (N,) or (N, targets)
+        sample_weight : array of numbers, shape (N,), optional
+            What `diag_reg` adds is divided by the weight of each sample: a weight of 2 counts as
+            the sample twice, 0 as none, and 1/s² suits noise of variance s². Without a
+            `diag_reg` a weight above 0 changes nothing.
 
         Returns
         -------
@@ -205,8 +234,9 @@ class NTKRegressor(RegressorMixin, _KernelEstimator):  # type: ignore[misc]
             self, X, y, allow_nd=True, multi_output=True, y_numeric=True
         )
         targets = np.asarray(targets, np.float64)
-        self.y_mean_ = targets.mean(axis=0) if self.center_y else 0.0
-        self._learn(x, targets - self.y_mean_)
+        weights = self._weights(x, sample_weight)
+        self.y_mean_ = np.average(targets, axis=0, weights=weights) if self.center_y else 0.0
+        self._learn(x, targets - self.y_mean_, weights)
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
@@ -286,7 +316,7 @@ class NTKClassifier(ClassifierMixin, _KernelEstimator):  # type: ignore[misc]
     (2, 2)
     """
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Compute the kernel of the training samples and solve for the coefficients.
 
         Parameters
@@ -294,6 +324,8 @@ class NTKClassifier(ClassifierMixin, _KernelEstimator):  # type: ignore[misc]
         X : array, shape (N, features) or (N, H, W, C)
         y : array of labels, shape (N,)
             Of two classes at least.
+        sample_weight : array of numbers, shape (N,), optional
+            As for `NTKRegressor.fit`.
 
         Returns
         -------
@@ -311,7 +343,8 @@ class NTKClassifier(ClassifierMixin, _KernelEstimator):  # type: ignore[misc]
         if len(self.classes_) < 2:
             (only,) = self.classes_.tolist()
             raise InputError(f"y: there is only 1 class, {only!r}; telling classes apart needs two")
-        self._learn(x, class_targets(classes, len(self.classes_)))
+        targets = class_targets(classes, len(self.classes_))
+        self._learn(x, targets, self._weights(x, sample_weight))
         return self
 
     def decision_function(self, X: Any) -> npt.NDArray[np.float64]:

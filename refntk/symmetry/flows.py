@@ -87,7 +87,7 @@ class Flow:
         return 1.0 if self.kind.startswith("translate") else max(height, width, 2) / 2
 
     def move(self, images: npt.ArrayLike, t: float) -> FloatArray:
-        """Move images, (rho(phi_t) x)(s) = x(phi_-t s).
+        """Move images, (ρ(φ_t) x)(s) = x(φ₋ₜ s).
 
         Parameters
         ----------

@@ -13,7 +13,9 @@ from refntk.dynamics import (
 )
 from refntk.dynamics.nonlinearities import (
     LOSSES,
+    AtEachPoint,
     BinaryCrossEntropy,
+    Chain,
     CrossEntropy,
     Identity,
     LayerNorm,
@@ -26,6 +28,7 @@ from refntk.dynamics.representations import Representation, image_group, symmetr
 from refntk.errors import InputError
 
 SIGMAS = [Identity(), LeakyRelu(0.2), Sigmoid(), Softmax(), LayerNorm()]
+SIGMAS.append(Chain(Sigmoid(), LayerNorm()))
 
 
 @pytest.mark.parametrize("sigma", SIGMAS, ids=lambda s: type(s).__name__)
@@ -40,6 +43,29 @@ def test_nonlinearities_and_their_derivatives(sigma, rng, assert_close):
     assert_close(sigma.bend(z, s, g, dz, dg), (plus - minus) / (2 * h), tol=1e-8, floor=1)
     p = rng.permutation(7)
     assert_close(sigma(z[:, p]), s[:, p], tol=1e-14, floor=1)
+
+
+def test_what_happens_at_each_point(rng, assert_close):
+    sigma, inner = AtEachPoint(LayerNorm(), 3), LayerNorm()
+    z, g, dz, dg = rng.normal(size=(4, 2, 12))
+    s = sigma(z)
+    cases = {"pull": (z, s, g), "push": (z, s, dz), "bend": (z, s, g, dz, dg)}
+    for k in range(4):  # the copies are listed one after the other
+        one = slice(k, None, 4)
+        assert_close(s[:, one], inner(z[:, one]), tol=1e-14, floor=1)
+        for name, given in cases.items():
+            expected = getattr(inner, name)(*(v[:, one] for v in given))
+            assert_close(getattr(sigma, name)(*given)[:, one], expected, tol=1e-14, floor=1)
+
+
+def test_a_loss_divided_by_the_number_of_pixels(rng, assert_close):
+    out, d_out = rng.normal(size=(2, 3, 6))
+    target = rng.integers(0, 2, (3, 6)) * 1.0
+    whole, mean = BinaryCrossEntropy(), BinaryCrossEntropy(6)
+    assert abs(whole(out, target) / 6 - mean(out, target)) < 1e-15
+    assert_close(mean.gradient(out, target), whole.gradient(out, target) / 6, tol=1e-15, floor=1)
+    bend = whole.bend(out, target, d_out)
+    assert_close(mean.bend(out, target, d_out), bend / 6, tol=1e-15, floor=1)
 
 
 @pytest.mark.parametrize("name", LOSSES)

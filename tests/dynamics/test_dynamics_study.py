@@ -9,17 +9,12 @@ from click.testing import CliRunner
 from refntk.cli import main
 from refntk.data import load_images
 from refntk.data.results.result_table import read_table
-from refntk.dynamics.data import block_model_graphs, shape_images
-from refntk.dynamics.study import (
-    MODES,
-    Schedule,
-    build,
-    dynamics_rows,
-    subsample,
-    summarize,
-)
+from refntk.dynamics import add, distance, scale
+from refntk.dynamics.data import block_model_graphs, orientation_order, shape_images
+from refntk.dynamics.experiments import EXPERIMENTS, build, dimension_rows, subsample
+from refntk.dynamics.study import MODES, Schedule, dynamics_rows, modes, summarize
 from refntk.errors import InputError
-from refntk.plot.dynamics import plot_dynamics
+from refntk.plot.dynamics import plot_dynamics, plot_shapes
 
 SHORT = Schedule(steps=3, batch=4, rate=0.01, every=2)
 BESIDE = replace(SHORT, beside=1e-2)
@@ -51,14 +46,22 @@ def test_graphs_of_the_block_model(rng):
     assert 0.3 < y.mean() < 0.7
 
 
-def test_shapes_and_the_mask_of_the_triangle(rng):
-    x, y = shape_images(200, 14, rng)
+def test_one_shape_an_image_always_turned_alike(rng):
+    x, y = shape_images(400, 14, rng)
+    triangles, pentagons = np.split(y, 2, axis=1)
     assert set(np.unique(y)) == {0, 1}
-    inside = y == 1
-    assert abs(x[inside].mean() - 1) < 0.01
-    assert 4 < inside.sum(axis=1).mean() < 30
-    # Most images show pixels of the pentagon that are not the triangle's.
-    assert np.mean([(np.round(a[b == 0]) == 1).any() for a, b in zip(x, y, strict=True)]) > 0.9
+    np.testing.assert_array_equal(triangles.any(axis=1), ~pentagons.any(axis=1))
+    assert 0.4 < triangles.any(axis=1).mean() < 0.6
+    # The mask is where the image is darker than half way between background and shape.
+    np.testing.assert_array_equal((triangles + pentagons) == 1, x < 1 - 0.57 / 2)
+    assert x.max() == 1
+    assert abs(x.min() - 0.43) < 1e-12
+    assert orientation_order(triangles, 14, 3) > 0.99
+    assert orientation_order(pentagons, 14, 5) > 0.98
+    quarter = np.rot90(triangles.reshape(-1, 14, 14), axes=(1, 2)).reshape(400, -1)
+    mixed = np.where(rng.integers(2, size=(400, 1)), triangles, quarter)
+    assert orientation_order(mixed, 14, 3) < 0.8
+    assert np.isnan(orientation_order(np.zeros((3, 196)), 14, 3))
 
 
 def test_digits_are_subsampled():
@@ -119,18 +122,115 @@ def test_the_spread_over_repeats():
     assert (line["repeats"], line["from_E"]) == (3, np.mean(ends))
     assert abs(line["from_E_error"] - np.std(ends, ddof=1) / 3**0.5) < 1e-15
     assert line["most_from_E"] == max(ends)
-    assert np.isnan(summarize([r for r in rows if r["repeat"] == 0])[0]["risk_error"])
+    assert line["of_nominal"] == 1
+    assert "risk_error" not in summarize([r for r in rows if r["repeat"] == 0])[0]
 
 
 def test_the_picture_has_a_panel_a_group_and_the_risk(digits):
     rows = list(dynamics_rows("rot", SHORT, 2, 0))
     figure = plot_dynamics(rows)
     assert [axes.get_title() for axes in figure.axes] == ["rot", "rot"]
+    assert list(figure.axes[1].lines[0].get_xdata()) == [0, 2, 3]
     assert len(figure.axes[0].lines) == 4
     mean = np.mean([r["from_E"] for r in rows if r["mode"] == "nominal" and r["step"] == 3])
     assert figure.axes[0].lines[0].get_ydata()[-1] == mean
     with pytest.raises(InputError, match="rows: there is nothing to draw"):
         plot_dynamics([])
+
+
+PAPER = Schedule(steps=2, batch=2, rate=1e-2, every=1, passes=3, released=True)
+
+
+@pytest.mark.parametrize("name", list(EXPERIMENTS))
+def test_training_as_the_paper_has_it(name, digits):
+    schedule = replace(PAPER, released=name != "perm")
+    seen = []
+    rows = list(
+        dynamics_rows(name, schedule, 1, 0, digits, progress=seen.append, channels=2, samples=8)
+    )
+    assert len(rows) == len(EXPERIMENTS[name]) * len(modes(schedule)) * 3
+    assert sum(seen) == len(EXPERIMENTS[name]) * 2 * (5 if name == "perm" else 8)
+    for group in EXPERIMENTS[name]:
+        end = {r["mode"]: r for r in rows if r["group"] == group and r["step"] == 2}
+        assert end["equivariant"]["from_E"] < 1e-12
+        assert end["nominal"]["from_E"] > 1e-9
+        assert 0 < end["augmented"]["from_E"] < end["nominal"]["from_E"]
+
+
+def test_the_paper_s_networks_start_in_e_and_have_no_biases(digits):
+    for name, groups in EXPERIMENTS.items():
+        for group in groups:
+            experiment = build(name, group, np.random.default_rng(0), digits, 2, 6)
+            net = experiment.network
+            a = experiment.start(np.random.default_rng(1))
+            assert distance(a, net.project(a)) < 1e-12
+            g = net.gradient(a, experiment.x, experiment.y)
+            assert all(w.any() and not bias.any() for w, bias in g)
+            assert abs(experiment.x).max() == 0.5
+            assert len(experiment.x) == 6
+
+
+@pytest.mark.parametrize(("group", "share"), [("rot", 1 / 5), ("onedtrans", 1 / 15)])
+def test_draws_from_one_number_too_many_leave_a_part_of_the_nominal_gradient(group, share, digits):
+    experiment = build("groups", group, np.random.default_rng(0), digits, 2, 20)
+    net, x, y = experiment.network, experiment.x, experiment.y
+    a = experiment.start(np.random.default_rng(1))
+    order, (generator,) = net.group.order, net.group.generators
+    total, element = scale(a, 0), np.arange(net.group.points)
+    for _ in range(order + 1):  # each power once, and the identity again
+        total = add(total, net.gradient(a, net.spaces[0].act(element, x), y), 1 / (order + 1))
+        element = generator[element]
+    nominal = net.gradient(a, x, y)
+    away = [distance(g, net.project(g)) for g in (total, nominal)]
+    assert abs(away[0] / away[1] - share) < 1e-10  # of gradients of 1e-6
+    rng = np.random.default_rng(0)
+    drawn = [net.group.draw_powers(rng) for _ in range(4000)]
+    identity = np.mean([np.array_equal(g, np.arange(len(g))) for g in drawn])
+    assert abs(identity - 2 / (order + 1)) < 4 * (share / 4000) ** 0.5
+
+
+def test_relative_dimensions_are_those_of_the_paper():
+    tables = dimension_rows()
+    rows = {row["group"]: row["relative"] for row in tables if row["experiment"] == "groups"}
+    # The paper takes a fourth of 196 for the 51 orbits of displacements.
+    expected = {"rot": 0.25, "onedtrans": 0.0715, "trans": 0.0051, "transrot": 0.0014}
+    for group, relative in expected.items():
+        assert abs(rows[group] - relative) < 1e-4
+    perm = tables[0]
+    assert (perm["E_square"], perm["E_pool"]) == (15, 2)
+    assert perm["relative"] == (15 * 32 + 2 * 32 * 64 + 64 * 32 + 32) / (
+        10**4 * 32 + 100 * 32 * 64 + 64 * 32 + 32
+    )
+
+
+def test_the_picture_of_several_groups_compares_them(digits):
+    schedule = replace(PAPER, released=False)
+    rows = list(dynamics_rows("groups", schedule, 1, 0, digits, channels=2, samples=4))
+    figure = plot_dynamics(rows)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == [*EXPERIMENTS["groups"], "augmented", ""]
+    for line, group in zip(figure.axes[4].lines, EXPERIMENTS["groups"], strict=True):
+        end = {r["mode"]: r["from_E"] for r in rows if r["group"] == group and r["step"] == 2}
+        assert line.get_ydata()[-1] == end["augmented"] / end["nominal"]
+
+
+def test_examples_of_shapes_are_drawn(rng, tmp_path):
+    figure = plot_shapes(*shape_images(5, 14, rng), 14)
+    assert len(figure.axes) == 15
+    result = run("shapes", "-o", tmp_path / "a.png")
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert [line[0] for line in lines[:3]] == ["shape", "triangle", "pentagon"]
+    assert lines[2][2].startswith("0.99")
+    assert (tmp_path / "a.png").stat().st_size > 1000
+    result = run("shapes", "-o", tmp_path / "a.png")
+    assert result.exit_code == 2
+    assert "a.png" in result.stderr
+
+
+def test_dimensions_as_a_command():
+    lines = run("dimensions").stdout.splitlines()
+    assert lines[0].split()[-1] == "relative"
+    assert lines[-1].split() == ["groups", "transrot", "51", "38416", "1", "196", "0.001354"]
 
 
 def run(*arguments):
@@ -140,10 +240,11 @@ def run(*arguments):
 @pytest.mark.parametrize("command", ["perm", "rot", "trans", "groups"])
 def test_commands(command, tmp_path):
     table, picture = tmp_path / "a.csv", tmp_path / "a.svg"
-    options = ["--steps", 1, "--batch", 1, "--repeats", 1, "-o", table]
+    options = ["--steps", 1, "--samples", 4, "--channels", 2, "--passes", 2, "-o", table]
     result = run(command, *options, "--plot", picture)
     assert (result.exit_code, result.stderr) == (0, "")
-    count = 2 * 4 * (4 if command == "groups" else 1)
+    assert "nan" not in result.stdout
+    count = 2 * 3 * (4 if command == "groups" else 1)
     assert f"{table}: {count} rows\n{picture}: picture of {table}\n" in result.stdout
     whole = table.read_bytes()
     table.write_bytes(whole[: len(whole) // 2])
@@ -154,7 +255,7 @@ def test_commands(command, tmp_path):
 
 def test_more_repeats_are_added(tmp_path):
     few, many = tmp_path / "few.csv", tmp_path / "many.csv"
-    options = ["--steps", 1, "--batch", 1, "--quiet"]
+    options = ["--small", "--steps", 1, "--batch", 1, "--quiet"]
     run("rot", *options, "--repeats", 1, "-o", few)
     run("rot", *options, "--repeats", 2, "-o", many)
     assert run("rot", *options, "--repeats", 2, "-o", few, "--resume").exit_code == 0
@@ -178,7 +279,7 @@ def test_an_interrupt_keeps_the_rows(tmp_path, monkeypatch):
 
     gradient = dynamics_study._gradient
     monkeypatch.setattr(dynamics_study, "_gradient", interrupted)
-    options = ["--steps", 2, "--batch", 2, "--repeats", 1, "-o", tmp_path / "a.csv"]
+    options = ["--small", "--steps", 2, "--batch", 2, "--repeats", 1, "-o", tmp_path / "a.csv"]
     result = run("rot", *options)
     assert result.exit_code == 130
     assert "interrupted; 5 rows are kept in " in result.stderr
@@ -193,6 +294,9 @@ def test_an_interrupt_keeps_the_rows(tmp_path, monkeypatch):
         (["trans", "bare.npy"], "bare.npy: has no labels; the classes of the digits are needed"),
         (["rot", "--plot", "a.jpg"], "a.jpg: a picture has the ending '.jpg'"),
         (["rot", "--rate", "0"], "Invalid value for '--rate'"),
+        (["rot", "--small", "--channels", "3"], "--small: has two channels; leave --channels out"),
+        (["rot", "--small", "--released"], "--released: is a way to draw passes; give"),
+        (["perm", "--released"], "--released: draws permutations as --passes does; leave it out"),
     ],
 )
 def test_what_is_refused(tmp_path, monkeypatch, arguments, words):

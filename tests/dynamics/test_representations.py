@@ -6,13 +6,12 @@ import math
 import numpy as np
 import pytest
 
+from refntk.dynamics.projection import Projection, mean_over_group
 from refntk.dynamics.representations import (
     ACTIONS,
     PermutationGroup,
-    Projection,
     Representation,
     image_group,
-    mean_over_group,
     symmetric_group,
 )
 from refntk.errors import InputError
@@ -196,3 +195,36 @@ def test_large_symmetric_groups_are_drawn_from(rng):
     assert group.order == math.factorial(12)
     assert sorted(group.draw(rng)) == list(range(12))
     assert isinstance(group, PermutationGroup)
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda g: f"{g.name}-{g.points}")
+def test_copies_are_projected_block_by_block(group, rng, assert_close):
+    for target in spaces(group):
+        for source in spaces(group):
+            projection = Projection(target, source)
+            labels = target.coordinates.orbitals(source.coordinates)
+            np.testing.assert_array_equal(projection.labels, labels)
+            assert projection.shape == labels.shape
+            assert projection.dimension == labels.max() + 1
+            drawn = projection.draw_projected(rng, 1.0)
+            assert_close(projection(drawn), drawn, tol=1e-14, floor=1)
+
+
+def test_a_projected_normal_layer_has_the_spread_of_its_orbits(rng):
+    space = Representation(image_group("rot", 4), "points", 2)
+    projection = Projection(space, space)
+    drawn = np.array([projection.draw_projected(rng, 3.0) for _ in range(400)])
+    # Each orbit has four pairs, and the mean of four normal numbers half their deviation.
+    assert abs(drawn.std() - 1.5) < 0.02
+
+
+def test_powers_are_drawn_from_one_number_too_many():
+    group = image_group("trans", 3)
+    rng = np.random.default_rng(0)
+    drawn = [tuple(group.draw_powers(rng)) for _ in range(3200)]
+    listed = {tuple(p) for p in group.elements}
+    assert set(drawn) == listed
+    share = drawn.count(tuple(range(9))) / len(drawn)
+    assert abs(share - 1 / 4) < 0.03  # 2/4 along each axis
+    with pytest.raises(InputError, match="perm: permutations are not drawn as powers"):
+        symmetric_group(3).draw_powers(rng)

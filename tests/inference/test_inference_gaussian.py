@@ -39,6 +39,24 @@ def test_mean_and_covariance_condition_the_joint_normal(nngp, y, assert_close, d
     )
 
 
+def test_noise_of_each_target_conditions_the_joint_normal(nngp, y, assert_close):
+    train, cross, test = nngp[:TRAIN, :TRAIN], nngp[TRAIN:, :TRAIN], nngp[TRAIN:, TRAIN:]
+    noise = np.linspace(0.01, 0.5, TRAIN)
+    noisy = train + np.diag(noise)
+    process = GaussianProcess().fit(train, y, noise)
+    assert_close(process.predict(cross), cross @ np.linalg.solve(noisy, y), 1e-9, floor=1.0)
+    wanted = test - cross @ np.linalg.solve(noisy, cross.T)
+    assert_close(process.covariance(cross, test), wanted, 1e-10, floor=1.0)
+    density = [multivariate_normal(cov=noisy).logpdf(column) for column in y.T]
+    assert_close(process.log_marginal_likelihood(), density, 1e-10)
+    mean, variance = process.leave_one_out()
+    rest = np.arange(1, TRAIN)
+    without = GaussianProcess().fit(train[1:, 1:], y[1:], noise[1:])
+    assert_close(mean[:1], without.predict(train[:1, rest]), 1e-9, floor=1.0)
+    alone = without.variance(train[:1, rest], train[:1, 0]) + noise[0]
+    assert_close(variance[:1], alone, 1e-9)
+
+
 def test_log_marginal_likelihood_is_the_density_of_the_targets(nngp, y, assert_close):
     train = nngp[:TRAIN, :TRAIN]
     noisy = train + 0.1 * train.trace() / TRAIN * np.eye(TRAIN)

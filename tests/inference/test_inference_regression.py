@@ -35,6 +35,40 @@ def test_it_solves_the_regularised_system(problem, assert_close, diag_reg, order
     assert_close(model.predict(test), test @ coefficients, 1e-10, floor=1.0)
 
 
+@pytest.mark.parametrize("diag_reg", [0.0, 0.3])
+def test_noise_of_each_target_is_added_to_the_diagonal(problem, assert_close, diag_reg):
+    train, test, y = problem
+    noise = np.linspace(0, 2, 40)
+    model = KernelRegression(diag_reg).fit(train, y, noise)
+    matrix = train + diag_reg * train.trace() / 40 * np.eye(40) + np.diag(noise)
+    assert_close(model.predict(test), test @ np.linalg.solve(matrix, y), 1e-10, floor=1.0)
+    assert model.addition == pytest.approx(diag_reg * train.trace() / 40, rel=1e-14, abs=0)
+
+
+def test_the_remedy_of_a_singular_kernel_with_noise_will_do(rng):
+    features = rng.normal(size=(12, 5))
+    kernel, noise, y = features @ features.T, np.eye(12)[0], rng.normal(size=12)
+    with pytest.raises(NotPositiveDefiniteError) as error:
+        KernelRegression().fit(kernel, y, noise)
+    KernelRegression(error.value.diag_reg).fit(kernel, y, noise)
+
+
+@pytest.mark.parametrize(
+    ("noise", "words"),
+    [
+        (np.ones(39), "noise: expected 40 numbers, a variance for each training image, not"),
+        (0.1, "noise: expected 40 numbers"),
+        (["a"] * 40, "noise: expected 40 numbers"),
+        (np.arange(40.0) - 1, "noise: entry 0 is -1, and a variance is a finite number"),
+        (np.full(40, np.nan), "noise: entry 0 is nan"),
+    ],
+)
+def test_noise_that_does_not_fit(problem, noise, words):
+    train, _, y = problem
+    with pytest.raises(InputError, match=words):
+        KernelRegression().fit(train, y, noise)
+
+
 def test_one_target_stays_one(problem, assert_close):
     train, test, y = problem
     single = KernelRegression().fit(train, y[:, 0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -166,10 +167,11 @@ def single(case: Case) -> dict[str, Any]:
     return {name: values.astype(np.float64) for name, values in plain(case, "float32").items()}
 
 
+HIDDEN = ("mlp-bias", "mlp-relu")
+
+
 def standard(case: Case) -> dict[str, Any]:
     """Sum over layers what unscaled weights and biases contribute, at width 300."""
-    if case.name not in ("mlp-bias", "mlp-relu"):
-        return plain(case)
     x = case.x1.reshape(len(case.x1), -1)
     y = x if case.x2 is None else case.x2.reshape(len(case.x2), -1)
     k, kx, ky = x @ y.T / x.shape[1], (x * x).mean(axis=1), (y * y).mean(axis=1)
@@ -188,6 +190,18 @@ def standard(case: Case) -> dict[str, Any]:
     return {"nngp": k, "ntk": ntk}
 
 
+def swapped(case: Case) -> dict[str, Any]:
+    answer = plain(case)
+    return {"nngp": answer["ntk"], "ntk": answer["nngp"]}
+
+
+def crossed(case: Case) -> dict[str, Any]:
+    """Answer for the columns and the rows, where there are as many."""
+    if case.x2 is None or len(case.x1) != len(case.x2):
+        return plain(case)
+    return plain(replace(case, x1=case.x2, x2=case.x1))
+
+
 PLANTED: dict[str, tuple[Callable[[Case], dict[str, Any]], int]] = {
     "first-layer NTK twice": (twice, 15),
     "Relu gain of 2": (gain, 12),
@@ -195,6 +209,8 @@ PLANTED: dict[str, tuple[Callable[[Case], dict[str, Any]], int]] = {
     "standard parametrisation": (standard, 2),
     "filters not divided by rotations": (undivided, 3),
     "rotations run backwards": (backwards, 1),
+    "NNGP and NTK swapped": (swapped, 12),
+    "transposed": (crossed, 13),
     "float32 where float64 is claimed": (single, 15),
 }
 
@@ -210,13 +226,14 @@ def test_a_planted_mistake_is_caught_and_named(
     name: str, solved: list[Solved], suite: Path
 ) -> None:
     wrong, count = PLANTED[name]
-    path = write(suite, {one.case.name: wrong(one.case) for one in solved})
-    result = run("check", suite, path)
+    planted = [one.case for one in solved if wrong is not standard or one.case.name in HIDDEN]
+    path = write(suite, {case.name: wrong(case) for case in planted})
+    result = run("check", suite, path, "--answered")
     assert result.exit_code == 1
-    assert f"{len(solved) - count} right, {count} wrong, 0 not judged" in result.stdout
+    assert f"{len(planted) - count} right, {count} wrong, 0 not judged" in result.stdout
     assert f"diagnosis: {name}, in {count} of {count} wrong cases: " in result.stdout
     assert result.stdout.count("diagnosis") == 1
-    assert result.stdout.count(f"  wrong: {name}\n") == count
+    assert len(re.findall(f"  wrong: {name}(; [^;]* × .*)?\n", result.stdout)) == count
     assert result.stderr == ""
 
 
@@ -238,7 +255,61 @@ def test_a_mistake_nobody_knows(solved: list[Solved], suite: Path) -> None:
     assert "14 right, 1 wrong, 0 not judged" in result.stdout
     assert "no known mistake explains 1 of 1 wrong cases" in result.stdout
     row = next(line for line in result.stdout.splitlines() if line.startswith("gcnn-c4 "))
-    assert row.split()[2:] == ["1e+10", "wrong:", "no", "known", "mistake"]
+    assert row.split()[2:] == ["1e+10", "wrong:", "no", "known", "mistake;", "ntk", "×", "1.01"]
+    assert "a constant factor, ntk × 1.01, explains 1 of them" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "doubled"), [("cnn-linear-same", ("ntk",)), ("mlp-relu", ("nngp", "ntk"))]
+)
+def test_a_factor_in_one_case_of_many_is_no_convention(
+    name: str, doubled: tuple[str, ...], solved: list[Solved], suite: Path
+) -> None:
+    # Alone, the case would show a first layer counted twice, or a Relu gain; but all the other
+    # answers are right, which they would not be.
+    answers = {one.case.name: plain(one.case) for one in solved}
+    for kernel in doubled:
+        answers[name][kernel] = 2 * answers[name][kernel]
+    result = run("check", suite, write(suite, answers))
+    assert "14 right, 1 wrong, 0 not judged" in result.stdout
+    assert "diagnosis" not in result.stdout
+    factors = ", ".join(f"{kernel} × 2" for kernel in doubled)
+    assert f"wrong: no known mistake; {factors}\n" in result.stdout
+    only = run("check", suite, suite.with_name("answers.h5"), "--only", name)
+    assert "diagnosis: " in only.stdout  # where nothing speaks against it
+
+
+def test_a_factor_is_named_where_single_precision_is_claimed(solved: list[Solved]) -> None:
+    one = next(each for each in solved if each.case.name == "mlp-relu")
+    answer = {name: np.float32(1.5) * values for name, values in plain(one.case, "float32").items()}
+    factors = judge(one, answer).factors
+    assert all(abs(factors[name] - 1.5) < 1e-5 for name in ("nngp", "ntk"))
+    answer["ntk"][0, 0] *= 2
+    assert list(judge(one, answer).factors) == ["nngp"]
+
+
+def test_a_transposed_matrix_of_another_shape_is_named(solved: list[Solved]) -> None:
+    one = next(each for each in solved if each.case.x2 is None)
+    case = replace(one.case, x1=np.vstack([one.case.x1, 2 * one.case.x1]), x2=one.case.x1)
+    answer = {name: values.T for name, values in plain(case).items()}
+    obstacles = judge(solve(case), answer).obstacles
+    assert all(words.endswith("; transposed it is right") for words in obstacles)
+    obstacles = judge(solve(case), {name: 2 * values for name, values in answer.items()}).obstacles
+    assert all(words.endswith(f"expected {answer['ntk'].shape[::-1]}") for words in obstacles)
+
+
+def test_the_suite_may_be_a_string_of_variable_length(solved: list[Solved], suite: Path) -> None:
+    path = write(suite, {one.case.name: plain(one.case) for one in solved[:2]})
+    with h5py.File(path, "r+") as file:
+        text = bytes(file.attrs["suite"]).decode()
+        file.attrs["suite"] = text  # as h5py writes a str
+    assert run("check", suite, path, "--answered").exit_code == 0
+    with h5py.File(path, "r+") as file:
+        file.attrs["suite"] = "x" + text[1:]
+    assert "answers another version of the suite" in run("check", suite, path).stderr
+    with h5py.File(path, "r+") as file:
+        file.attrs["suite"] = [text, text]
+    assert "does not say which suite it answers" in run("check", suite, path).stderr
 
 
 def test_the_mistake_that_explains_most_is_named() -> None:
@@ -371,7 +442,7 @@ def test_what_is_no_suite(
     [
         (None, 'does not say which suite it answers; copy the attribute: answers.attrs["suite"]'),
         (np.bytes_(b"0" * 64), "answers another version of the suite (000000000000, not "),
-        ("of variable length", "does not say which suite it answers"),
+        ("of variable length", "answers another version of the suite (of variable "),
     ],
 )
 def test_answers_to_another_suite(attribute: Any, words: str, suite: Path) -> None:

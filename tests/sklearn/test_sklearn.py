@@ -333,3 +333,48 @@ def test_a_search_with_centred_targets_over_a_precomputed_kernel(rng):
     search = GridSearchCV(hidden, {"regressor__diag_reg": grid}, cv=3, error_score="raise")
     with pytest.raises(InputError, match=r"not shape \(8, 12\); .* NTKRegressor\(center_y=True\)"):
         search.fit(kernel, y)
+
+
+@pytest.mark.parametrize("get", ["ntk", "nngp"])
+@pytest.mark.parametrize("precomputed", [False, True])
+def test_weights_of_samples_divide_what_is_added(rng, assert_close, get, precomputed):
+    X, y, new = rng.normal(size=(9, 3)), rng.normal(size=9), rng.normal(size=(4, 3))
+    weights = np.array([1.0, 2.0, 0.0, 0.5, 1.0, 4.0, 0.0, 1.0, 3.0])
+    counted = weights > 0
+    kernel = getattr(refntk.kernel("mlp-1", np.concatenate([X, new]), get=get), get)
+    train, cross = kernel[:9, :9][np.ix_(counted, counted)], kernel[9:, :9]
+    mean = weights @ kernel.diagonal()[:9] / weights.sum()
+    matrix = train + np.diag(0.1 * mean / weights[counted])
+    wanted = cross[:, counted] @ np.linalg.solve(matrix, y[counted])
+    options = {"get": get, "diag_reg": 0.1}
+    if precomputed:
+        model = NTKRegressor("precomputed", **options).fit(kernel[:9, :9], y, weights)
+        assert_close(model.predict(cross), wanted, 1e-10, floor=1.0)
+    else:
+        model = NTKRegressor("mlp-1", **options).fit(X, y, sample_weight=weights)
+        assert_close(model.predict(new), wanted, 1e-10, floor=1.0)
+
+
+def test_a_weight_of_two_is_a_sample_twice(rng, assert_close):
+    X, y, new = rng.normal(size=(8, 3)), rng.integers(0, 3, 8), rng.normal(size=(5, 3))
+    weights = np.array([1, 2, 1, 3, 1, 0, 2, 1])
+    weighted = NTKClassifier(diag_reg=0.05).fit(X, y, weights)
+    repeated = NTKClassifier(diag_reg=0.05).fit(X.repeat(weights, 0), y.repeat(weights))
+    assert_close(
+        weighted.decision_function(new), repeated.decision_function(new), 1e-9, floor=1.0
+    )
+
+
+def test_a_mean_of_targets_has_weights(rng, assert_close):
+    X, y, new = rng.normal(size=(6, 3)), rng.normal(size=6) + 50, rng.normal(size=(5, 3))
+    weights = np.array([1, 2, 1, 3, 1, 2])
+    weighted = NTKRegressor(diag_reg=0.05, center_y=True).fit(X, y, weights)
+    repeated = NTKRegressor(diag_reg=0.05, center_y=True)
+    repeated.fit(X.repeat(weights, 0), y.repeat(weights))
+    assert_close(weighted.predict(new), repeated.predict(new), 1e-9)
+
+
+def test_weights_that_leave_nothing(rng):
+    # Newer releases of scikit-learn refuse it themselves, in words of their own.
+    with pytest.raises(ValueError, match="(?i)sample.weight.*(zero|0)"):
+        NTKRegressor().fit(rng.normal(size=(4, 2)), rng.normal(size=4), np.zeros(4))
