@@ -167,7 +167,7 @@ _HOMES = {
 }
 _MODULES = (
     "data", "dynamics", "finite", "inference", "network", "oracle", "plot", "predict", "sklearn",
-    "spectral", "stax", "symmetry", "testing",
+    "spectral", "sphere", "stax", "symmetry", "testing",
 )  # fmt: skip
 """Packages that are there as attributes without an import of their own."""
 sys.meta_path.append(FormerNames())
