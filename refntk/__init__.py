@@ -184,7 +184,10 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = import_module(f"refntk.{name}")
     else:
-        raise AttributeError(f"module 'refntk' has no attribute {name!r}")
+        from refntk.network.missing import why_missing
+
+        why = "" if name.startswith("_") else why_missing(name)
+        raise AttributeError(f"module 'refntk' has no attribute {name!r}" + (why and f": {why}"))
     globals()[name] = value
     return value
 
