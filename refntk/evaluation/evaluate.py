@@ -403,6 +403,7 @@ def _tile(plan: Plan, backend: str, shape: tuple[int, int]) -> int:
         return _VECTORS_A_TILE
     pairs = shape[0] * shape[1]
     side, least = 64, max(4, _IMAGES_AT_ONCE // plan.order, math.isqrt(pairs // _TILES))
-    while side // 2 >= least and side * side * plan.entries > _ENTRIES_A_TILE[backend]:
+    rate = _ENTRIES_A_TILE["numpy" if plan.method == "orbits" else backend]
+    while side // 2 >= least and side * side * plan.entries > rate:
         side //= 2
     return side
