@@ -9,12 +9,13 @@ import numpy as np
 from refntk.data.images.imageset import ImageSet, InputInfo, describe_images
 from refntk.data.images.inputs import Inputs, scaling_text
 from refntk.data.kernels.kernel_cache import describe_job
+from refntk.data.kernels.kernel_format import KernelDescription
 from refntk.data.kernels.kernel_writer import KernelWriter
 from refntk.errors import InputError
 from refntk.evaluation.images import divisors
-from refntk.evaluation.result import Kernel
+from refntk.evaluation.result import Kernel, Origin
 
-__all__ = ["save_kernel"]
+__all__ = ["describe", "save_kernel"]
 
 _SOURCE = "array"
 
@@ -42,12 +43,35 @@ def save_kernel(kernel: Kernel, path: str | Path, *, overwrite: bool = False) ->
             "it is not known what this kernel was computed from, which a kernel file says: save "
             "what refntk.kernel returns, without diagonal=True"
         )
-    job = kernel.origin.job
-    arrays = [getattr(images, "images", images) for images in kernel.origin.sets]
+    description = kernel.origin.description or describe(kernel.origin)
+    with KernelWriter(path, description, overwrite=overwrite) as writer:
+        for tile in writer.missing():
+            blocks = {
+                name: np.ascontiguousarray(np.asarray(values)[tile.rows, tile.cols])
+                for name, values in kernel.kernels.items()
+            }
+            writer.write(tile, blocks)
+        writer.finish()
+
+
+def describe(origin: Origin) -> KernelDescription:
+    """Put together what a kernel file says about a kernel that was computed in memory.
+
+    Parameters
+    ----------
+    origin : Origin
+        With the images.
+
+    Returns
+    -------
+    KernelDescription
+    """
+    job = origin.job
+    arrays = [getattr(images, "images", images) for images in origin.sets]
     tops = divisors(
-        {f"X{k}": np.asarray(array) for k, array in enumerate(arrays, 1)}, kernel.origin.scale
+        {f"X{k}": np.asarray(array) for k, array in enumerate(arrays, 1)}, origin.scale
     )
-    infos = [_info(images, job.net.axes) for images in kernel.origin.sets]
+    infos = [_info(images, job.net.axes) for images in origin.sets]
     inputs = Inputs(
         x1=arrays[0],
         x2=None if job.symmetric else arrays[1],
@@ -60,16 +84,9 @@ def save_kernel(kernel: Kernel, path: str | Path, *, overwrite: bool = False) ->
             "seed": None,
             "standardize": None,
         }
-        | ({} if kernel.origin.scale == "auto" else {"scale": str(kernel.origin.scale)}),
+        | ({} if origin.scale == "auto" else {"scale": str(origin.scale)}),
     )
-    with KernelWriter(path, describe_job(job, inputs), overwrite=overwrite) as writer:
-        for tile in writer.missing():
-            blocks = {
-                name: np.ascontiguousarray(np.asarray(values)[tile.rows, tile.cols])
-                for name, values in kernel.kernels.items()
-            }
-            writer.write(tile, blocks)
-        writer.finish()
+    return describe_job(job, inputs)
 
 
 def _info(images: object, axes: int) -> InputInfo:
