@@ -228,11 +228,7 @@ def _checked(images: npt.ArrayLike, name: str, axes: int) -> npt.NDArray[Any]:
     elif axes == 3:
         wanted = "volumes of shape (N, D, H, W, C), channels last"
     parts = images if isinstance(images, list | tuple) else [images]
-    masked = sum(
-        int(np.ma.getmaskarray(part).sum())
-        for part in parts
-        if isinstance(part, np.ma.MaskedArray)
-    )
+    masked = sum(np.ma.getmaskarray(p).sum() for p in parts if isinstance(p, np.ma.MaskedArray))
     if masked:
         raise InputError(
             f"{name}: is a masked array with {masked} masked pixels, and the mask would be lost; "

@@ -33,7 +33,8 @@ def as_tables(net: object, x1: Any, x2: Any | None) -> tuple[Network, Any, Any |
     Raises
     ------
     InputError
-        The network does not begin with Flatten, or one is a table and the other is not.
+        The network does not begin with Flatten, one is a table and the other is not, or a column is
+        not of numbers.
     NetworkError
         As `refntk.network.presets.as_network`.
     """
@@ -66,4 +67,10 @@ def _is_table(x: Any) -> bool:
 
 def _rows(table: Any) -> Any:
     array = np.asarray(table) if not isinstance(table, np.ma.MaskedArray) else table
+    if array.dtype == object and hasattr(table, "dtypes"):
+        names = [str(name) for name, kind in table.dtypes.items() if kind.kind not in "iufb"]
+        raise InputError(
+            f"a table of pandas has columns that are no numbers: {', '.join(names)}; encode them, "
+            "or leave them out"
+        )
     return array.reshape(array.shape[0], 1, 1, array.shape[1])

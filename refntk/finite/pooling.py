@@ -45,7 +45,7 @@ class Pool(Operator):
     @staticmethod
     def _by_number(x: FloatArray, space: Space) -> FloatArray:
         """Bring features into the order of their numbers: (N, features, C)."""
-        if space.group is not None:
+        if space.group is not None and len(space.shape) == 2:
             x = x.transpose(0, 3, 1, 2, 4)
         return x.reshape(len(x), -1, x.shape[-1])
 
@@ -53,6 +53,6 @@ class Pool(Operator):
     def _by_place(features: FloatArray, space: Space) -> FloatArray:
         """Undo it."""
         count, _, channels = features.shape
-        if space.group is None:
-            return features.reshape(count, *space.shape, channels)
+        if space.group is None or len(space.shape) != 2:
+            return features.reshape(count, *space.axes, channels)
         return features.reshape(count, -1, *space.shape, channels).transpose(0, 2, 3, 1, 4)

@@ -40,19 +40,19 @@ class BandedMatrix:
     ----------
     matrix : Rows
         Float, shape (N, N), such as the dataset ``ntk`` of an open kernel file.
-    addition : float
+    addition : float, or array of float64 of shape (N,)
         Added to the diagonal.
 
     Attributes
     ----------
     shape : (int, int)
-    addition : float
+    addition : float or array
         As given; it can be set later.
     passes : int
         How often the whole matrix was read.
     """
 
-    def __init__(self, matrix: Rows, addition: float = 0.0) -> None:
+    def __init__(self, matrix: Rows, addition: float | Float64Array = 0.0) -> None:
         self.shape: tuple[int, int] = (int(matrix.shape[0]), int(matrix.shape[1]))
         self._matrix = matrix
         self.addition = addition
@@ -91,7 +91,7 @@ class BandedMatrix:
             np.matmul(band, block, out=product[rows])
 
         self.visit(act)
-        product += self.addition * block
+        product += np.reshape(self.addition, (-1, 1)) * block
         return product
 
     def linear_operator(self) -> LinearOperator:

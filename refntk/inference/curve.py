@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from refntk.errors import InputError, NotPositiveDefiniteError
+from refntk.errors import InputError, NotPositiveDefiniteError, missing_package
 from refntk.inference.gram import as_gram
 from refntk.inference.regression import KernelRegression
 from refntk.inference.splits import random_split
@@ -120,6 +121,26 @@ class LearningCurve:
             for s, size in enumerate(self.sizes)
         ]  # fmt: skip
         return header, rows
+
+    def to_pandas(self) -> Any:
+        """Give the same table as a DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns as `rows` names them.
+
+        Raises
+        ------
+        MissingPackageError
+            pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise missing_package("a DataFrame needs pandas", "pandas") from error
+        header, rows = self.rows()
+        return pandas.DataFrame(rows, columns=header)
 
 
 def _standard_error(values: Float64Array) -> Float64Array:

@@ -18,7 +18,7 @@ from refntk.inference.definite import added_to
 from refntk.inference.gram import ASYMMETRY
 from refntk.inference.nystrom import Nystrom
 from refntk.inference.regression import KernelRegression
-from refntk.inference.targets import as_targets
+from refntk.inference.targets import as_noise, as_targets
 
 __all__ = ["IterativeRegression", "SolveReport"]
 
@@ -112,7 +112,9 @@ class IterativeRegression(KernelRegression):
         self.max_iterations = max_iterations
         self.seed = seed
 
-    def fit(self, k_train_train: Any, y: npt.ArrayLike) -> Self:
+    def fit(
+        self, k_train_train: Any, y: npt.ArrayLike, noise: npt.ArrayLike | None = None
+    ) -> Self:
         """Solve for the coefficients.
 
         Parameters
@@ -120,6 +122,8 @@ class IterativeRegression(KernelRegression):
         k_train_train : Rows, shape (N, N)
             Kernel of the training images with themselves: an HDF5 dataset, a memory map, an array.
         y : array of numbers, shape (N,) or (N, targets)
+        noise : array of numbers, shape (N,), optional
+            As for `KernelRegression.fit`.
 
         Returns
         -------
@@ -129,8 +133,8 @@ class IterativeRegression(KernelRegression):
         Raises
         ------
         InputError
-            The kernel is not square, finite and symmetric; the targets do not fit it; an option is
-            out of range.
+            The kernel is not square, finite and symmetric; targets or noise do not fit it; an
+            option is out of range.
         NotPositiveDefiniteError
             A direction was met along which the kernel is not positive.
         ConvergenceError
@@ -145,9 +149,9 @@ class IterativeRegression(KernelRegression):
             )
         targets = as_targets(y, shape[0])
         right = targets.reshape(len(targets), -1)
+        own = np.zeros(shape[0]) if noise is None else as_noise(noise, shape[0])
         matrix = BandedMatrix(k_train_train)
-        preconditioner = self._survey(matrix, kind)
-        self.addition = matrix.addition
+        preconditioner = self._survey(matrix, kind, own)
         solution, iterations, residuals = self._iterate(matrix, preconditioner, right)
         self.report = SolveReport(residuals, iterations, matrix.passes, preconditioner.rank)
         self.coefficients = solution.reshape(targets.shape)
@@ -163,7 +167,9 @@ class IterativeRegression(KernelRegression):
                 f"tolerance: expected a number between 0 and 1, not {self.tolerance!r}"
             )
 
-    def _survey(self, matrix: BandedMatrix, kind: np.dtype[Any]) -> Nystrom:
+    def _survey(
+        self, matrix: BandedMatrix, kind: np.dtype[Any], noise: Float64Array
+    ) -> Nystrom:
         """Read the matrix once: check it, find what to add, and take columns from it."""
         count = matrix.shape[0]
         rng = np.random.default_rng(self.seed)
@@ -194,8 +200,9 @@ class IterativeRegression(KernelRegression):
                 "is rounding"
             )
         self._mean = float(diagonal.mean())
-        matrix.addition = added_to(self._mean, self.diag_reg)
-        return Nystrom(columns, chosen, matrix.addition)
+        self.addition = added_to(self._mean, self.diag_reg)
+        matrix.addition = self.addition + noise
+        return Nystrom(columns, chosen, self.addition + float(noise.mean()))
 
     def _iterate(
         self, matrix: BandedMatrix, preconditioner: Nystrom, right: Float64Array

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 from refntk.errors import NetworkError
+from refntk.ops.groups import PointGroup, point_group
 from refntk.ops.named_groups import Spec
 from refntk.ops.program import Builder
 
@@ -57,6 +58,8 @@ class Signal:
         Number of points, for kind "set"; None while the input shape is unknown.
     elements : str, tuple of permutations, or None
         The finite group, for kind "elements"; see `refntk.ops.named_groups`.
+    lattice : str
+        The lattice of `group`, see `refntk.ops.lattices`.
     gaussian : bool
         Whether the features are Gaussian over the draw of the last linear layer, which the formula
         for Relu needs.
@@ -75,6 +78,13 @@ class Signal:
     channels: Channels = "any"
     points: int | None = None
     elements: Spec | None = None
+    lattice: str = "square"
+
+    @property
+    def elements_of_grid(self) -> PointGroup:
+        """The point group of a signal of kind "group"."""
+        assert self.group is not None  # a signal of kind "group" names its group
+        return point_group(self.group, self.lattice)
 
 
 class Layer(Protocol):

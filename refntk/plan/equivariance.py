@@ -9,8 +9,11 @@ stride. The places of the filter do not matter, as they are turned with the outp
 
 from __future__ import annotations
 
+import numpy as np
+
 from refntk.network.arguments import times
 from refntk.ops.groups import PointGroup
+from refntk.ops.lattices import COORDINATES
 from refntk.ops.operations import Average, Filter, read_by
 from refntk.ops.program import Program
 from refntk.ops.support import Window
@@ -56,14 +59,15 @@ def broken_symmetry(program: Program) -> str | None:
 def _reason(group: PointGroup, windows: tuple[Window, ...], mirrors: list[int]) -> str | None:
     """Say why a group does not keep the windows of a layer."""
     strides = [window.stride for window in windows]
-    if group.swaps_axes and len(set(strides)) > 1:
-        return f"has strides {times((strides[0], strides[1]))} along axes that {group.name} swaps"
+    if any(strides[i] != strides[j] for i, j in group.exchanges):
+        return f"has strides {times(strides)} along axes that {group.name} swaps"
     for axis, (window, mirror) in enumerate(zip(windows, mirrors, strict=True)):
-        flips = (group.matrices[:, axis] < 0).any()
-        if flips and window.mirrored(mirror) is None:
+        flipping = np.flatnonzero((group.matrices[:, axis] < 0).any(axis=-1))
+        if len(flipping) and window.mirrored(mirror) is None:
             return (
                 f"has {window.n_out} windows of {window.span} every {window.stride} of "
-                f"{window.n_in} positions along {'yx'[axis]}, which {group.name} does not map to "
-                "one another"
+                f"{window.n_in} positions along {COORDINATES[group.lattice][axis]}, which "
+                f"{group.name} does not map to one another, as element {flipping[0]}, "
+                f"{group.written(int(flipping[0]))}, shows"
             )
     return None

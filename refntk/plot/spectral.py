@@ -127,7 +127,8 @@ def plot_poses(rows: Rows) -> Figure:
     matplotlib.figure.Figure
         Solid with markers: exact; dotted: predicted from the spectrum of the average of two orbits;
         crosses: from the spectra of all orbits; dashed, where known (``coset``): exact, where a
-        pose of one seed is left out with its images under the turns or shifts that permute pixels.
+        pose of one seed is left out with its images under the turns or shifts that permute pixels;
+        of many classes (``sign``), where the prediction of the right class is positive.
 
     Raises
     ------
@@ -160,6 +161,8 @@ def plot_poses(rows: Rows) -> Figure:
             left.plot(poses, _logs(some, "coset"), **dashed)
             label = "one seed, between turns"
             right.plot(poses, [r["coset_accuracy"] for r in some], **dashed, label=label)
+        if "sign" in some[0]:
+            right.plot(poses, [r["sign"] for r in some], **dashed, label="exact, by sign")
     for axes in (left, right):
         axes.set_xscale("log", base=2)
         axes.set_xlabel("poses on each orbit, N")

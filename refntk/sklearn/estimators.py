@@ -81,16 +81,16 @@ class _KernelEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
             matrix = gram(self.network_, self.X_fit_, self.get, **self._options)
         model = GaussianProcess if self.get == "nngp" else KernelRegression
         self.model_: Any
+        self._counted: Any = slice(None)
         if weights is None:
-            self._counted = slice(None)
             self.model_ = model(self.diag_reg).fit(matrix, targets)
             return
         # What has no weight is as if it were not there.
-        self._counted = np.flatnonzero(weights)
-        matrix, weights = matrix[np.ix_(self._counted, self._counted)], weights[self._counted]
+        self._counted = counted = np.flatnonzero(weights)
+        matrix, weights = matrix[np.ix_(counted, counted)], weights[counted]
         mean = float(np.average(np.diagonal(matrix), weights=weights))
         noise = added_to(mean, self.diag_reg) / weights
-        self.model_ = model().fit(matrix, targets[self._counted], noise)
+        self.model_ = model().fit(matrix, targets[counted], noise)
 
     def _weights(self, x: npt.NDArray[Any], given: Any) -> npt.NDArray[np.float64] | None:
         """Check the weights of samples."""

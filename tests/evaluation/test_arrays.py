@@ -69,6 +69,44 @@ def test_a_dask_array_is_to_be_computed_first(images):
         NET(images, dask.from_array(images))
 
 
+def test_data_of_xarray_and_pandas_are_arrays(images):
+    xarray, pandas = pytest.importorskip("xarray"), pytest.importorskip("pandas")
+    given = xarray.DataArray(images, dims=("image", "y", "x", "channel"))
+    np.testing.assert_array_equal(NET(given, **LITERAL).ntk, NET(images, **LITERAL).ntk)
+    table = images.reshape(3, -1)[:, :4]
+    frame = pandas.DataFrame(table, columns=list("abcd"))
+    np.testing.assert_array_equal(
+        refntk.kernel("mlp-1", frame, **LITERAL).ntk, refntk.kernel("mlp-1", table, **LITERAL).ntk
+    )
+    with pytest.raises(InputError, match="a table of pandas has columns that are no numbers: e, f"):
+        refntk.kernel("mlp-1", frame.assign(e=list("xyz"), f="later"), **LITERAL)
+    with pytest.raises(InputError, match="image 1 has NaN"):
+        refntk.kernel("mlp-1", pandas.DataFrame({"a": [1.0, None, 2.0]}), **LITERAL)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 4, 2), (3, 40)])
+def test_masked_arrays_are_taken_where_nothing_is_masked(images, shape):
+    plain = images.reshape(shape)
+    net = NET if len(shape) == 4 else refntk.preset("mlp-1")
+    found = refntk.kernel(net, np.ma.masked_array(plain), **LITERAL).ntk
+    np.testing.assert_array_equal(found, refntk.kernel(net, plain, **LITERAL).ntk)
+    assert not isinstance(found, np.ma.MaskedArray)
+    with pytest.raises(InputError, match=r"X1: is a masked array with \d+ masked .*filled\(0\)"):
+        refntk.kernel(net, np.ma.masked_greater(plain, 0.9), **LITERAL)
+
+
+def test_a_learning_curve_as_a_table_of_pandas(monkeypatch):
+    curve = refntk.inference.LearningCurve(("one", "two"), (9, 18), 5, np.ones((2, 2, 3)))
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "pandas", None)
+        with pytest.raises(MissingPackageError, match=r'pip install "refntk\[pandas\]"'):
+            curve.to_pandas()
+    pytest.importorskip("pandas")
+    table = curve.to_pandas()
+    assert table.network.tolist() == ["one", "one", "two", "two"]
+    assert table.accuracy.tolist() == [1.0] * 4
+
+
 def test_an_array_that_cannot_be_read_is_named(images):
     class Far:
         """An array whose memory is out of reach."""

@@ -51,6 +51,18 @@ def test_it_agrees_with_cholesky(problem, assert_close, rank, diag_reg):
     assert model.report.residuals.shape == (4,)
 
 
+@pytest.mark.parametrize("diag_reg", [0.0, 1e-3])
+def test_noise_of_each_target_is_added_to_the_diagonal(problem, assert_close, diag_reg):
+    train, test, y = problem
+    noise = np.linspace(0.01, 1, 300)
+    exact = KernelRegression(diag_reg).fit(train, y, noise)
+    model = IterativeRegression(diag_reg, rank=100).fit(train, y, noise)
+    assert_close(model.predict(test), exact.predict(test), 1e-8, floor=1.0)
+    assert model.addition == pytest.approx(exact.addition, rel=1e-13, abs=0)
+    with pytest.raises(InputError, match="noise: expected 300 numbers"):
+        model.fit(train, y, noise[1:])
+
+
 def test_the_preconditioner_saves_iterations(problem):
     train, _, y = problem
     counts = [

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from flint import arb
 
+from refntk.errors import MethodError
 from refntk.network.layers import (
     AvgPool,
     Conv,
@@ -51,8 +52,13 @@ def convolve(layer: Conv | Lift | GroupConv, below: Kernels) -> Kernels:
     if len(below.shape) == 2:
         height, width = below.shape
         shape, elements, maps = filter_maps(layer, (height, width), below.elements)
-    else:
+    elif isinstance(layer, Conv):
         (shape, maps), elements = box_maps(layer, below.shape), below.elements
+    else:
+        raise MethodError(
+            f"{type(layer).__name__}: ball arithmetic has no rule for groups that turn signals or "
+            "volumes"
+        )
     w, b = square(layer.W_std), square(layer.b_std)
     mean = mean_over_maps(below.nngp, maps)
     nngp = mean * w + b

@@ -102,6 +102,8 @@ def box_maps(
     above = tuple(count for count, _ in axes)
     maps = []
     for offset in np.ndindex(*sides):
+        if layer.mask is not None and not np.array(layer.mask)[offset]:
+            continue
         read = []
         for place in np.ndindex(*above):
             number = 0
