@@ -76,6 +76,18 @@ class Trial:
         layers = ",\n    ".join(repr(layer) for layer in self.network.layers)
         return f"[\n    {layers},\n]\n{self.one.tolist()}\n{self.two.tolist()}"
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """All of it but the kind, of types that JSON has."""
+        toml = self.network.to_toml()
+        return {"network": toml, "one": self.one.tolist(), "two": self.two.tolist()}
+
+    @classmethod
+    def of_record(cls, kind: str, record: dict[str, Any]) -> Trial:
+        """Make a trial of its record."""
+        one, two = (np.array(record[name], float) for name in ("one", "two"))
+        return cls(Network.from_toml_string(record["network"]), one, two, kind)
+
 
 Partner = Callable[[Images, np.random.Generator], Images]
 
