@@ -355,9 +355,9 @@ def _mean(
         return np.asarray(slices / math.prod(w.size for w in windows))
     places = np.argwhere(np.array(step.support.mask).reshape([w.size for w in windows]))
     terms = []
-    for place in places:
+    for chosen in places:
         term = slices
-        for axis, along in enumerate(place):
+        for axis, along in enumerate(chosen):
             term = reads(term, axis, int(along))
         terms.append(term)
     return np.asarray(sum(terms[1:], terms[0]) / len(terms))

@@ -44,7 +44,7 @@ def _close(plan: Plan, dtype: str, *few: Matrix) -> Matrix:
     least, most = _CLOSE[dtype]
     activations = sum(isinstance(op, Pointwise) for op in plan.head.operations)
     limit = least * activations**2 * max(1.0, len(plan.steps) / 5) ** 3
-    return np.minimum(min(most, limit) * np.maximum(*few), 2 * most)
+    return np.asarray(np.minimum(min(most, limit) * np.maximum(*few), 2 * most))
 
 
 def _few(images: Matrix) -> Matrix:
@@ -55,7 +55,7 @@ def _few(images: Matrix) -> Matrix:
     total = shares.sum(axis=1)
     squares = (shares * shares).sum(axis=1)
     count = np.divide(total**2, squares, out=np.ones_like(total), where=total > 0)
-    return np.maximum(1.0, _MANY / count)
+    return np.asarray(np.maximum(1.0, _MANY / count))
 
 
 @dataclass(frozen=True)
