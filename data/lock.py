@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import socket
@@ -12,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from refntk.data.file_lock import lock_file, require_file_locks
 from refntk.data.limits import one_line
 from refntk.errors import StoreError
 from refntk.output import create_whole, in_the_way, open_ours
@@ -68,13 +68,14 @@ class Lock:
     Raises
     ------
     StoreError
-        Another process holds it: who, and since when; a file that is no lock has the name; or the
-        folder cannot be written to.
+        Another process holds it: who, and since when; a file that is no lock has the name; the
+        folder cannot be written to; or the system has no locks.
     """
 
     def __init__(self, path: Path, output: Path) -> None:
         self.path = path
         self.stale: Holder | None = None
+        require_file_locks(output)
         try:
             self._fd = self._take(output)
         except OSError as error:
@@ -107,7 +108,7 @@ class Lock:
     def _claim(self, fd: int, output: Path, created: bool) -> None:
         """Lock the open file, or refuse."""
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(fd)
             held = False
         except OSError as error:
             without = error.errno in _NO_LOCKS
@@ -127,7 +128,7 @@ class Lock:
     def _unlocked_but_held(self, fd: int, holder: Holder) -> bool:
         """Whether only the text protects the output, and its writer may be alive."""
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(fd)
         except OSError:
             return holder.alive
         return False

@@ -67,7 +67,7 @@ myst_heading_anchors = 3
 
 nb_execution_mode = "force"
 nb_execution_in_temp = True
-nb_execution_timeout = 240
+nb_execution_timeout = 900  # of a cell, on a busy machine that compiles
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 

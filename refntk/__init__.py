@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         ABRelu,
         Abs,
         AvgPool,
+        CentreReadout,
         Concat,
         Conv,
         Cos,
@@ -91,6 +92,7 @@ __all__ = [
     "ABRelu",
     "Abs",
     "AvgPool",
+    "CentreReadout",
     "Certified",
     "ClusterError",
     "Concat",
@@ -171,7 +173,7 @@ _HOMES = {
 }
 _MODULES = (
     "data", "dynamics", "finite", "inference", "network", "oracle", "plot", "predict", "sklearn",
-    "spectral", "stax", "symmetry", "testing",
+    "spectral", "sphere", "stax", "symmetry", "testing",
 )  # fmt: skip
 """Packages that are there as attributes without an import of their own."""
 sys.meta_path.append(FormerNames())
@@ -189,7 +191,10 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = import_module(f"refntk.{name}")
     else:
-        raise AttributeError(f"module 'refntk' has no attribute {name!r}")
+        from refntk.network.missing import why_missing
+
+        why = "" if name.startswith("_") else why_missing(name)
+        raise AttributeError(f"module 'refntk' has no attribute {name!r}" + (why and f": {why}"))
     globals()[name] = value
     return value
 

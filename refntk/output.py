@@ -104,6 +104,8 @@ class Output:
             raise error(f"{self.path}: not usable as an output ({_why(failure)})") from failure
 
     def _resolve(self) -> Path:
+        if "\0" in str(self.path):
+            raise self._error(f"{str(self.path)!r}: holds a zero byte, which no name of a file has")
         target = Path(os.path.realpath(self.path)) if self.path.is_symlink() else self.path
         shown = f"{self.path}" if target == self.path else f"{self.path}, a link to {target}"
         if target.is_symlink():
@@ -113,7 +115,8 @@ class Output:
             raise self._error(f"{shown}: the folder {folder} does not exist; create it")
         if target.is_dir():
             raise self._error(f"{shown}: is a folder; give the name of a file")
-        if target.exists() and not target.is_file():
+        # The link, too: /dev/stdout may lead to a pipe, whose name in /proc is the name of no file.
+        if any(place.exists() and not place.is_file() for place in (target, self.path)):
             raise self._error(
                 f"{shown}: is a pipe or a device, not a regular file; give the name of a file"
             )

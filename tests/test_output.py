@@ -257,3 +257,19 @@ def test_one_of_many_writers_gets_the_name(tmp_path):
     assert len(refused) == 7
     assert len(list(tmp_path.glob(".k.partial-*"))) == 7
     assert len(set(path.read_bytes())) == 1
+
+
+def test_a_link_to_what_is_no_file(tmp_path):
+    read, write_end = os.pipe()
+    try:
+        (tmp_path / "out").symlink_to(f"/proc/self/fd/{write_end}")
+        with pytest.raises(StoreError, match="is a pipe or a device, not a regular file"):
+            Output(tmp_path / "out", overwrite=True)
+    finally:
+        os.close(read)
+        os.close(write_end)
+
+
+def test_a_zero_byte_in_a_name(tmp_path):
+    with pytest.raises(StoreError, match="holds a zero byte, which no name of a file has"):
+        Output(f"{tmp_path}/a\0b", overwrite=True)

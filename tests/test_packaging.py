@@ -4,6 +4,7 @@ import ast
 import configparser
 import doctest
 import importlib
+import json
 import re
 from importlib import metadata, resources
 from pathlib import Path
@@ -15,6 +16,11 @@ import refntk
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = configparser.ConfigParser()
 CONFIG.read(ROOT / "setup.cfg")
+
+
+def text(name):
+    """A file of the repository."""
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def words(section, key):
@@ -97,7 +103,41 @@ def test_no_module_takes_the_place_of_a_public_name():
 def test_versions_agree():
     version = metadata.version("refntk")
     assert CONFIG["metadata"]["version"] == version
-    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {version}\n" in text("CITATION.cff")
+    assert json.loads(text(".zenodo.json"))["version"] == version
+    assert f'\n  version: "{version}"\n' in text("conda/meta.yaml")
+
+
+def test_the_archive_has_the_title_of_the_citation():
+    assert f'\ntitle: "{json.loads(text(".zenodo.json"))["title"]}"\n' in text("CITATION.cff")
+
+
+def test_the_conda_recipe_needs_what_the_wheel_needs():
+    run = re.search(r"  run:\n((?:    - .*\n)+)", text("conda/meta.yaml"))[1]
+    python = f"python {CONFIG['options']['python_requires']}"
+    needed = [python, "__unix", *words("options", "install_requires")]
+    assert [line.replace(" ", "") for line in re.findall(r"- (.*)", run)] == [
+        line.replace(" ", "") for line in needed
+    ]
+
+
+def test_the_lower_bounds_are_those_of_setup_cfg():
+    tools = {"pytest", "pytest-xdist", "hypothesis"}
+    lines = {*words("options", "install_requires"), *words("options.extras_require", "test")}
+    bounds = dict(line.split(">=") for line in lines)
+    tested = re.findall(r"^([\w-]+)==([\d.]+)\.\*$", text(".ci/lower-bounds.txt"), re.MULTILINE)
+    for name, version in tested:
+        assert f"{bounds[name]}.0.".startswith(f"{version}."), name
+    assert {name for name, _ in tested} == set(bounds) - tools
+
+
+def test_pre_commit_runs_what_tox_runs():
+    hooks, tox = text(".pre-commit-config.yaml"), configparser.ConfigParser()
+    tox.read(ROOT / "tox.ini")
+    (command,) = tox["testenv:lint"]["commands"].split("\n")[1:]
+    assert command == "ruff check --no-cache {posargs:.}"
+    assert "entry: ruff check --no-cache --force-exclude\n" in hooks
+    assert f'["{tox["testenv:lint"]["deps"]}"]' in hooks
 
 
 def test_readme_has_its_two_lines():

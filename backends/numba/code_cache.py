@@ -196,4 +196,5 @@ def describe() -> str:
         return "not kept: no folder for it can be written to; set NUMBA_CACHE_DIR"
     if not trusted(folder):
         return f"not kept: other users may write to {folder}; set NUMBA_CACHE_DIR"
-    return f"kept in {folder}, which only you may write to"
+    shared = folder.exists() and folder.stat().st_mode & stat.S_IWGRP
+    return f"kept in {folder}, which only you{' and your group' if shared else ''} may write to"

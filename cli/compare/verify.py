@@ -76,11 +76,13 @@ def dynamics() -> None:
 
     The gradients and Hessians of the nominal, augmented and equivariant risk at equivariant
     parameters; that exact augmented training stays there; dimensions of the spaces of equivariant
-    layers; and points that are stable for one risk and not for another.
+    layers; points that are stable for one risk and not for another; and statements about shallow
+    ensembles, free, augmented, averaged and equivariant ones.
     """
+    from refntk.dynamics.meanfield import MEAN_FIELD
     from refntk.dynamics.theorems import THEOREMS
 
-    _run(THEOREMS)
+    _run((*THEOREMS, *MEAN_FIELD))
 
 
 def _run(checks: Sequence[Check]) -> None:

@@ -14,7 +14,16 @@ from refntk.cli.result_tables import finish, open_table, output_options
 from refntk.cli.say import say
 from refntk.progress import ProgressBar
 
-__all__ = ["dimensions", "dynamics", "groups", "perm", "rot", "shapes", "trans"]
+__all__ = [
+    "dimensions",
+    "dynamics",
+    "groups",
+    "meanfield",
+    "perm",
+    "rot",
+    "shapes",
+    "trans",
+]
 
 
 @click.group(
@@ -153,6 +162,63 @@ def rot(**given: Any) -> None:
 def groups(data: str, **given: Any) -> None:
     """Train on DATA with shifts, shifts along x, quarter turns, and shifts with quarter turns."""
     _run("groups", data, **given)
+
+
+@dynamics.command(cls=Command, short_help="Shallow ensembles: augmented, averaged, equivariant.")
+@click.option(
+    "--units", default="10,100,1000", show_default=True, metavar="N,…",
+    help="Numbers of units of the students.",
+)
+@click.option(
+    "--steps", type=options.positive, default=200, show_default=True, metavar="T",
+    help="Steps of gradient descent.",
+)
+@click.option(
+    "--rate", type=click.FloatRange(min=0, min_open=True), default=0.5, show_default=True,
+    metavar="η", help="Learning rate.",
+)
+@click.option(
+    "--repeats", type=options.positive, default=30, show_default=True, metavar="R",
+    help="Teachers, students and data.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="S",
+    help="Seed of all random choices.",
+)  # fmt: skip
+@output_options
+def meanfield(
+    units: str, steps: int, rate: float, repeats: int, seed: int, output: str, plot: str | None,
+    resume: bool, overwrite: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Train ensembles of units on teachers that are weakly, strongly or not invariant.
+
+    From the same units by augmentation over four cyclic shifts, by averaging the function over
+    them, and within the units that shifts do not move (SI). The functions of the first two come
+    together as the number of units grows.
+    """
+    from refntk.dynamics.meanfield import TEACHERS, meanfield_rows, summarize_meanfield
+    from refntk.errors import InputError
+    from refntk.plot.dynamics import plot_meanfield
+
+    try:
+        counts = [int(part) for part in units.split(",")]
+    except ValueError:
+        counts = []
+    if not counts or min(counts) < 1:
+        raise InputError(f"--units: expected numbers of units such as 10,100, not {units!r}")
+    record = {
+        "command": "dynamics meanfield", "units": counts, "steps": steps, "rate": rate,
+        "seed": seed,
+    }  # fmt: skip
+    with (
+        open_table(output, record, plot, resume, overwrite) as table,
+        ProgressBar(len(TEACHERS) * len(counts) * repeats, quiet=quiet, unit="students") as bar,
+    ):
+        done = tuple(table.rows)
+        for row in meanfield_rows(counts, steps, rate, repeats, seed, done, bar.update):
+            table.append(row)
+    echo_columns(summarize_meanfield(table.rows))
+    finish(output, len(table.rows), plot, lambda: plot_meanfield(table.rows))
 
 
 @dynamics.command(cls=Command, short_help="Dimensions of E beside those of all layers.")

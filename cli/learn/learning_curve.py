@@ -123,7 +123,9 @@ def learning_curve(
     )
     labels = inputs.info1.labels
     if labels is None:
-        raise InputError(f"{images}: the classes of its images are not known")
+        raise InputError(
+            f"{images}: the classes of its images are not known; name them with --labels FILE"
+        )
     names = class_list(labels, inputs.info1.class_names)
     repeated = repeated_images(inputs.info1)
     if repeated:

@@ -109,7 +109,9 @@ def predict(
         )
     train, test = pair.train_info, pair.test_info
     if train.labels is None:
-        raise InputError(f"{train.source}: the classes of its images are not known")
+        raise InputError(
+            f"{train.source}: the classes of its images are not known; name them with --labels FILE"
+        )
     shared = shared_images(test, train)
     if shared:
         say(

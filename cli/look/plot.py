@@ -98,7 +98,9 @@ def _trajectories(kernel: KernelFile, image: int, diag_reg: float) -> Figure:
 
     labels = kernel.x1.labels
     if labels is None:
-        raise InputError(f"{kernel.path}: the classes of its images are not known")
+        raise InputError(
+            f"{kernel.path}: the classes of its images are not known; compute it with --labels FILE"
+        )
     names = class_list(labels, kernel.x1.class_names)
     scores = left_out(
         kernel.gram("nngp"), kernel.gram("ntk"), labels,

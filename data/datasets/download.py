@@ -7,7 +7,6 @@ complete, and when what came in has the wrong checksum.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import stat
@@ -18,6 +17,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from refntk.data.datasets.catalogue import RemoteFile
+from refntk.data.file_lock import lock_file, require_file_locks
 from refntk.data.limits import one_line, size_text
 from refntk.errors import DownloadError, missing_package
 from refntk.output import in_the_way
@@ -118,9 +118,10 @@ class _Resuming:
 
     def __call__(self, url: str, output: str, pooch: Any) -> None:
         """Download `url` completely, then give the file the name `output` that pooch expects."""
+        require_file_locks(self._part)
         with _append_to(self._part) as stream:
             try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock_file(stream.fileno())
             except OSError:
                 raise DownloadError(
                     f"{self._part}: another process is writing to it; wait for that download to end"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refntk.data.images.imageset import IntArray, Pick, RawImages, check_layout
-from refntk.data.images.labels import Labels, interpret
+from refntk.data.images.labels import Labels, interpret, squeezed
 from refntk.errors import InputError, unknown
 
 __all__ = ["Container", "Entry", "gather", "only_array"]
 
 _IMAGE_KEYS = ("images", "x")
-_LABEL_KEYS = ("labels", "label", "y", "Y", "targets", "target")
+_LABEL_KEYS = ("labels", "label", "y", "targets", "target", "classes", "class")
 _NAMES_KEY = "class_names"
 _LISTED = 12
 _SEARCHED = 1000
@@ -45,6 +45,9 @@ class Container(Protocol):
     def entries(self) -> Mapping[str, Entry]:
         """Headers of the arrays by key."""
 
+    def outside(self, folder: str) -> tuple[str, ...]:
+        """Names in a folder that lead to other files, and are not followed."""
+
     def judge(self, key: str) -> None:
         """Refuse an array that announces more than the file can hold."""
 
@@ -52,10 +55,13 @@ class Container(Protocol):
         """Read some indices of the first axis, or all; judges first, and guards memory."""
 
 
-def _choose_images(source: str, entries: Mapping[str, Entry], key: str | None) -> str:
+def _choose_images(
+    source: str, entries: Mapping[str, Entry], key: str | None, outside: tuple[str, ...] = ()
+) -> str:
     """Key of the images: the given one, a usual name, or the only array that can be images."""
     if not entries:
-        raise InputError(f"{source}: holds no array; expected one of images")
+        led = "".join(f"; {name!r} leads to another file, which is not opened" for name in outside)
+        raise InputError(f"{source}: holds no array; expected one of images{led}")
     if key is not None:
         if key not in entries:
             more = len(entries) - _LISTED
@@ -64,9 +70,10 @@ def _choose_images(source: str, entries: Mapping[str, Entry], key: str | None) -
                 f"{source}: {unknown('key', key, list(islice(entries, _LISTED)))}{rest}"
             )
         return key
+    names = _by_lower_case(entries)
     for name in _IMAGE_KEYS:
-        if name in entries:
-            return name
+        if name in names:
+            return names[name]
     if len(entries) > _SEARCHED:
         raise InputError(
             f"{source}: holds {len(entries)} arrays, and none is called images or x; name one, as "
@@ -90,35 +97,46 @@ def _choose_images(source: str, entries: Mapping[str, Entry], key: str | None) -
     )
 
 
-def _label_keys(key: str, entries: Mapping[str, Entry]) -> list[str]:
+def _by_lower_case(names: Iterable[str]) -> dict[str, str]:
+    """Names by their lower case; of two that differ in nothing else, the one in lower case."""
+    return {name.lower(): name for name in sorted(names)}
+
+
+def _label_keys(key: str, names: Iterable[str]) -> list[str]:
     """Keys that may hold the labels of array `key`: its siblings by name, then usual names."""
-    folder, slash, name = key.rpartition("/")
+    folder, slash, name = key.lower().rpartition("/")
     siblings = []
     if "images" in name:
         siblings += [name.replace("images", word) for word in ("labels", "label")]
-    if name[:1] in ("x", "X"):
-        siblings.append({"x": "y", "X": "Y"}[name[0]] + name[1:])
+    if name[:1] == "x":
+        siblings.append("y" + name[1:])
     if name == "arr_0":  # as numpy.savez calls arrays without names
         siblings.append("arr_1")
+    known = _by_lower_case(names)
     places = dict.fromkeys(folder + slash + other for other in (*siblings, *_LABEL_KEYS))
-    return [place for place in places if place in entries and place != key]
+    return [known[place] for place in places if place in known and known[place] != key]
 
 
 def _read_labels(
     key: str, container: Container, entries: Mapping[str, Entry], count: int
 ) -> tuple[Labels | None, tuple[str, ...]]:
     """Labels of the images of array `key`, or a note why what is there is not taken."""
-    reasons = []
-    own = "images" in key.rpartition("/")[2] or key.rpartition("/")[2] in _IMAGE_KEYS
+    folder, slash, name = key.rpartition("/")
+    own = "images" in name.lower() or name.lower() in _IMAGE_KEYS
+    elsewhere = [folder + slash + other for other in container.outside(folder)]
+    reasons = [
+        f"{place!r} leads to another file, which is not opened"
+        for place in _label_keys(key, elsewhere)
+    ]
     for place in _label_keys(key, entries):
         try:
             entry = entries[place]
-            if not entry.shape or entry.shape[0] != count:
-                if place.rpartition("/")[2] in _LABEL_KEYS and not own:
+            if squeezed(entry.shape, count) is None:
+                if place.rpartition("/")[2].lower() in _LABEL_KEYS and not own:
                     continue  # those of another array
                 reason = f"has shape {entry.shape}, but there are {count} images"
             elif entry.dtype.hasobject:
-                reason = "holds pickled objects or text of variable length, which are not read"
+                reason = "holds pickled objects or sequences of variable length, which are not read"
             else:
                 found = interpret(container.read(place, None), count)
                 if isinstance(found, Labels):
@@ -184,7 +202,7 @@ def gather(source: str, container: Container, key: str | None, pick: Pick) -> Ra
         No such key, no or several candidates, no images, and whatever the container refuses.
     """
     entries = container.entries()
-    chosen = _choose_images(source, entries, key)
+    chosen = _choose_images(source, entries, key, container.outside(""))
     entry = entries[chosen]
     check_layout(f"{source}::{chosen}", entry.shape, entry.dtype)
     # Nothing may grow with the number of images before the file is known to hold them.
@@ -225,7 +243,8 @@ def only_array(source: str, container: Container, key: str | None) -> NDArray[An
     """
     entries = container.entries()
     if key is None:
-        usual = [name for name in _LABEL_KEYS if name in entries]
+        names = _by_lower_case(entries)
+        usual = [names[name] for name in _LABEL_KEYS if name in names]
         keys = usual[:1] or list(islice(entries, 2))
         if len(keys) != 1:
             held = ", ".join(islice(entries, _LISTED))
@@ -236,7 +255,7 @@ def only_array(source: str, container: Container, key: str | None) -> NDArray[An
     chosen = _choose_images(source, entries, key)
     if entries[chosen].dtype.hasobject:
         raise InputError(
-            f"{source}::{chosen}: holds pickled objects or text of variable length, which are not "
-            "read; save numbers, or text of fixed length"
+            f"{source}::{chosen}: holds pickled objects or sequences of variable length, which "
+            "are not read; save numbers, or text of fixed length"
         )
     return container.read(chosen, None)

@@ -1,8 +1,8 @@
 """One image file to pixels: its tags decide, once, what every stored value means.
 
-Pillow and tifffile decode; they are the extra `images`. Neither is trusted with the meaning: Pillow
-takes signed bytes for unsigned ones, 12 bits for 16, and white-is-zero for black-is-zero. Source of
-the tags: TIFF 6.0, and the PNG specification, third edition.
+Pillow, tifffile and imagecodecs decode; they are the extra `images`. None is trusted with the
+meaning: Pillow takes signed bytes for unsigned ones, 12 bits for 16, and white-is-zero for
+black-is-zero. Source of the tags: TIFF 6.0, and the PNG specification, third edition.
 """
 
 from __future__ import annotations
@@ -107,16 +107,23 @@ class TiffTags:
         return {"u": 2.0**self.bits - 1, "i": 2.0 ** (self.bits - 1) - 1, "f": 1.0}[self.kind]
 
 
-def _tiff_tags(path: Path, stream: BinaryIO) -> TiffTags:
-    """Read the tags of the only page, or refuse what is valid and has no pixels for us."""
+def _tiff_tags(path: Path, stream: BinaryIO, page: int | None) -> TiffTags:
+    """Read the tags of one page, or refuse what is valid and has no pixels for us."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     head = stream.read(8)
     if head[2:4] in (b"+\0", b"\0+"):
         head += stream.read(8)
     directory = ImageFileDirectory_v2(head)
-    stream.seek(directory.next)
-    directory.load(stream)
+    seen: list[int] = []
+    while len(seen) < (page or 1):
+        if not directory.next or directory.next in seen:
+            raise InputError(f"{path}: has no page {page or 1}, only {len(seen)}")
+        seen.append(directory.next)
+        stream.seek(directory.next)
+        directory.load(stream)
+    if page is None and directory.next:
+        raise InputError(f"{path}: holds several pages; choose one, as in {path}::1 for the first")
     tags = dict(directory)
 
     def several(tag: int, default: int) -> tuple[int, ...]:
@@ -218,14 +225,9 @@ def _refuse_mode(path: Path, mode: str) -> InputError:
     )
 
 
-def _png_bits(path: Path, stream: BinaryIO) -> int:
-    """Bits of a sample; refuse what Pillow would cut to 8, and a file that ends too early."""
+def _png_kind(path: Path, stream: BinaryIO) -> tuple[int, int]:
+    """Bits of a sample and colour type; refuse a file that ends too early."""
     head = stream.read(33)
-    if len(head) == 33 and head[24] == 16 and head[25] in (2, 4, 6):
-        kind = {2: "RGB", 4: "grey and alpha", 6: "RGBA"}[head[25]]
-        raise InputError(
-            f"{path}: has 16-bit {kind} pixels, expected {_KINDS}; convert it, or use TIFF"
-        )
     end = os.fstat(stream.fileno()).st_size
     place = 8
     while place + 12 <= end:
@@ -233,7 +235,7 @@ def _png_bits(path: Path, stream: BinaryIO) -> int:
         length, name = struct.unpack(">I4s", stream.read(8))
         place += 12 + length
         if name == b"IEND" and place <= end:
-            return head[24]
+            return head[24], head[25]
     raise InputError(
         f"{path}: cannot be read (it ends before its last chunk); the file is damaged or not what "
         "its name says: copy or download it again"
@@ -285,13 +287,40 @@ def _pillow_pixels(
     return flatten(path, np.concatenate([colours, cover.astype(pixels.dtype)], -1), alpha, top)
 
 
-def _refuse_frames(path: Path, frames: int) -> None:
-    if frames != 1:
-        raise InputError(f"{path}: holds {frames} frames; expected a single image")
+def _refuse_frames(path: Path, image: Any) -> None:
+    """Refuse an animation; what follows the image of a camera's JPEG file are previews of it."""
+    frames = getattr(image, "n_frames", 1)
+    if frames != 1 and image.format != "MPO":
+        raise InputError(
+            f"{path}: holds {frames} frames; expected a single image: save one of them"
+        )
+
+
+def _by_imagecodecs(path: Path, alpha: str | None) -> NDArray[Any]:
+    """Decode a PNG file of 16 bits in colour or with alpha, which Pillow cuts to 8."""
+    from PIL import Image
+
+    try:
+        import imagecodecs
+    except ImportError as error:
+        raise InputError(
+            f"{path}: has 16-bit colours or alpha, and a PNG file of these needs imagecodecs; "
+            'install it with pip install "refntk[images]", or save it as TIFF'
+        ) from error
+    with path.open("rb") as stream, Image.open(stream, formats=("PNG",)) as image:
+        _refuse_frames(path, image)
+        turn = int(image.getexif().get(274, 1))
+        shape = image.size[::-1]
+    pixels: NDArray[Any] = imagecodecs.png_decode(path.read_bytes())
+    if pixels.dtype != np.uint16 or pixels.ndim != 3 or pixels.shape[:2] != shape:
+        raise _refuse_mode(path, f"{pixels.dtype} of shape {pixels.shape}")
+    if pixels.shape[2] in (2, 4):
+        pixels = flatten(path, pixels, alpha, 65535)
+    return upright(pixels, turn)
 
 
 def _by_pillow(
-    path: Path, alpha: str | None, tags: TiffTags | None, bits: int = 8
+    path: Path, alpha: str | None, tags: TiffTags | None, *, bits: int = 8, page: int = 0
 ) -> NDArray[Any]:
     """Decode with Pillow; what its mode does not tell, the tags do, or the bits of a PNG file."""
     from PIL import Image
@@ -300,7 +329,10 @@ def _by_pillow(
     # From a stream: Pillow maps a named file by sides that it has exchanged already, for some tags.
     with path.open("rb") as stream, Image.open(stream, formats=formats) as image:
         opened: ImageFile.ImageFile = image
-        _refuse_frames(path, getattr(opened, "n_frames", 1))
+        if tags is None:
+            _refuse_frames(path, opened)
+        else:
+            opened.seek(page)
         # Pillow turns TIFF itself when it loads, and no other format.
         turn = 1 if tags is not None else int(opened.getexif().get(274, 1))
         opened.load()
@@ -314,7 +346,7 @@ def _by_pillow(
     return pixels / tags.top if tags.bits == 12 else pixels
 
 
-def _by_tifffile(path: Path, alpha: str | None, tags: TiffTags) -> NDArray[Any]:
+def _by_tifffile(path: Path, alpha: str | None, tags: TiffTags, number: int) -> NDArray[Any]:
     """Decode what Pillow has no mode for."""
     try:
         import tifffile
@@ -324,8 +356,7 @@ def _by_tifffile(path: Path, alpha: str | None, tags: TiffTags) -> NDArray[Any]:
             'tifffile; install it with pip install "refntk[images]"'
         ) from error
     with tifffile.TiffFile(path) as file:
-        _refuse_frames(path, len(file.pages))
-        page = file.pages.first
+        page = file.pages[number]
         try:
             pixels = page.asarray()
         except ValueError as error:
@@ -357,7 +388,7 @@ def _word(tags: TiffTags) -> str:
     return {"u": "unsigned", "i": "signed", "f": "floating-point"}[tags.kind]
 
 
-def decode(path: Path, alpha: str | None = None) -> NDArray[Any]:
+def decode(path: Path, alpha: str | None = None, page: int | None = None) -> NDArray[Any]:
     """Decode one PNG, TIFF, JPEG, WebP or BMP file.
 
     Parameters
@@ -366,6 +397,8 @@ def decode(path: Path, alpha: str | None = None) -> NDArray[Any]:
         The file; its first bytes say what it is.
     alpha : {"drop", "white", "black"} or None
         What becomes of transparency, see `flatten`.
+    page : int or None
+        Of a TIFF file, counted from 1. None: its only one.
 
     Returns
     -------
@@ -378,7 +411,8 @@ def decode(path: Path, alpha: str | None = None) -> NDArray[Any]:
     ------
     InputError
         Damaged; valid but of a kind that is not supported; transparent with `alpha` None; several
-        frames; more pixels than Pillow's limit; tifffile or imagecodecs missing where needed.
+        frames; several pages, or no such; more pixels than Pillow's limit; tifffile or imagecodecs
+        missing where needed.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -389,19 +423,28 @@ def decode(path: Path, alpha: str | None = None) -> NDArray[Any]:
         try:
             with path.open("rb") as stream:
                 mark = stream.read(8)
-                stream.seek(0)
-                bits = _png_bits(path, stream) if mark == _PNG_MARK else 8
                 _refuse_pointer(path, mark, stream)
                 stream.seek(0)
-                tags = _tiff_tags(path, stream) if mark[:4] in _TIFF_MARKS else None
+                tiff = mark[:4] in _TIFF_MARKS
+                bits, colours = _png_kind(path, stream) if mark == _PNG_MARK else (8, 0)
+                tags = _tiff_tags(path, stream, page) if tiff else None
+            if page is not None and not tiff:
+                raise InputError(f"{path}: is no TIFF file and has no pages; leave out ::{page}")
+            if tags is None and bits == 16 and colours in (2, 4, 6):
+                return _by_imagecodecs(path, alpha)
             if tags is None:
-                return _by_pillow(path, alpha, None, bits)
+                return _by_pillow(path, alpha, None, bits=bits)
             if tags.by_pillow:
                 try:
-                    return _by_pillow(path, alpha, tags)
+                    return _by_pillow(path, alpha, tags, page=(page or 1) - 1)
                 except UnidentifiedImageError:
                     pass  # valid, and of a layout that Pillow has no mode for
-            return _by_tifffile(path, alpha, tags)
+            return _by_tifffile(path, alpha, tags, (page or 1) - 1)
+        except UnidentifiedImageError as error:
+            raise InputError(
+                f"{path}: cannot be read (its contents are no PNG, TIFF, JPEG, WebP or BMP image); "
+                "the file is damaged or not what its name says"
+            ) from error
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise InputError(
                 f"{path}: has more than {Image.MAX_IMAGE_PIXELS} pixels, Pillow's limit against "

@@ -77,10 +77,10 @@ def _passed_text(path: Path, passed: Sequence[Path]) -> str:
 
 
 def _decode_all(
-    files: Sequence[Path], alpha: str | None, unlike: bool
+    files: Sequence[Path], alpha: str | None, unlike: bool, page: int | None = None
 ) -> NDArray[Any] | list[NDArray[Any]]:
     """Decode images of one kind, and of one size unless `unlike`."""
-    first = decode(files[0], alpha)
+    first = decode(files[0], alpha, page)
     refuse_memory(files[0].parent.parent, first.nbytes * len(files))
     out: list[NDArray[Any]] = [first]
     for path in files[1:]:
@@ -156,7 +156,12 @@ def read_folder(
 
 
 def read_files(
-    paths: Sequence[Path], pick: Pick, *, alpha: str | None = None, unlike: bool = False
+    paths: Sequence[Path],
+    pick: Pick,
+    *,
+    alpha: str | None = None,
+    unlike: bool = False,
+    page: int | None = None,
 ) -> RawImages:
     """Read images from single files, without classes.
 
@@ -166,6 +171,8 @@ def read_files(
         In this order.
     pick, alpha, unlike
         As for `read_folder`.
+    page : int or None
+        Of a single TIFF file of several, counted from 1.
 
     Returns
     -------
@@ -181,7 +188,7 @@ def read_files(
     indices = pick(len(paths), None, names)
     chosen = [paths[index] for index in indices]
     return RawImages(
-        images=_decode_all(chosen, alpha, unlike),
+        images=_decode_all(chosen, alpha, unlike, page),
         indices=indices,
         names=tuple(names[index] for index in indices),
     )

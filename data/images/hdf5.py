@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refntk.data.images.containers import Entry, gather, only_array
+from refntk.data.images.heap_text import is_text, read_text
 from refntk.data.images.imageset import IntArray, Pick, RawImages
 from refntk.data.inside import find, plain_dataset
 from refntk.data.limits import reading, refuse_memory, refuse_packed_claim, refuse_plain_claim
@@ -59,9 +60,9 @@ def _refuse_unwritten(source: str, dataset: h5py.Dataset) -> None:
         of = math.prod(-(-side // c) for side, c in zip(dataset.shape, dataset.chunks, strict=True))
         missing = of - dataset.id.get_num_chunks()
     if missing > 0 and dataset.size:
-        part = "nothing" if missing == of else f"only {of - missing} of {of} chunks"
+        part = "nothing was" if missing == of else f"only {of - missing} of {of} chunks were"
         raise InputError(
-            f"{source}: {part} of the shape {dataset.shape} was ever written, and the rest would "
+            f"{source}: {part} ever written, and the rest of the shape {dataset.shape} would "
             f"read as {dataset.fillvalue}; finish the file, or copy what is there into a smaller "
             "dataset"
         )
@@ -81,22 +82,25 @@ class _Datasets:
         A dataset of several names has one of them, so that it is the only one where no key is
         given; but what lies beside a key that is given has the name that leads there.
 
-        Text of variable length and references are passed over: they lie in HDF5's global heap, and
-        a flipped bit there makes the library loop for ever when they are read.
+        Sequences of variable length and references are passed over: they lie in HDF5's global heap,
+        and a flipped bit there makes the library loop for ever when they are read.
         """
         found: dict[str, Entry] = {}
 
-        def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
-            if (
-                isinstance(item, h5py.Dataset)
-                and item.shape is not None
-                and not item.dtype.hasobject
-                and name.isprintable()
-            ):
+        def visit(name: str | bytes, item: h5py.Group | h5py.Dataset) -> None:
+            if not isinstance(item, h5py.Dataset) or item.shape is None:
+                return
+            if isinstance(name, bytes) or not name.isprintable():  # bytes are not UTF-8
+                return
+            if is_text(item):
+                found[name] = Entry(item.shape, np.dtype("S"))
+            elif not item.dtype.hasobject:
                 found[name] = Entry(item.shape, item.dtype)
 
         self._file.visititems(visit)
         if self._key is not None and self._key not in found:
+            with contextlib.suppress(KeyError):  # what leads out of the file is said here
+                find(self._file, self._key)
             folder = self._key.rpartition("/")[0]
             for name in self._names(folder):
                 path = f"{folder}/{name}" if folder else name
@@ -110,7 +114,17 @@ class _Datasets:
             group = find(self._file, folder)
         except (KeyError, InputError):
             return []
-        return list(group) if isinstance(group, h5py.Group) else []
+        names = list(group) if isinstance(group, h5py.Group) else []
+        return [name for name in names if isinstance(name, str)]  # bytes are not UTF-8
+
+    def outside(self, folder: str) -> tuple[str, ...]:
+        """Names in a group that lead out of the file, and are not followed."""
+        try:
+            group = find(self._file, folder)
+            links = {name: group.get(name, getlink=True) for name in self._names(folder)}
+        except (KeyError, InputError, TypeError):  # a link of a kind that a user defined
+            return ()
+        return tuple(name for name, link in links.items() if isinstance(link, h5py.ExternalLink))
 
     def judge(self, key: str) -> None:
         """Judge the size that a dataset announces by what is stored of it.
@@ -142,8 +156,11 @@ class _Datasets:
 
     def read(self, key: str, indices: IntArray | None) -> NDArray[Any]:
         """Read one dataset, or some indices of its first axis."""
+        dataset = plain_dataset(self._file, key)
+        if is_text(dataset):
+            words = read_text(dataset, f"{self._source}::{key}")
+            return words if indices is None else words[indices]
         self.judge(key)
-        dataset = self._file[key]
         count = dataset.shape[0] if indices is None else len(indices)
         row = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
         # HDF5 unpacks whole chunks, and a chunk may be far larger than the rows in it.

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from refntk.data.images.imageset import InputInfo
 from refntk.data.images.load import read_stored
-from refntk.data.images.preprocess import FITS, apply_statistics, channel_statistics
-from refntk.errors import InputError, unknown
+from refntk.data.images.preprocess import apply_statistics, channel_statistics, check_fit
+from refntk.errors import InputError
 from refntk.evaluation.images import divisors
 
 __all__ = ["Inputs", "load_inputs", "scaling_text"]
@@ -109,6 +109,7 @@ def load_inputs(
     InputError
         As `load_images`, or the channels differ where statistics are applied.
     """
+    check_fit(fit, size)
     given = [spec for spec in (x1, x2) if spec is not None]
     if len(labels) > len(given):
         raise InputError(f"--labels {labels[-1]}: is one file too many for {len(given)} set(s)")
@@ -119,8 +120,6 @@ def load_inputs(
         )
         for place, spec in enumerate(given)
     ]  # fmt: skip
-    if fit not in FITS:
-        raise InputError(unknown("fit", fit, FITS))
     asked = scale != "auto"
     # By place, because both may be one file.
     names = (f"X{place} ({spec})" for place, spec in enumerate(given, 1))

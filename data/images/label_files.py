@@ -16,18 +16,20 @@ from refntk.errors import InputError
 __all__ = ["load_labels"]
 
 _MARK = "::"
-_FORMS = ".csv[::COLUMN], .txt, .npy, .npz[::KEY], .h5[::DATASET] or -idx1-ubyte[.gz]"
+_FORMS = ".csv[::COLUMN], .tsv, .txt, .npy, .npz[::KEY], .h5[::DATASET] or -idx1-ubyte[.gz]"
 
 
-def _read(spec: str, path: Path, key: str | None, names: tuple[str, ...] | None) -> NDArray[Any]:
+def _read(
+    spec: str, path: Path, key: str | None, count: int, names: tuple[str, ...] | None
+) -> NDArray[Any]:
     suffix = path.suffix.lower()
     inside = idx_inside(path)
     if inside is not None or is_idx_name(path.name):
         return read_idx_labels(inside or path)
     if not path.is_file():
         raise InputError(f"{spec}: no such file of labels; known forms: {_FORMS}")
-    if suffix in (".csv", ".txt"):
-        return read_csv_column(path, key, names)
+    if suffix in (".csv", ".tsv", ".txt"):
+        return read_csv_column(path, key, count, names)
     if suffix == ".npy":
         return read_npy_array(path)
     if suffix == ".npz":
@@ -65,7 +67,7 @@ def load_labels(spec: str, count: int, names: tuple[str, ...] | None = None) -> 
     bare, mark, key = spec.rpartition(_MARK)
     whole = not mark or Path(spec).exists()
     path, chosen = (Path(spec), None) if whole else (Path(bare), key)
-    found = interpret(np.asarray(_read(spec, path, chosen, names)), count)
+    found = interpret(np.asarray(_read(spec, path, chosen, count, names)), count)
     if isinstance(found, str):
         raise InputError(f"{spec}: {found}; expected one label an image")
     return found

@@ -28,7 +28,7 @@ from refntk.data.images.imageset import (
 from refntk.data.images.label_files import load_labels
 from refntk.data.images.labels import Labels
 from refntk.data.images.numpy_files import read_npy, read_npz
-from refntk.data.images.preprocess import stratified_subset, to_size, to_unit
+from refntk.data.images.preprocess import check_fit, stratified_subset, to_size, to_unit
 from refntk.data.limits import one_line, reading, refuse_memory
 from refntk.data.samples import sample_file
 from refntk.errors import InputError, InputWarning, unknown
@@ -39,11 +39,18 @@ __all__ = ["Stored", "load_images", "read_stored", "warn"]
 _SAMPLE = "sample:"
 _KEY = "::"
 _KEYED = (".npz", ".h5", ".hdf5")
+_PAGED = (".tif", ".tiff")
 _FORMS = (
     "sample:NAME, .npy, .npz[::KEY], .h5[::DATASET], -idx3-ubyte[.gz], a folder with one "
-    "sub-folder of images a class, a folder of images, an image, or a pattern such as 'a/*.png'"
+    "sub-folder of images a class, a folder of images, an image[::PAGE], or a pattern such as "
+    "'a/*.png'"
 )
 _BRIGHT = 2.0
+_FITTING = {
+    "resize": "--size squeezes each into one square",
+    "crop": "--fit crop keeps the middle of each",
+    "pad": "--fit pad puts black around each",
+}
 
 
 def _split_key(spec: str) -> tuple[Path, str | None]:
@@ -53,8 +60,14 @@ def _split_key(spec: str) -> tuple[Path, str | None]:
         return Path(spec), None
     if not key:
         raise InputError(f"{spec}: no key after ::; leave out :: or name an array")
-    if not bare.lower().endswith(_KEYED):
-        raise InputError(f"{spec}: only .npz and .h5 files take a key after ::; leave it out")
+    if bare.lower().endswith(_PAGED):
+        if not (key.isdecimal() and key.isascii() and len(key) < 10 and int(key)):
+            raise InputError(f"{spec}: after :: a TIFF file takes the number of a page, 1 or more")
+    elif not bare.lower().endswith(_KEYED):
+        raise InputError(
+            f"{spec}: only .npz and .h5 files take a key after ::, and .tif files the number of a "
+            "page; leave it out"
+        )
     return Path(bare), key
 
 
@@ -106,7 +119,7 @@ def _read(spec: str, pick: Pick, alpha: str | None, unlike: bool) -> RawImages:
     if suffix == ".npz":
         return read_npz(path, key, pick)
     if suffix in SUFFIXES:
-        return read_files([path], pick, alpha=alpha)
+        return read_files([path], pick, alpha=alpha, page=None if key is None else int(key))
     if is_idx_name(path.name):
         return read_idx(path, pick)
     raise InputError(f"{path}: its name says no known kind of file; known forms: {_FORMS}")
@@ -159,6 +172,8 @@ class Stored:
         -------
         array of float, shape (N, H, W, C)
         """
+        if isinstance(self.images, list):
+            warn(f"{self.info.source}: its images differ in size; {_FITTING[fit]}")
         if size is not None:
             out: NDArray[Any] = to_size(self.images, size, fit, rule)
         else:
@@ -184,12 +199,12 @@ def warn(text: str) -> None:
 
 
 def read_stored(
-    spec: str,
+    spec: str | os.PathLike[str],
     *,
     limit: int | None = None,
     seed: int = 0,
     alpha: str | None = None,
-    labels: str | None = None,
+    labels: str | os.PathLike[str] | None = None,
     unlike: bool = False,
 ) -> Stored:
     """Read images, and their labels where these are known, and do nothing to them.
@@ -212,6 +227,9 @@ def read_stored(
     """
     if alpha is not None and alpha not in ALPHA:
         raise InputError(unknown("alpha", alpha, ALPHA))
+    if not isinstance(spec, str | os.PathLike) or not str(spec):
+        raise InputError(f"{spec!r}: names no images; known forms of input: {_FORMS}")
+    spec, labels = os.fspath(spec), None if labels is None else os.fspath(labels)
     found: Labels | None = None
 
     def pick(count: int, known: IntArray | None, names: tuple[str, ...] | None = None) -> IntArray:
@@ -243,31 +261,30 @@ def read_stored(
         class_names=(found.names or raw.class_names) if found is not None else raw.class_names,
         names=raw.names,
     )
-    if isinstance(images, list):
-        warn(f"{spec}: its images differ in size; --size squeezes each into one square")
     return Stored(images, info)
 
 
 def load_images(
-    spec: str,
+    spec: str | os.PathLike[str],
     *,
     limit: int | None = None,
     seed: int = 0,
     size: int | None = None,
     scale: str | float = "auto",
     alpha: str | None = None,
-    labels: str | None = None,
+    labels: str | os.PathLike[str] | None = None,
     fit: str = "resize",
 ) -> ImageSet:
     """Load images, and their labels where these are known.
 
     Parameters
     ----------
-    spec : str
+    spec : str or path
         ``sample:NAME``; a ``.npy`` file; a ``.npz`` or ``.h5`` file, optionally with the key of the
         images as ``path::key``; an idx file such as ``t10k-images-idx3-ubyte.gz``; a folder with
         one sub-folder of PNG, TIFF, JPEG, WebP or BMP images a class; a folder of such images, one
-        of them, or a pattern such as ``"tiles/*.png"``, without classes.
+        of them (``stack.tif::2`` is the second page), or a pattern such as ``"tiles/*.png"``,
+        without classes.
     limit : int, optional
         Load at most this many images, chosen by `stratified_subset`. Default: all.
     seed : int
@@ -280,7 +297,7 @@ def load_images(
         `size`, images come in the dtype of the file and `to_unit` divides them later.
     alpha : {"drop", "white", "black"}, optional
         What becomes of transparency in image files. Default: transparent pixels are an error.
-    labels : str, optional
+    labels : str or path, optional
         ``FILE`` or ``FILE::KEY`` with the labels, see `refntk.data.images.label_files.load_labels`.
     fit : {"resize", "crop", "pad"}
         With `size`: average over areas, each image squeezed into the square; take the middle; or
@@ -297,7 +314,8 @@ def load_images(
     InputError
         Whatever is wrong with the input, in one line: no such file, unknown kind, damaged,
         truncated, too large for the file or for memory, pickled objects, not images, empty, NaN or
-        infinite pixels; `limit`, `seed` or `size` out of range; Pillow missing for a folder.
+        infinite pixels; `limit`, `seed` or `size` out of range; `fit` without
+        `size`; Pillow missing for a folder.
 
     Warns
     -----
@@ -311,6 +329,7 @@ def load_images(
     >>> digits.images.shape, digits.images.dtype.name
     ((20, 28, 28, 1), 'uint8')
     """
+    check_fit(fit, size)
     stored = read_stored(
         spec, limit=limit, seed=seed, alpha=alpha, labels=labels, unlike=size is not None
     )

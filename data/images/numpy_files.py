@@ -160,6 +160,10 @@ class _Archive:
         """Headers of the arrays, each read when it is asked for."""
         return _Headers(self)
 
+    def outside(self, folder: str) -> tuple[str, ...]:
+        """Nothing in an archive leads to another file."""
+        return ()
+
     def keys(self) -> Iterable[str]:
         """Keys of the arrays."""
         return self._members
@@ -201,6 +205,8 @@ class _Archive:
                 f"{source}: compression method {info.compress_type}; numpy.savez writes stored or "
                 "deflated members only: save it again with NumPy"
             )
+        if info.flag_bits & 1:
+            raise InputError(f"{source}: is encrypted; save it again without a password")
         if info.compress_size > self._nbytes:
             refuse_plain_claim(source, info.compress_size, self._nbytes)
         if info.compress_type == zipfile.ZIP_STORED:

@@ -21,6 +21,7 @@ __all__ = [
     "apply_statistics",
     "area_resample",
     "channel_statistics",
+    "check_fit",
     "stratified_subset",
     "to_size",
     "to_unit",
@@ -192,6 +193,24 @@ def area_resample(images: Images, px: int, rule: str | float = "auto") -> Float6
     return out
 
 
+def check_fit(fit: str, size: int | None) -> None:
+    """Refuse a way to one size that does not exist, or where there is no size.
+
+    Parameters
+    ----------
+    fit : str
+    size : int or None
+
+    Raises
+    ------
+    InputError
+    """
+    if fit not in FITS:
+        raise InputError(unknown("fit", fit, FITS))
+    if fit != "resize" and size is None:
+        raise InputError(f"--fit {fit}: says how images come to one size; add --size PX")
+
+
 def to_size(
     images: Images, px: int, fit: str = "resize", rule: str | float = "auto"
 ) -> Float64Array:
@@ -218,8 +237,7 @@ def to_size(
     InputError
         No such `fit`; an image is smaller than `px`, or larger with ``"pad"``; as `area_resample`.
     """
-    if fit not in FITS:
-        raise InputError(unknown("fit", fit, FITS))
+    check_fit(fit, px)
     if fit == "resize":
         return area_resample(images, px, rule)
     if px < 1:

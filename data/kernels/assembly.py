@@ -64,7 +64,7 @@ def assemble(
     OSError
         The disk is full or fails.
     StoreError
-        A tile is damaged, a text is longer than an HDF5 attribute, or a file of this name appeared
+        A tile is damaged, or a file of this name appeared
         meanwhile and may not be replaced.
     """
     partial = unfinished(output, record)

@@ -14,7 +14,7 @@ from refntk.evaluation.cluster import open_runner
 from refntk.evaluation.evaluate import Job
 from refntk.evaluation.options import Options
 from refntk.evaluation.residence import Residence
-from refntk.evaluation.result import Origin
+from refntk.evaluation.result import Computed, Origin
 from refntk.network.network import Network
 from refntk.network.signal import Layer
 from refntk.progress import reporting
@@ -80,7 +80,7 @@ def compute_kernel(
     place = Residence(*(_pixels(images) for images in sets), backend=chosen.backend)
     taken = [_taken(images, place) for images in sets]
     job = Job(net, taken[0], None if x2 is None else taken[1], chosen)
-    inputs = array_inputs(Origin(job, tuple(taken), chosen.scale))
+    inputs = array_inputs(Origin(Computed.by(job), tuple(taken), chosen.scale))
     with KernelWriter(
         path, describe_job(job, inputs), resume=resume, overwrite=overwrite
     ) as writer:

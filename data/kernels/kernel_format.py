@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refntk.data.images.imageset import InputInfo
-from refntk.data.inside import plain_dataset
+from refntk.data.inside import find, plain_dataset
 from refntk.errors import StoreError
 
 __all__ = [
     "ATTRIBUTES",
     "FORMAT",
     "KERNELS",
+    "TEXTS",
     "KernelDescription",
     "read_attributes",
     "read_input",
@@ -37,8 +38,9 @@ __all__ = [
 FORMAT = "refntk-kernel/1"
 KERNELS = ("nngp", "ntk")
 
-# HDF5 keeps an attribute in its object header, which is 64 KiB at most.
+# HDF5 keeps an attribute in its object header, which is 64 KiB at most: longer texts are datasets.
 _MAX_TEXT = 64_000
+TEXTS = "texts"
 
 # Attributes of the root, and the type of each in Python.
 ATTRIBUTES: Mapping[str, type] = {
@@ -84,8 +86,7 @@ class KernelDescription:
     Raises
     ------
     StoreError
-        No kernel, or an unknown one; a dtype that is not a floating one; a tile below 1; a text
-        that is longer than an HDF5 attribute.
+        No kernel, or an unknown one; a dtype that is not a floating one; a tile below 1.
     """
 
     network: str
@@ -107,8 +108,6 @@ class KernelDescription:
             raise StoreError(f"dtype {self.dtype!r}: expected 'float64' or 'float32'")
         if self.tile < 1:
             raise StoreError(f"tile {self.tile}: expected a positive number of images")
-        _check_text("network", self.network.encode())
-        _check_text("preprocessing", json.dumps(dict(self.preprocessing)).encode())
 
     @property
     def symmetric(self) -> bool:
@@ -145,15 +144,6 @@ class KernelDescription:
         return len(self.kernels) * math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
-def _check_text(name: str, data: bytes) -> None:
-    """Refuse a text that HDF5 cannot keep, before hours of computing rather than after."""
-    if len(data) > _MAX_TEXT:
-        raise StoreError(
-            f"attribute {name!r} of {len(data)} bytes: an HDF5 file takes at most {_MAX_TEXT}; "
-            "make it shorter"
-        )
-
-
 def write_text(attributes: h5py.AttributeManager, name: str, text: str) -> None:
     """Write an attribute of fixed-length UTF-8.
 
@@ -173,7 +163,11 @@ def write_text(attributes: h5py.AttributeManager, name: str, text: str) -> None:
         The text is too long.
     """
     data = text.encode()
-    _check_text(name, data)
+    if len(data) > _MAX_TEXT:
+        raise StoreError(
+            f"attribute {name!r} of {len(data)} bytes: an HDF5 file takes at most {_MAX_TEXT}; "
+            "make it shorter"
+        )
     # A length of zero does not exist in HDF5.
     kind = h5py.string_dtype("utf-8", max(1, len(data)))
     attributes.create(name, np.array(data, kind), dtype=kind)
@@ -203,7 +197,7 @@ def read_text(attributes: h5py.AttributeManager, name: str) -> str | None:
 
 
 def write_attributes(file: h5py.File, attributes: Mapping[str, Any]) -> None:
-    """Write the attributes of the root.
+    """Write the attributes of the root; what is too long for one becomes a dataset in `TEXTS`.
 
     Parameters
     ----------
@@ -211,17 +205,14 @@ def write_attributes(file: h5py.File, attributes: Mapping[str, Any]) -> None:
         Open for writing.
     attributes : mapping
         A value for each of `ATTRIBUTES`.
-
-    Raises
-    ------
-    StoreError
-        A text is too long.
     """
     for name in ATTRIBUTES:
         value = attributes[name]
         if isinstance(value, dict):
             value = json.dumps(value)
-        if isinstance(value, str):
+        if isinstance(value, str) and len(value.encode()) > _MAX_TEXT:
+            file[f"{TEXTS}/{name}"] = np.frombuffer(value.encode(), np.uint8)
+        elif isinstance(value, str):
             write_text(file.attrs, name, value)
         else:
             file.attrs[name] = value
@@ -259,8 +250,13 @@ def read_attributes(file: h5py.File, path: object) -> dict[str, Any]:
             "of refntk that wrote it"
         )
     attributes = {}
+    texts = find(file, TEXTS) if file.get(TEXTS, getlink=True) is not None else ()
     for name, kind in ATTRIBUTES.items():
-        value: Any = read_text(file.attrs, name)
+        value: Any = (
+            read_values(texts, name).tobytes().decode()
+            if name in texts
+            else read_text(file.attrs, name)
+        )
         if kind is dict and value is not None:
             value = json.loads(value)
         elif kind in (int, bool) and name in file.attrs:

@@ -21,7 +21,7 @@ from refntk.data.kernels.kernel_format import (
 )
 from refntk.data.kernels.kernel_record import KernelRecord
 from refntk.data.kernels.kernel_seal import check_seal
-from refntk.data.limits import one_line
+from refntk.data.limits import one_line, why_unreadable
 from refntk.errors import InputError, RefntkError, StoreError, unknown
 
 __all__ = ["KernelFile", "open_kernel"]
@@ -215,9 +215,9 @@ def open_kernel(path: str | Path) -> KernelFile:
     Raises
     ------
     StoreError
-        No such file; not HDF5; truncated or damaged; no kernel file; a format that this version
-        does not know; without its seal, or changed since it was sealed; a part of it lies in
-        another file.
+        No such file; not readable now; not HDF5; truncated or damaged; no kernel file; a format
+        that this version does not know; without its seal, or changed since it was sealed; a
+        part of it lies in another file.
 
     Examples
     --------
@@ -226,6 +226,8 @@ def open_kernel(path: str | Path) -> KernelFile:
     """
     path = Path(path)
     try:
+        if path.exists() and not path.is_file():
+            raise StoreError(f"{path}: is no regular file; a kernel file is one HDF5 file")
         if not path.is_file():
             begun = path.with_name(path.name + ".part")
             hint = f"; it is not finished, {begun} holds what is done" if begun.is_file() else ""
@@ -234,10 +236,7 @@ def open_kernel(path: str | Path) -> KernelFile:
     except RefntkError:
         raise
     except Exception as error:
-        raise StoreError(
-            f"{path}: cannot be opened ({one_line(error)}); it is truncated, damaged or not an "
-            "HDF5 file"
-        ) from error
+        raise StoreError(f"{path}: as an HDF5 file it {why_unreadable(error)}") from error
     try:
         return KernelFile(file, path)
     except Exception as error:

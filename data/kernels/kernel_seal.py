@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refntk.data.inside import find
-from refntk.data.kernels.kernel_format import ATTRIBUTES, read_text, read_values, write_text
+from refntk.data.kernels.kernel_format import (
+    ATTRIBUTES,
+    TEXTS,
+    read_text,
+    read_values,
+    write_text,
+)
 from refntk.errors import StoreError
 
 __all__ = ["check_seal", "write_seal"]
@@ -24,10 +30,10 @@ def _sealed(file: h5py.File) -> str:
         total.update(f"{name} {value.dtype.str} {value.shape}\n".encode())
         total.update(np.ascontiguousarray(value).data)
 
-    for key in sorted(ATTRIBUTES):
+    for key in sorted(key for key in ATTRIBUTES if key in file.attrs):
         add(f"@{key}", np.asarray(file.attrs[key]))
     add("tiles", read_values(file, "tiles"))
-    for name in ("digests", "x1", "x2"):
+    for name in ("digests", *([TEXTS] if TEXTS in file else []), "x1", "x2"):
         group = find(file, name)
         for key in sorted(group.attrs):
             add(f"{name}@{key}", np.asarray(group.attrs[key]))

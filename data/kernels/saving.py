@@ -9,12 +9,13 @@ import numpy as np
 from refntk.data.images.imageset import ImageSet, InputInfo, describe_images
 from refntk.data.images.inputs import Inputs, scaling_text
 from refntk.data.kernels.kernel_cache import describe_job
+from refntk.data.kernels.kernel_format import KernelDescription
 from refntk.data.kernels.kernel_writer import KernelWriter
 from refntk.errors import InputError
 from refntk.evaluation.images import divisors
 from refntk.evaluation.result import Kernel, Origin
 
-__all__ = ["array_inputs", "save_kernel"]
+__all__ = ["array_inputs", "describe", "save_kernel"]
 
 _SOURCE = "array"
 
@@ -42,8 +43,8 @@ def save_kernel(kernel: Kernel, path: str | Path, *, overwrite: bool = False) ->
             "it is not known what this kernel was computed from, which a kernel file says: save "
             "what refntk.kernel returns, without diagonal=True"
         )
-    job, inputs = kernel.origin.job, array_inputs(kernel.origin)
-    with KernelWriter(path, describe_job(job, inputs), overwrite=overwrite) as writer:
+    description = kernel.origin.description or describe(kernel.origin)
+    with KernelWriter(path, description, overwrite=overwrite) as writer:
         for tile in writer.missing():
             blocks = {
                 name: np.ascontiguousarray(np.asarray(values)[tile.rows, tile.cols])
@@ -51,6 +52,21 @@ def save_kernel(kernel: Kernel, path: str | Path, *, overwrite: bool = False) ->
             }
             writer.write(tile, blocks)
         writer.finish()
+
+
+def describe(origin: Origin) -> KernelDescription:
+    """Put together what a kernel file says about a kernel that was computed in memory.
+
+    Parameters
+    ----------
+    origin : Origin
+        With the images.
+
+    Returns
+    -------
+    KernelDescription
+    """
+    return describe_job(origin.job, array_inputs(origin))
 
 
 def array_inputs(origin: Origin) -> Inputs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -61,12 +62,12 @@ def stated_top(rule: str | float) -> float | None:
     except (TypeError, ValueError):
         pass
     try:
-        top = float(rule)
-    except ValueError:
+        top = float("nan") if isinstance(rule, bool) else float(rule)
+    except (TypeError, ValueError):
         top = float("nan")
     if not 0 < top < float("inf"):
         raise InputError(
-            f"scale {rule}: expected auto, none, an integer type such as uint16, or a "
+            f"scale {rule!r}: expected auto, none, an integer type such as uint16, or a "
             "positive number"
         )
     return top
@@ -226,10 +227,17 @@ def _checked(images: npt.ArrayLike, name: str, axes: int) -> npt.NDArray[Any]:
         wanted = "signals of shape (N, L, C), channels last; on a finite set (N, X, C)"
     elif axes == 3:
         wanted = "volumes of shape (N, D, H, W, C), channels last"
-    if isinstance(images, np.ma.MaskedArray) and np.ma.getmaskarray(images).any():
+    parts = images if isinstance(images, list | tuple) else [images]
+    masked = sum(np.ma.getmaskarray(p).sum() for p in parts if isinstance(p, np.ma.MaskedArray))
+    if masked:
         raise InputError(
-            f"{name}: is a masked array with {int(np.ma.getmaskarray(images).sum())} masked "
-            "pixels, and the mask would be lost; fill them: images.filled(0)"
+            f"{name}: is a masked array with {masked} masked pixels, and the mask would be lost; "
+            "fill them: images.filled(0)"
+        )
+    if isinstance(images, str | os.PathLike):
+        raise InputError(
+            f"{name}: {os.fspath(images)!r} is a name and not images; "
+            "refntk.data.load_images reads files and folders"
         )
     try:
         array = np.asarray(images)

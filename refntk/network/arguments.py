@@ -23,6 +23,7 @@ import numpy as np
 
 from refntk.errors import NetworkError, unknown
 from refntk.ops.groups import point_group
+from refntk.ops.lattices import LATTICES
 
 __all__ = [
     "MOST_CHANNELS",
@@ -51,8 +52,8 @@ QUIET: Mapping[str, bool] = MappingProxyType({"quiet": True})
 Networks that do not use what came later keep the hash that they had before.
 """
 
-Mask: TypeAlias = tuple[tuple[int, ...], ...]
-"""Rows of 0 and 1, where a filter has weights."""
+Mask: TypeAlias = tuple[Any, ...]
+"""Rows of 0 and 1, where a filter has weights: numbers of signals, layers of rows of volumes."""
 
 MOST_CHANNELS = 1 << 40
 """Channels of a layer, at most: beyond any network that was ever trained."""
@@ -222,14 +223,20 @@ def _mask(name: str, value: object) -> Mask | None:
     if value is None:
         return None
     try:
-        rows = tuple(tuple(operator.index(place) for place in row) for row in value)  # type: ignore[attr-defined]
-    except TypeError:
-        rows = ()
-    places = {place for row in rows for place in row}
-    if not places <= {0, 1} or 1 not in places or len({len(row) for row in rows}) != 1:
+        places = np.array(_nested(value))
+    except (TypeError, ValueError):
+        places = np.zeros(0)
+    if not 1 <= places.ndim <= 3 or not places.any() or not np.isin(places, (0, 1)).all():
         message = f"{name}: expected rows of 0 and 1 such as [[0, 1], [1, 1]], not all 0, not "
         raise NetworkError(message + reprlib.repr(value), key=name)
-    return rows if 0 in places else None
+    return None if places.all() else _nested(value)  # type: ignore[return-value]
+
+
+def _nested(value: object, axes: int = 3) -> tuple[Any, ...] | int:
+    """Return lists in lists as tuples in tuples; whole numbers only, and no text."""
+    if axes and hasattr(value, "__iter__") and not isinstance(value, str):
+        return tuple(_nested(part, axes - 1) for part in value)
+    return operator.index(value)  # type: ignore[arg-type]
 
 
 def _elements(name: str, value: object) -> tuple[int, ...] | None:
@@ -254,8 +261,12 @@ def _padding_word(name: str, value: object) -> str:
 
 
 def _group_name(name: str, value: object) -> str:
-    """Return the name of a point group."""
-    return point_group(value).name  # type: ignore[arg-type]
+    """Return the name of a point group of some lattice; the layer knows of which."""
+    if isinstance(value, str):
+        for known in LATTICES.values():
+            if any(value in (symbol, *names[:2]) for symbol, names in known.items()):
+                return value
+    return point_group(value).name  # type: ignore[arg-type]  # says which names there are
 
 
 def finite_number(

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
+import numpy as np
+
 from refntk.errors import NetworkError, ShapeError
 from refntk.network.arguments import QUIET, Mask, by_name, times
 from refntk.network.linear import Linear
 from refntk.network.signal import Signal, require
 from refntk.ops.groups import PointGroup, point_group
+from refntk.ops.lattices import GRIDS
 from refntk.ops.program import Builder
 from refntk.ops.space import Space
 from refntk.ops.support import Support, Window
@@ -73,9 +76,12 @@ class Lift(Linear):
     Parameters
     ----------
     filter_shape : (int, int)
-        Height and width of the filter, which the group turns about its centre.
+        Height and width of the filter, which the group turns about its centre. One number is for
+        signals (N, L, C), three are for volumes (N, D, H, W, C); so with strides and dilations.
     group : str
-        Name of the point group, one of C1, C2, C4, D1, D2, D4.
+        Name of the point group: C1, C2, C4, D1, D2, D4 of images, C1, D1 of signals, T, O, Oh, D4h,
+        C2v and the others of `refntk.ops.lattices` of volumes; its Hermann-Mauguin symbol does,
+        too.
     padding : {"SAME", "VALID", "CIRCULAR"}, default "SAME"
     strides, dilations : (int, int), default (1, 1)
         As for `Conv`. The network is equivariant where the group maps the windows to one another.
@@ -90,28 +96,35 @@ class Lift(Linear):
         An argument is wrong; the message begins with its name.
     """
 
-    filter_shape: tuple[int, int]
+    filter_shape: tuple[int, ...]
     _: KW_ONLY
     group: str
     padding: str = "SAME"
-    strides: tuple[int, int] = field(default=(1, 1), metadata=QUIET)
-    dilations: tuple[int, int] = field(default=(1, 1), metadata=QUIET)
+    strides: tuple[int, ...] = field(default=(1, 1), metadata=QUIET)
+    dilations: tuple[int, ...] = field(default=(1, 1), metadata=QUIET)
     mask: Mask | None = field(default=None, metadata=QUIET)
+
+    @property
+    def elements(self) -> PointGroup:
+        """The point group that turns the filter."""
+        return point_group(self.group, GRIDS[len(self.filter_shape) - 1])
 
     def __post_init__(self) -> None:
         """Check the arguments and bring them to their canonical types."""
         super().__post_init__()
         _require_fit(self)
-        _require_pixels(self, self.group)
+        object.__setattr__(self, "group", self.elements.name)
+        _require_pixels(self, self.elements)
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError` or `ShapeError`."""
         require(signal, "grid")
-        return Signal("group", _turned_positions(self, signal.shape, self.group), self.group, True)
+        shape = _turned_positions(self, signal.shape, self.elements)
+        return Signal("group", shape, self.group, True, lattice=self.elements.lattice)
 
     def lower(self, build: Builder, below: int) -> int:
         """Append one filter; see `Layer.lower`."""
-        return _filter(self, build, below, point_group(self.group))
+        return _filter(self, build, below, self.elements)
 
 
 @by_name
@@ -122,7 +135,8 @@ class GroupConv(Linear):
     Parameters
     ----------
     filter_shape : (int, int)
-        Height and width of the filter, which the group turns about its centre.
+        Height and width of the filter, which the group turns about its centre; of as many sides as
+        that of the Lift.
     padding : {"SAME", "VALID", "CIRCULAR"}, default "SAME"
     strides, dilations, mask
         As for `Lift`.
@@ -138,11 +152,11 @@ class GroupConv(Linear):
         An argument is wrong; the message begins with its name.
     """
 
-    filter_shape: tuple[int, int]
+    filter_shape: tuple[int, ...]
     _: KW_ONLY
     padding: str = "SAME"
-    strides: tuple[int, int] = field(default=(1, 1), metadata=QUIET)
-    dilations: tuple[int, int] = field(default=(1, 1), metadata=QUIET)
+    strides: tuple[int, ...] = field(default=(1, 1), metadata=QUIET)
+    dilations: tuple[int, ...] = field(default=(1, 1), metadata=QUIET)
     mask: Mask | None = field(default=None, metadata=QUIET)
     rotations: tuple[int, ...] | None = field(default=None, metadata=QUIET)
 
@@ -154,15 +168,15 @@ class GroupConv(Linear):
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError` or `ShapeError`."""
         require(signal, "group")
-        assert signal.group is not None  # a signal of kind "group" names its group
-        order = point_group(signal.group).order
+        group = signal.elements_of_grid
+        order = group.order
         if max(self.rotations or (0,)) >= order:
             raise NetworkError(
                 f"rotations: the group {signal.group} has the elements 0 to {order - 1}, and no "
                 f"{max(self.rotations or (0,))}",
                 key="rotations",
             )
-        shape = _turned_positions(self, signal.shape, signal.group)
+        shape = _turned_positions(self, signal.shape, group)
         return replace(signal, shape=shape, gaussian=True)
 
     def lower(self, build: Builder, below: int) -> int:
@@ -263,7 +277,7 @@ def _filter(
     frame = windows(layer, space.shape)
     above = Space(tuple(window.n_out for window in frame), group)
     rotations = layer.rotations if isinstance(layer, GroupConv) else None
-    mask = None if layer.mask is None else tuple(bool(place) for row in layer.mask for place in row)
+    mask = None if layer.mask is None else tuple(np.array(layer.mask, bool).ravel().tolist())
     return layer.filter(build, below, Support(space, above, frame, rotations, mask))
 
 
@@ -276,15 +290,16 @@ def _positions(
 
 
 def _turned_positions(
-    layer: Lift | GroupConv, shape: tuple[int, ...] | None, name: str
+    layer: Lift | GroupConv, shape: tuple[int, ...] | None, group: PointGroup
 ) -> tuple[int, ...] | None:
-    _require_pixels(layer, name)
-    tall, wide = _reach(layer)
-    turned = point_group(name).swaps_axes and tall != wide
+    _require_pixels(layer, group)
+    reach = _reach(layer)
+    turned = any(reach[i] != reach[j] for i, j in group.exchanges)
     if shape is not None and turned and layer.padding == "VALID":
+        alike = "a filter of like sides" if len(reach) == 3 else "a square filter"
         raise ShapeError(
-            f"with padding VALID the group {name} must map the {times(layer.filter_shape)} filter "
-            "to itself, else each rotation has other output positions: use a square filter, or SAME"
+            f"with padding VALID the group {group.name} must map the {times(layer.filter_shape)} "
+            f"filter to itself, else each rotation has other output positions: use {alike}, or SAME"
         )
     return _positions(layer, shape)
 
@@ -292,12 +307,6 @@ def _turned_positions(
 def _require_fit(layer: Conv | Lift | GroupConv) -> None:
     """Bring steps to the axes of the filter, and refuse what does not fit it."""
     axes = len(layer.filter_shape)
-    if axes != 2 and not isinstance(layer, Conv):
-        raise NetworkError(
-            "filter_shape: expected two positive integers such as (3, 3), which a group turns, "
-            f"not {layer.filter_shape}",
-            key="filter_shape",
-        )
     for name in ("strides", "dilations"):
         steps = getattr(layer, name)
         if set(steps) == {1}:
@@ -307,7 +316,7 @@ def _require_fit(layer: Conv | Lift | GroupConv) -> None:
                 f"{name}: expected {axes} numbers, as filter_shape has them, not {times(steps)}",
                 key=name,
             )
-    shape = layer.mask and (len(layer.mask), len(layer.mask[0]))
+    shape = layer.mask and np.shape(layer.mask)
     if shape and shape != layer.filter_shape:
         raise NetworkError(
             f"mask: expected {times(layer.filter_shape)} numbers, as filter_shape says, not "
@@ -316,13 +325,19 @@ def _require_fit(layer: Conv | Lift | GroupConv) -> None:
         )
 
 
-def _require_pixels(layer: Lift | GroupConv, name: str) -> None:
+def _require_pixels(layer: Lift | GroupConv, group: PointGroup) -> None:
     """Refuse a filter that the group turns to places between the pixels."""
-    tall, wide = _reach(layer)
-    if point_group(name).swaps_axes and (tall - wide) % 2:
+    reach = _reach(layer)
+    if len(reach) != len(group.matrices[0]):
         raise NetworkError(
-            f"filter_shape: a {times(layer.filter_shape)} filter that the group {name} turns by 90 "
-            "degrees would lie between the pixels: use sides that are both odd or both even",
+            f"filter_shape: expected {len(group.matrices[0])} sides, as the filter of the Lift has,"
+            f" not {times(layer.filter_shape)}",
+            key="filter_shape",
+        )
+    if any((reach[i] - reach[j]) % 2 for i, j in group.exchanges):
+        raise NetworkError(
+            f"filter_shape: a {times(layer.filter_shape)} filter that the group {group.name} turns "
+            "by 90 degrees would lie between the pixels: use sides that are all odd or all even",
             key="filter_shape",
         )
 

@@ -31,8 +31,9 @@ from refntk.network.set_arguments import (
 )
 from refntk.network.signal import Kind, Signal, require
 from refntk.ops.finite_group import FiniteGroup
-from refntk.ops.groups import GROUPS, PointGroup, point_group
+from refntk.ops.groups import PointGroup, point_group
 from refntk.ops.gset import GSet
+from refntk.ops.lattices import LATTICES
 from refntk.ops.listed import (
     cosets_at,
     group_support,
@@ -264,7 +265,7 @@ class CosetPool:
         """Give the signal after this layer, or raise `NetworkError`."""
         require(signal, "elements", "group")
         turns = signal.kind == "group"
-        self._elements(point_group(signal.group or "") if turns else _group_of(signal))
+        self._elements(signal.elements_of_grid if turns else _group_of(signal))
         return signal
 
     def lower(self, build: Builder, below: int) -> int:
@@ -280,7 +281,8 @@ class CosetPool:
         """List all elements of P."""
         if isinstance(self.subgroup, str) and self.subgroup != "all":
             own = group.matrices.tolist() if isinstance(group, PointGroup) else []
-            named = point_group(self.subgroup).matrices.tolist()
+            lattice = group.lattice if isinstance(group, PointGroup) else "square"
+            named = point_group(self.subgroup, lattice).matrices.tolist()
             if not all(matrix in own for matrix in named):
                 raise NetworkError(
                     f"subgroup: {self.subgroup} is no subgroup of {group.name}: list elements of it"
@@ -292,7 +294,7 @@ class CosetPool:
 
 def _subgroup(name: str, value: object) -> Places:
     """Return places, or the name of a point group."""
-    if isinstance(value, str) and value in GROUPS:
+    if isinstance(value, str) and any(value in known for known in LATTICES.values()):
         return value
     return canonical_places(name, value)
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 from refntk.errors import NetworkError
+from refntk.ops.groups import PointGroup, point_group
 from refntk.ops.named_groups import Spec
 from refntk.ops.program import Builder
+from refntk.ops.space import Space
 
 __all__ = ["Channels", "Kind", "Layer", "Signal", "require"]
 
@@ -57,6 +59,10 @@ class Signal:
         Number of points, for kind "set"; None while the input shape is unknown.
     elements : str, tuple of permutations, or None
         The finite group, for kind "elements"; see `refntk.ops.named_groups`.
+    lattice : str
+        The lattice of `group`, see `refntk.ops.lattices`.
+    hexagon : bool
+        Whether only positions of a hexagon count, see `refntk.ops.space`.
     gaussian : bool
         Whether the features are Gaussian over the draw of the last linear layer, which the formula
         for Relu needs.
@@ -75,6 +81,20 @@ class Signal:
     channels: Channels = "any"
     points: int | None = None
     elements: Spec | None = None
+    lattice: str = "square"
+    hexagon: bool = False
+
+    @property
+    def elements_of_grid(self) -> PointGroup:
+        """The point group of a signal of kind "group"."""
+        assert self.group is not None  # a signal of kind "group" names its group
+        return point_group(self.group, self.lattice)
+
+    @property
+    def space(self) -> Space:
+        """The features of a signal of kind "group", of known shape."""
+        assert self.shape is not None
+        return Space(self.shape, self.elements_of_grid, hexagon=self.hexagon)
 
 
 class Layer(Protocol):

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from array_api_compat import array_namespace
 
-from refntk.errors import NetworkError, unknown
+from refntk.errors import NetworkError, ShapeError, unknown
 from refntk.ops.finite_group import FiniteGroup, cayley_from_generators
-from refntk.ops.lattices import LATTICES, PointGroupName
+from refntk.ops.lattices import COORDINATES, LATTICES, PointGroupName
 
 __all__ = ["GROUPS", "PointGroup", "point_group", "rotate"]
 
@@ -65,10 +65,62 @@ class PointGroup(FiniteGroup):
         """Hermann-Mauguin symbol, symbol with all translations, and generators."""
         return LATTICES[self.lattice][self.name]
 
+    @cached_property
+    def exchanges(self) -> tuple[tuple[int, int], ...]:
+        """Pairs of axes that some element maps to one another, each once."""
+        mapped = (self.matrices != 0).any(axis=0)
+        return tuple((i, j) for i, j in np.argwhere(mapped).tolist() if i < j)
+
     @property
     def swaps_axes(self) -> bool:
-        """Whether some element maps the y axis to the x axis, so that images must be square."""
-        return bool(self.matrices[:, 0, 1].any())
+        """Whether some element maps an axis to another one, so that images must be square."""
+        return bool(self.exchanges)
+
+    def written(self, index: int) -> str:
+        """Write an element as the map of coordinates that it is.
+
+        Parameters
+        ----------
+        index : int
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> point_group("C4").written(1)
+        '(y, x) -> (-x, y)'
+        """
+        names = COORDINATES[self.lattice]
+        signs = {-1: "-", 0: "", 1: "+"}
+        terms = []
+        for row in self.matrices[index].tolist():
+            term = "".join(
+                signs[entry] + name for entry, name in zip(row, names, strict=True) if entry
+            )
+            terms.append(term.removeprefix("+"))
+        return f"({', '.join(names)}) -> ({', '.join(terms)})"
+
+    def mover(self, offsets: Iterable[tuple[int, ...]]) -> int | None:
+        """Find an element that does not map a set of offsets to itself.
+
+        Parameters
+        ----------
+        offsets : iterable of tuples of int
+            As for `acts_on`.
+
+        Returns
+        -------
+        int or None
+            The first one; None where the set is invariant.
+        """
+        support = {tuple(map(int, offset)) for offset in offsets}
+        moved = np.array(sorted(support)) @ self.matrices.swapaxes(1, 2)
+        for index, places in enumerate(moved.tolist()):
+            if {tuple(place) for place in places} != support:
+                return index
+        return None
 
     def acts_on(self, offsets: Iterable[tuple[int, ...]]) -> bool:
         """Tell whether a set of offsets is invariant: r S = S for every element r.
@@ -89,9 +141,7 @@ class PointGroup(FiniteGroup):
         >>> point_group("C2").acts_on([(0, -1), (0, 0), (0, 1)])
         True
         """
-        support = {tuple(map(int, offset)) for offset in offsets}
-        moved = np.array(sorted(support)) @ self.matrices.swapaxes(1, 2)
-        return {tuple(offset) for offset in moved.reshape(-1, moved.shape[-1]).tolist()} == support
+        return self.mover(offsets) is None
 
 
 def point_group(name: str, lattice: str = "square") -> PointGroup:
@@ -160,25 +210,40 @@ def _closure(
     return list(found.values())
 
 
-def rotate(images: Any, index: int, group: PointGroup, axes: tuple[int, int] = (-3, -2)) -> Any:
+def rotate(
+    images: Any,
+    index: int,
+    group: PointGroup,
+    axes: tuple[int, ...] | None = None,
+    wrap: bool = False,
+) -> Any:
     """Let one group element act on images about their centre, (r . x)(t) = x(r^-1 t).
 
     Parameters
     ----------
     images : array of any dtype and any array-API namespace, shape (..., H, W, C)
-        Images, or any other array with a y and an x axis.
+        Images, or any other array with the axes of the lattice: (..., L, C) on the line,
+        (..., D, H, W, C) of volumes, (..., side, side, C) of hexagons, which `refntk.ops.hexagons`
+        describes.
     index : int
         The element r, as an index into ``group.matrices``.
     group : PointGroup
         The group that r belongs to.
-    axes : (int, int), default (-3, -2)
-        Positions of the y and the x axis.
+    axes : tuple of int, optional
+        Positions of the axes of the lattice; by default they are those before the last one.
+    wrap : bool, default False
+        Whether axial images are turned as a torus, about their first pixel; others do not mind.
 
     Returns
     -------
     array of the same namespace and dtype
-        The images turned or reflected; H and W change places where r swaps the axes. It may share
+        The images turned or reflected; axes change places where r swaps them. It may share
         memory with the input.
+
+    Raises
+    ------
+    ShapeError
+        On the hexagonal lattice: the two axes are not of one odd length.
 
     Examples
     --------
@@ -187,13 +252,41 @@ def rotate(images: Any, index: int, group: PointGroup, axes: tuple[int, int] = (
     array([[2, 4],
            [1, 3]])
     """
-    xp = array_namespace(images)
-    y, x = (axis % images.ndim for axis in axes)
-    (yy, yx), (xy, xx) = group.matrices[group.inverse[index]].tolist()
-    if yx:
-        order = list(range(images.ndim))
-        order[y], order[x] = x, y
+    xp, back = array_namespace(images), group.matrices[group.inverse[index]]
+    places = [axis % images.ndim for axis in axes or range(-1 - len(back), -1)]
+    if group.lattice == "hexagonal":
+        return _turned_hexagon(images, back, (places[0], places[1]), wrap)
+    # Each column of r^-1 has one entry, whose sign is that of the output axis.
+    order = list(range(images.ndim))
+    for place, source in zip(places, np.abs(back).argmax(axis=0).tolist(), strict=True):
+        order[place] = places[source]
+    if order != sorted(order):
         images = xp.permute_dims(images, tuple(order))
-    # One entry of each column of r^-1 is zero, so a column's sum is the sign of that output axis.
-    flipped = tuple(axis for axis, sign in ((y, yy + xy), (x, xx + yx)) if sign < 0)
+    signs = back.sum(axis=0).tolist()
+    flipped = tuple(axis for axis, sign in zip(places, signs, strict=True) if sign < 0)
     return xp.flip(images, axis=flipped) if flipped else images
+
+
+def _turned_hexagon(
+    images: Any, back: npt.NDArray[np.int64], axes: tuple[int, int], wrap: bool
+) -> Any:
+    """Read each pixel of axial images where an element's inverse maps it; 0 outside."""
+    xp, side = array_namespace(images), images.shape[axes[0]]
+    if images.shape[axes[1]] != side or (side % 2 == 0 and not wrap):
+        raise ShapeError(
+            f"hexagons are turned about a pixel: expected axial images of one odd side, not "
+            f"{side}x{images.shape[axes[1]]}"
+        )
+    middle = 0 if wrap else side // 2
+    q, r = back @ (np.indices((side, side)).reshape(2, -1) - middle) + middle
+    if wrap:
+        q, r = q % side, r % side
+    inside = (np.minimum(q, r) >= 0) & (np.maximum(q, r) < side)
+    reads = np.where(inside, q * side + r, side * side)
+    rest = [axis for axis in range(images.ndim) if axis not in axes]
+    rows = xp.permute_dims(images, (*axes, *rest))
+    shape = rows.shape
+    rows = xp.reshape(rows, (side * side, *shape[2:]))
+    rows = xp.concat([rows, xp.zeros_like(rows[:1, ...])], axis=0)
+    turned = xp.reshape(xp.take(rows, xp.asarray(reads), axis=0), shape)
+    return xp.permute_dims(turned, tuple(np.argsort([*axes, *rest]).tolist()))

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["LATTICES", "PointGroupName"]
+__all__ = ["COORDINATES", "GRIDS", "LATTICES", "PointGroupName"]
 
 Matrix: TypeAlias = tuple[tuple[int, ...], ...]
 
@@ -52,6 +52,12 @@ _MIRROR_X = ((1, 0, 0), (0, 1, 0), (0, 0, -1))
 _MIRROR_Z = ((-1, 0, 0), (0, 1, 0), (0, 0, 1))
 _CYCLE = ((0, 0, 1), (1, 0, 0), (0, 1, 0))
 _DIAGONAL = ((1, 0, 0), (0, 0, 1), (0, 1, 0))
+
+COORDINATES: dict[str, str] = {"line": "x", "square": "yx", "hexagonal": "qr", "cubic": "zyx"}
+"""Names of the coordinates of each lattice, in the order of the axes of an image."""
+
+GRIDS: tuple[str, ...] = ("line", "square", "cubic")
+"""The lattice of ordinary grids of one, two and three axes."""
 
 LATTICES: dict[str, dict[str, PointGroupName]] = {
     "line": {

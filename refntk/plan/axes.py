@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from refntk.ops.groups import point_group
 from refntk.ops.operations import Average, Filter, Operation, Stack
 from refntk.ops.program import Program
 from refntk.ops.space import Space
-from refntk.ops.support import Support, Window
+from refntk.ops.support import Window
 
 __all__ = ["as_rows"]
 
@@ -35,11 +36,17 @@ def _in_a_row(operation: Operation) -> Operation:
             windows = support.windows
             if windows:
                 windows = Window(1, 1, 1, 1, 0, windows[0].wrap), *windows
-            below, above = _row(support.below), _row(support.above)
-            return replace(operation, support=Support(below, above, windows))
+            row = replace(
+                support, below=_row(support.below), above=_row(support.above), windows=windows
+            )
+            return replace(operation, support=row)
         case _:
             return operation
 
 
 def _row(space: Space) -> Space:
-    return Space((1, *space.shape)) if space.shape else space
+    if not space.shape:
+        return space
+    # The mirror of the line is the left-right mirror of the square.
+    group = space.group and point_group(space.group.name)
+    return Space((1, *space.shape), group)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_dynamics", "plot_shapes"]
+__all__ = ["plot_dynamics", "plot_meanfield", "plot_shapes"]
 
 _SMALLEST = 1e-17
 
@@ -32,8 +32,8 @@ def plot_dynamics(rows: Sequence[Mapping[str, Any]]) -> Figure:
     matplotlib.figure.Figure
         A curve for each way to train, the mean over repeats at each recorded step after the start,
         with a band from the smallest to the largest. A last panel shows the nominal risk; of
-        several groups, the distance from E of augmented training relative to nominal training
-        instead (Figures 1 and 6 of arXiv:2303.13458).
+        several groups, instead the distance from E relative to nominal training, for augmented
+        training and as the released code augments (Figures 1 and 6 of arXiv:2303.13458).
 
     Raises
     ------
@@ -48,8 +48,10 @@ def plot_dynamics(rows: Sequence[Mapping[str, Any]]) -> Figure:
     for row in rows:
         run = runs.setdefault((row["group"], row["mode"]), {})
         run.setdefault(row["step"], []).append(row)
-    across = min(3, len(groups) + 1)
-    down = -(-(len(groups) + 1) // across)
+    ways = dict.fromkeys(mode for _, mode in runs if mode in ("augmented", "released"))
+    ends = list(ways) if len(groups) > 1 else [""]
+    across = min(3, len(groups) + len(ends))
+    down = -(-(len(groups) + len(ends)) // across)
     figure, panels = new_figure(down, across, size=(4.2 * across, 3.8 * down))
     for panel, group in zip(panels, groups, strict=False):
         for (of, mode), run in runs.items():
@@ -61,24 +63,67 @@ def plot_dynamics(rows: Sequence[Mapping[str, Any]]) -> Figure:
             xlabel="distance from the start", ylabel="distance from E", yscale="log", title=group
         )  # fmt: skip
         panel.ticklabel_format(axis="x", style="sci", scilimits=(-2, 4))
-    last = panels[len(groups)]
-    if len(groups) > 1:
+    for panel, way in zip(panels[len(groups) :], ends, strict=False):
+        panel.set_xlabel("step of gradient descent")
+        if len(groups) == 1:
+            for (_, mode), run in runs.items():
+                risks = [[row["risk"] for row in run[k]] for k in sorted(run)]
+                _draw(panel, sorted(run), risks, mode)
+            panel.set(ylabel="nominal risk", title=groups[0])
+            continue
         for group in groups:
-            nominal, moved = (runs.get((group, mode), {}) for mode in ("nominal", "augmented"))
-            both = [k for k in sorted(moved) if k in nominal and _mean(nominal[k], "from_E") > 0]
+            nominal, moved = (runs.get((group, mode), {}) for mode in ("nominal", way))
+            both = [k for k in sorted(moved) if k and k in nominal and _mean(nominal[k], "from_E")]
             ratios = [[_mean(moved[k], "from_E") / _mean(nominal[k], "from_E")] for k in both]
-            _draw(last, both, ratios, group)
-        last.set(yscale="log", ylabel="distance from E, of nominal", title="augmented")
-        last.legend(fontsize=8, frameon=False)
-    else:
-        for (_, mode), run in runs.items():
-            risks = [[row["risk"] for row in run[k]] for k in sorted(run)]
-            _draw(last, sorted(run), risks, mode)
-        last.set(ylabel="nominal risk", title=groups[0])
-    last.set_xlabel("step of gradient descent")
-    for panel in panels[len(groups) + 1 :]:
+            _draw(panel, both, ratios, group)
+        panel.set(yscale="log", ylabel="distance from E, of nominal", title=way)
+        panel.legend(fontsize=8, frameon=False)
+    for panel in panels[len(groups) + len(ends) :]:
         panel.set_axis_off()
     panels[0].legend(fontsize=8, frameon=False)
+    return figure
+
+
+def plot_meanfield(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw risks of students by the number of units, and the difference of two ways to train.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Of `refntk.dynamics.meanfield.meanfield_rows`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel for each teacher; in the last, augmented minus averaged function, with N^(-1/2).
+
+    Raises
+    ------
+    InputError
+        There are no rows.
+    MissingPackageError
+        matplotlib is not installed.
+    """
+    require_rows(rows)
+    teachers = list(dict.fromkeys(row["teacher"] for row in rows))
+    figure, panels = new_figure(1, len(teachers) + 1, size=(3.6 * (len(teachers) + 1), 3.6))
+    for panel, teacher in zip(panels, teachers, strict=False):
+        own = [row for row in rows if row["teacher"] == teacher]
+        counts = sorted({row["units"] for row in own})
+        runs = [[row for row in own if row["units"] == count] for count in counts]
+        for name in ("augmented", "averaged", "SI"):
+            panel.plot(counts, [_mean(run, name) for run in runs], label=name)
+        panel.set(xlabel="units", ylabel="risk on other points", title=f"{teacher} teacher")
+        panel.set(xscale="log", yscale="log")
+        gaps = [_mean(run, "difference") for run in runs]
+        panels[-1].plot(counts, gaps, label=f"{teacher} teacher")
+        if teacher == teachers[0]:
+            expected = [gaps[0] * (counts[0] / count) ** 0.5 for count in counts]
+    panels[-1].plot(counts, expected, color="0.5", marker="", linestyle=":", label="$N^{-1/2}$")
+    panels[-1].set(xlabel="units", ylabel="augmented − averaged function, r.m.s.")
+    panels[-1].set(xscale="log", yscale="log")
+    for panel in (panels[0], panels[-1]):
+        panel.legend(fontsize=8, frameon=False)
     return figure
 
 

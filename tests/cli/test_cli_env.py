@@ -53,9 +53,14 @@ def test_threads_and_vector_instructions(rows):
 
 
 @pytest.mark.parametrize(
-    ("mode", "row"), [(0o700, "kept in {}"), (0o777, "not kept: other users may")]
+    ("mode", "row", "end"),
+    [
+        (0o700, "kept in {}", "which only you may write to"),
+        (0o770, "kept in {}", "which only you and your group may write to"),
+        (0o777, "not kept: other users may", "set NUMBA_CACHE_DIR"),
+    ],
 )
-def test_where_machine_code_is_kept(tmp_path, mode, row):
+def test_where_machine_code_is_kept(tmp_path, mode, row, end):
     folder = tmp_path / "cache"
     done = subprocess.run(
         [sys.executable, "-P", "-c", PLACE, str(folder), str(mode)],
@@ -63,6 +68,7 @@ def test_where_machine_code_is_kept(tmp_path, mode, row):
         env={**os.environ, "NUMBA_CACHE_DIR": str(folder)},
     )  # fmt: skip
     assert done.stdout.startswith(row.format(folder)), done.stderr
+    assert done.stdout.rstrip().endswith(end)
 
 
 def test_what_is_missing_names_its_extra(monkeypatch, rows):

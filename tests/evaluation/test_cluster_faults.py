@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -66,7 +67,7 @@ class Machines:
 
     def close(self) -> None:
         for process in self._all:
-            process.kill()
+            process.kill()  # a stopped one, too
             process.wait()
         self._log.close()
 
@@ -211,6 +212,58 @@ def test_a_tile_that_brings_down_every_worker_is_named(
         machines.start_worker()
     with open_runner(machines.address) as run, pytest.raises(ClusterError, match="KilledWorker"):
         list(run(Deadly(question), question.tiles[:1]))
+
+
+def test_a_worker_that_is_killed_in_the_middle_of_a_tile(machines: Machines) -> None:
+    """Tiles of about a second, so that the only worker dies within one, and tiles are done."""
+    images = np.random.default_rng(6).uniform(size=(12, 16, 16, 1))
+    question = Job(refntk.preset("gcnn-paper"), images, options=Options(tile=4, threads=1))
+    worker, found = machines.start_worker(), []
+    with open_runner(machines.address) as run:
+        for done in run(question, question.tiles):
+            found.append(done)
+            if len(found) == 2:
+                time.sleep(0.1)
+                worker.kill()
+                worker.wait()
+                machines.start_worker()
+    assert_all(found, question)
+
+
+@pytest.mark.parametrize("seconds", [3, 60])
+def test_a_worker_that_stands_still(machines: Machines, question: Job, seconds: int) -> None:
+    """Of two workers; the scheduler of the longer time gives its tiles to the other one."""
+    worker, found = machines.start_worker(), []
+    machines.start_worker()
+    with open_runner(machines.address) as run:
+        for done in run(question, question.tiles):
+            found.append(done)
+            if len(found) == 20:
+                worker.send_signal(signal.SIGSTOP)
+                threading.Timer(seconds, worker.send_signal, [signal.SIGCONT]).start()
+    assert_all(found, question)
+
+
+def test_a_worker_without_enough_memory_is_one_line(machines: Machines, question: Job) -> None:
+    machines.start_worker()
+    with open_runner(machines.address) as run, pytest.raises(ClusterError) as caught:
+        list(run(Hungry(question), question.tiles))
+    said = str(caught.value)
+    assert said.startswith(f"scheduler {machines.address}: tile [0:3, 0:3] failed on a worker (")
+    assert "MemoryError" in said
+    assert said.endswith("have the same packages and enough memory")
+    assert "\n" not in said
+
+
+class Hungry:
+    """A job whose block asks for more memory than there is; it goes by value."""
+
+    def __init__(self, question: Job) -> None:
+        self.shape = question.shape
+
+    def __reduce__(self) -> Any:
+        block = "lambda s, t: __import__('numpy').empty(1 << 50)"
+        return eval, (f"type('Hungry', (), {{'block': {block}}})()",)
 
 
 class Deadly:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pathlib
+import re
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -47,9 +50,10 @@ def test_a_stated_scale_is_for_integers_and_floats(rule):
         assert scale(np.array([51], dtype), rule).tolist() == [0.2]
 
 
-@pytest.mark.parametrize("rule", ["0", "-1", "nan", "inf", "wide", "float32"])
+@pytest.mark.parametrize("rule", ["0", "-1", "nan", "inf", "wide", "", 0, None, True, [255]])
 def test_a_scale_that_is_none(rule):
-    with pytest.raises(InputError, match=f"scale {rule}: expected auto, none, an integer type"):
+    said = re.escape(f"scale {rule!r}: expected auto, none, an integer type")
+    with pytest.raises(InputError, match=said):
         stated_top(rule)
 
 
@@ -126,6 +130,18 @@ def test_a_mask_is_not_lost():
     with pytest.raises(InputError, match=r"X: is a masked array with 4 masked pixels, .*filled"):
         as_images(masked, "X")
     assert as_images(np.ma.array(np.ones((1, 2, 2, 1))), "X").sum() == 4
+
+
+def test_masks_in_a_list_are_not_lost():
+    image = np.ma.masked_greater(np.ones((4, 4, 1)) / 2, 0.4)
+    with pytest.raises(InputError, match="X1: is a masked array with 16 masked pixels"):
+        refntk.kernel("cnn-gap", [image, np.zeros((4, 4, 1))])
+
+
+@pytest.mark.parametrize("name", ["tiles.h5", pathlib.Path("tiles.h5")])
+def test_names_of_files_are_not_images(name):
+    with pytest.raises(InputError, match=r"X1: 'tiles.h5' is a name and not images; .*load_images"):
+        refntk.kernel("cnn-gap", name)
 
 
 def test_a_warning_is_one_line_on_stderr(tmp_path):

@@ -19,6 +19,7 @@ from refntk.network.layers import (
     Flatten,
     GlobalAvgPool,
     GroupConv,
+    GroupPool,
     LeakyRelu,
     Lift,
     Relu,
@@ -57,7 +58,7 @@ NETWORKS: dict[str, tuple[list[Any], tuple[int, ...]]] = {
     ),
 }  # fmt: skip
 
-FAST = {"signals": "slices", "rings": "slices", "pooled signals": "band"}
+FAST = {"signals": "slices", "rings": "slices", "pooled signals": "band", "volumes": "orbits"}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -109,8 +110,37 @@ def test_arguments_follow_the_filter() -> None:
     [
         (lambda: Conv((3, 3, 3, 3)), NetworkError, "^filter_shape: expected two positive integers"),
         (lambda: Conv((3,), strides=(2, 2)), NetworkError, "^strides: expected 1 numbers, as filt"),
-        (lambda: Lift((3,), group="C2"), NetworkError, "^filter_shape: expected two positive inte"),
-        (lambda: GroupConv((3, 3, 3)), NetworkError, "^filter_shape: expected two .* group turns"),
+        (lambda: Lift((3,), group="C2"), NetworkError, '^unknown group "C2"; known: C1, D1$'),
+        (lambda: Lift((3, 3), group="O"), NetworkError, '^unknown group "O"; .*known: C1, C2'),
+        (
+            lambda: Network([Lift((3, 3, 3), group="O"), Relu(), GroupConv((3, 3))]),
+            NetworkError,
+            r"^layer 2 \(GroupConv\): filter_shape: expected 3 sides, as the filter of the Li",
+        ),
+        (
+            lambda: Lift((3, 2, 3), group="O"),
+            NetworkError,
+            "^filter_shape: a 3x2x3 filter that the group O turns by 90 degrees would lie between",
+        ),
+        (
+            lambda: Network(
+                [Lift((1, 3, 3), group="T", padding="VALID"), Flatten()]
+            ).signals((4, 4, 4)),
+            ShapeError,
+            r"^layer 0 \(Lift\): with padding VALID the group T .* use a filter of like sides",
+        ),
+        (
+            lambda: Conv((3, 3, 3), mask=[[0, 1], [1, 1]]),
+            NetworkError,
+            "^mask: expected 3x3x3 numbers, as filter_shape says, not 2x2",
+        ),
+        (
+            lambda: certify(
+                Network([Lift((1, 1, 1), group="C2"), GroupPool()]), np.ones((1, 2, 2, 2, 1))
+            ),
+            MethodError,
+            "Lift: ball arithmetic has no rule for groups that turn signals or volumes",
+        ),
         (
             lambda: Network([Conv((3,)), Conv((3, 3)), Flatten()]),
             NetworkError,

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import refntk
 from refntk.errors import NetworkError, ShapeError
 from refntk.network import Network, load_network, preset, presets
 from refntk.network.layers import (
@@ -294,6 +295,9 @@ def test_what_never_ends_is_no_network_file(tmp_path: Path) -> None:
         ("GlobalMaxPool", "there is no exact kernel of GlobalMaxPool: the largest"),
         ("BatchNorm2d", "there is no exact kernel of BatchNorm2d: it ties the images of a batch"),
         ("FanInSum", "there is no layer FanInSum: what joins branches is one layer"),
+        ("InstanceNorm", "there is no layer InstanceNorm: use LayerNorm"),
+        ("LSTM", "there is no layer LSTM: recurrent layers are none of these recursions"),
+        ("Linear", "there is no layer Linear: use Dense; SetLinear is the equivariant layer"),
         ("Softmax", "there is no exact kernel of Softmax: it is no pointwise function"),
         ("MultiHeadAttention", "there is no exact kernel of MultiHeadAttention: its weights"),
         ("Rellu", 'unknown layer "Rellu" \\(did you mean "Relu"\\?\\)'),
@@ -303,6 +307,13 @@ def test_layers_of_other_libraries_are_explained(name, message):
     with pytest.raises(NetworkError, match=message) as caught:
         Network.from_toml_string(f'[[layer]]\ntype = "{name}"\n')
     assert "did you mean" not in str(caught.value) or name in ("Rellu", "leaky_relu")
+
+
+def test_layers_of_other_libraries_are_explained_in_python_too():
+    with pytest.raises(AttributeError, match=r"no attribute 'MaxPool': there is no exact"):
+        refntk.MaxPool  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
+        refntk.nothing  # noqa: B018
 
 
 @pytest.mark.parametrize("spec", ["sample:digits", "x.npy", "tiles.h5", "."])

@@ -169,9 +169,20 @@ def test_many_classes(digits, assert_close):
     predictions = np.array(
         [targets[i] - left_out(flat, targets, [i], nugget)[0] for i in range(32)]
     )
-    assert row["accuracy"] == np.mean(predictions.argmax(axis=1) == classes)
+    assert row["one_pose_accuracy"] == np.mean(predictions.argmax(axis=1) == classes)
+    sign, largest = [], []
+    for c in range(4):
+        for p in range(4):
+            out = np.flatnonzero((classes == c) & (np.arange(32) % 4 == p))
+            values = targets[out] - left_out_together(flat, targets, out, nugget)
+            sign += list(values[:, c] > 0)
+            largest += list(values.argmax(axis=1) == c)
+    assert len(sign) == 32
+    assert (row["sign"], row["accuracy"]) == (np.mean(sign), np.mean(largest))
     # Quarter turns are exact symmetries of this kernel.
-    assert row["by_orbit_accuracy"] == row["accuracy"]
+    assert row["one_pose_by_orbit_accuracy"] == row["one_pose_accuracy"]
+    assert (row["by_orbit_sign"], row["by_orbit_accuracy"]) == (row["sign"], row["accuracy"])
+    assert np.isnan(classes_measures(kernel, labels[seeds], 0.0)["sign"])
     assert 0 <= row["spectral_accuracy"] <= 1 < 10 * row["spectral"]
 
 

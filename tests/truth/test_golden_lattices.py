@@ -15,12 +15,10 @@ import refntk
 GOLDEN = json.loads((Path(__file__).parent / "groups.json").read_text())
 """Cases in words of their own; ``note`` says what these are."""
 
-CLAIMED = {
-    "C4 square 4x4 SAME",
-    "C4 NON-SQUARE 3x5 SAME",
-    "C4 EVEN filter 2x2 VALID 5x5 depth 2",
-    "C4 stride 2, 5x5 SAME then 3x3",
-}
+CLAIMED = {case["name"] for case in GOLDEN["lattice"] if "hexagon" not in case["name"]}
+
+LONG = {"O 3x3x3, 3^3 SAME", "Oh 3x3x3, 7-point SAME"}
+"""Those of many seconds in the literal recursion."""
 
 
 def _images(case: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -38,12 +36,17 @@ def _images(case: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     return images[0], images[1]
 
 
-@pytest.mark.parametrize(
-    "case",
-    [case for case in GOLDEN["lattice"] if case["name"] in CLAIMED],
-    ids=lambda case: case["name"],
-)
-@pytest.mark.parametrize("method", ["slices", "literal"])
+def _cases() -> list[Any]:
+    """Each case by each method that it has; the long ones apart."""
+    return [
+        pytest.param(case, method, id=f"{case['name']}-{method}",
+                     marks=[pytest.mark.slow] * (case["name"] in LONG and method == "literal"))
+        for case in GOLDEN["lattice"] if case["name"] in CLAIMED
+        for method in ("auto", "literal")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("case", "method"), _cases())
 def test_golden_lattices(
     case: dict[str, Any], method: str, assert_close: Callable[..., None]
 ) -> None:
@@ -56,12 +59,15 @@ def test_golden_lattices(
             # which counts as zero; the divisor stays.
             support = support[(support % (2 * spacing) == 0).all(axis=1)] // spacing
         sides = tuple((support.max(axis=0) + 1).tolist())
-        assert len(support) == np.prod(sides)
+        mask = np.zeros(sides, int)
+        mask[tuple(((support + sides - 1) // 2).T)] = 1
         words = {"padding": case["padding"], "strides": (stride,) * len(sides)}
+        words |= {"mask": mask.tolist()}
         words |= {"W_std": case["W_std"] * np.sqrt(len(support) / all_places)}
         words |= {"b_std": case["b_std"]}
         if depth == 0:
-            layers.append(refntk.Lift(sides, group=case["group"], **words))
+            group = case["group"].split()[-1]  # without "1-D" and "time x"
+            layers.append(refntk.Lift(sides, group=group, **words))
         else:
             layers.append(refntk.GroupConv(sides, **words))
         layers.append(refntk.Relu())
@@ -74,3 +80,22 @@ def test_golden_lattices(
 
 def test_the_claimed_cases_are_there() -> None:
     assert {case["name"] for case in GOLDEN["lattice"]} >= CLAIMED
+
+
+@pytest.mark.parametrize(("group", "shape"), [("C4", (4, 4)), ("T", (3, 3, 3))])
+@pytest.mark.parametrize("method", ["orbits", "literal"])
+def test_filters_over_the_whole_grid(
+    group: str, shape: tuple[int, ...], method: str, assert_close: Callable[..., None]
+) -> None:
+    (case,) = (
+        each for each in GOLDEN["other"]
+        if each["label"].startswith(f"{group} {shape}") and "whole-grid" in each["label"]
+    )  # fmt: skip
+    words = {"W_std": 1.3, "b_std": 0.2}
+    sides = (3,) * len(shape)
+    lift, conv = refntk.Lift(sides, group=group, **words), refntk.GroupConv(sides, **words)
+    layers = [lift, refntk.Relu(), conv, refntk.Relu(), refntk.CentreReadout()]
+    volumes = np.random.default_rng(0).normal(size=(2, *shape, 2))
+    found = refntk.kernel(layers, volumes[:1], volumes[1:], method=method)
+    assert_close(found.nngp, [[case["nngp"]]])
+    assert_close(found.ntk, [[case["ntk"]]])

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from refntk.data import load_images
+from refntk.data import load_images, load_inputs
 from refntk.data.images.decode import decode, flatten, upright
 from refntk.errors import InputError, RefntkWarning
 
@@ -218,6 +218,17 @@ def test_images_of_unlike_size(tmp_path):
     with pytest.warns(RefntkWarning, match="differ in size; --size squeezes each into one square"):
         found = load_images(str(tmp_path), size=4)
     np.testing.assert_allclose(found.images[:, 0, 0, 0], [0.2, 0.4], rtol=1e-15)
+    with pytest.warns(RefntkWarning, match="differ in size; --fit crop keeps the middle of each"):
+        load_images(str(tmp_path), size=4, fit="crop")
+    with pytest.warns(RefntkWarning, match="differ in size; --fit pad puts black around each"):
+        load_images(str(tmp_path), size=8, fit="pad")
+
+
+def test_a_fit_without_a_size(tmp_path):
+    Image.new("L", (8, 4), 51).save(tmp_path / "a.png")
+    for load in (load_images, load_inputs):
+        with pytest.raises(InputError, match="--fit crop: says how images come to one size; add"):
+            load(str(tmp_path / "a.png"), fit="crop")
 
 
 def test_a_name_that_is_not_utf8(tmp_path):
@@ -269,3 +280,48 @@ def test_byte_order_under_compression(tmp_path, dtype, packed, order):
     path = tmp_path / "x.tif"
     tifffile.imwrite(path, values, byteorder=order, compression=packed, photometric="minisblack")
     np.testing.assert_array_equal(decode(path), values)
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float64"])
+def test_a_page_of_several(tmp_path, rng, dtype, big):
+    pages = (rng.random((3, 4, 5)) * 200).astype(dtype)
+    tifffile.imwrite(tmp_path / "x.tif", pages, photometric="minisblack", bigtiff=big)
+    for number in (1, 2, 3):
+        found = load_images(f"{tmp_path / 'x.tif'}::{number}").images[0, ..., 0]
+        np.testing.assert_array_equal(found, pages[number - 1])
+    with pytest.raises(InputError, match="has no page 4, only 3"):
+        load_images(f"{tmp_path / 'x.tif'}::4")
+    for wrong in ("0", "-1", "two", "1.5"):
+        with pytest.raises(InputError, match="a TIFF file takes the number of a page, 1 or more"):
+            load_images(f"{tmp_path / 'x.tif'}::{wrong}")
+
+
+def test_pages_that_go_round_in_circles(tmp_path):
+    data = bytearray(tiff({258: 8}, bytes(16), 4, 4))
+    place = 10 + 12 * struct.unpack_from("<H", data, 8)[0]
+    data[place : place + 4] = struct.pack("<I", 8)
+    (tmp_path / "x.tif").write_bytes(data)
+    with pytest.raises(InputError, match="has no page 2, only 1"):
+        load_images(f"{tmp_path / 'x.tif'}::2")
+
+
+def test_pages_of_what_is_no_tiff_file(tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "x.tif", format="PNG")
+    with pytest.raises(InputError, match="is no TIFF file and has no pages; leave out ::1"):
+        load_images(f"{tmp_path / 'x.tif'}::1")
+
+
+def test_the_previews_in_a_photograph_are_left_out(tmp_path, rng):
+    one, two = rng.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    more = [Image.fromarray(two)]
+    Image.fromarray(one).save(tmp_path / "x.jpg", format="MPO", save_all=True, append_images=more)
+    Image.fromarray(one).save(tmp_path / "y.jpg")
+    found = load_images(tmp_path / "x.jpg").images
+    np.testing.assert_array_equal(found, load_images(tmp_path / "y.jpg").images)
+
+
+def test_contents_of_another_kind(tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "x.png", format="GIF")
+    with pytest.raises(InputError, match="its contents are no PNG, TIFF, JPEG, WebP or BMP image"):
+        load_images(tmp_path / "x.png")

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from refntk.data import limits, load_images
+from refntk.data.images.decode import upright
 from refntk.errors import InputError, InputWarning
 
 
@@ -165,18 +166,53 @@ def test_modes_that_are_neither_grey_nor_rgb(tmp_path, rng):
         load_images(str(tmp_path))
 
 
-def test_16_bit_rgb_is_not_cut_to_8_bits(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "x.png").write_bytes(png(1, 1, 16, 2, bytes(7)))
-    with pytest.raises(InputError, match=r"x\.png: has 16-bit RGB pixels, expected"):
-        load_images(str(tmp_path))
+@pytest.mark.parametrize("channels", [2, 3, 4])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_16_bit_png_is_not_cut_to_8_bits(tmp_path, rng, channels, orientation):
+    import imagecodecs
+
+    pixels = rng.integers(0, 65536, (4, 5, channels), dtype=np.uint16)
+    if channels in (2, 4):
+        pixels[..., -1] = 65535
+    data = imagecodecs.png_encode(pixels)
+    if orientation != 1:
+        exif = Image.Exif()
+        exif[274] = orientation
+        chunk = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
+        packed = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        data = data[:33] + packed + data[33:]
+    (tmp_path / "x.png").write_bytes(data)
+    found = load_images(tmp_path / "x.png").images[0]
+    expected = upright(pixels, orientation)
+    expected = expected[..., :-1] if channels in (2, 4) else expected
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_transparency_of_a_16_bit_png(tmp_path, rng):
+    import imagecodecs
+
+    pixels = rng.integers(0, 65535, (4, 5, 4), dtype=np.uint16)
+    (tmp_path / "x.png").write_bytes(imagecodecs.png_encode(pixels))
+    with pytest.raises(InputError, match="has transparent pixels; choose --alpha drop"):
+        load_images(tmp_path / "x.png")
+    found = load_images(tmp_path / "x.png", alpha="drop").images[0]
+    np.testing.assert_array_equal(found, pixels[..., :3])
+
+
+def test_a_16_bit_png_without_imagecodecs(tmp_path, monkeypatch):
+    import imagecodecs
+
+    (tmp_path / "x.png").write_bytes(imagecodecs.png_encode(np.zeros((4, 5, 3), np.uint16)))
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(InputError, match=r"needs imagecodecs; install it with .*refntk\[images\]"):
+        load_images(tmp_path / "x.png")
 
 
 def test_several_frames(tmp_path):
     (tmp_path / "a").mkdir()
     frames = [Image.new("L", (4, 4), colour) for colour in (0, 9, 99)]
     frames[0].save(tmp_path / "a" / "x.tif", save_all=True, append_images=frames[1:])
-    with pytest.raises(InputError, match=r"x\.tif: holds 3 frames; expected a single image"):
+    with pytest.raises(InputError, match=r"x\.tif: holds several pages; choose one, as in"):
         load_images(str(tmp_path))
 
 
@@ -204,7 +240,7 @@ def test_truncated_and_foreign_files(tmp_path, rng, suffix):
     with pytest.raises(InputError, match=rf"x\.{suffix}: cannot be read \(.*the file is damaged"):
         load_images(str(tmp_path))
     path.write_bytes(b"GIF89a, or something else")
-    with pytest.raises(InputError, match=rf"x\.{suffix}: cannot be read \(cannot identify image"):
+    with pytest.raises(InputError, match=rf"x\.{suffix}: cannot be read \(its contents are no PNG"):
         load_images(str(tmp_path))
 
 

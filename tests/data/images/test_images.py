@@ -106,7 +106,7 @@ def test_constant_images_are_images(tmp_path, value):
     [
         ("missing.npy", "missing.npy: no such file or folder; known forms of input: sample:NAME"),
         ("x.csv", "x.csv: its name says no known kind of file; known forms: sample:NAME"),
-        ("x.npy::key", "x.npy::key: only .npz and .h5 files take a key after ::; leave it out"),
+        ("x.npy::key", "x.npy::key: only .npz and .h5 files take a key after ::, and .tif files"),
         ("x.npz::", "x.npz::: no key after ::; leave out :: or name an array"),
         ("folder::a", "only .npz and .h5 files take a key"),
         ("a" * 5000, r"not usable as a file name \(File name too long\)"),

@@ -21,14 +21,19 @@ def images(rng):
 
 @given(
     classes=st.lists(st.integers(0, 4), min_size=1, max_size=9).map(np.array),
-    form=st.sampled_from(["i8", "u1", "f4", "f8", "column", "deep", "one-hot", "one-hot floats"]),
+    form=st.sampled_from(
+        ["i8", "u1", "f4", "f8", "column", "row", "deep"]
+        + ["one-hot", "one-hot floats", "one-hot deep"]
+    ),
 )
 def test_clear_labels_are_taken(classes, form):
     forms = {
         "column": lambda: classes[:, None],
+        "row": lambda: classes[None],
         "deep": lambda: classes.reshape(-1, 1, 1, 1),
         "one-hot": lambda: np.eye(5, dtype=int)[classes],
         "one-hot floats": lambda: np.eye(5)[classes],
+        "one-hot deep": lambda: np.eye(5)[classes][:, None, :, None],
     }
     values = forms[form]() if form in forms else classes.astype(form)
     found = interpret(values, len(classes))
@@ -71,7 +76,7 @@ def test_labels_never_decide_whether_images_load(tmp_path, images, labels, reaso
     assert len(found.images) == 4
 
 
-@pytest.mark.parametrize("key", ["label", "y", "Y", "targets"])
+@pytest.mark.parametrize("key", ["label", "Labels", "y", "Y", "targets", "classes"])
 def test_usual_names(tmp_path, images, key):
     np.savez(tmp_path / "x.npz", images=images, **{key: CLASSES})
     assert load_images(str(tmp_path / "x.npz")).labels.tolist() == CLASSES.tolist()
@@ -86,6 +91,9 @@ TABLES = {
     "one.csv": "2\n0\n1\n2\n",
     "titled.csv": "label\n2\n0\n1\n2\n",
     "two.csv": "id,class\n9,2\n8,0\n7,1\n6,2\n",
+    "semicolons.csv": "id;class\n9;2\n8;0\n7;1\n6;2\n",
+    "tabs.tsv": "a\tb\nw\t2\nx\t0\ny\t1\nz\t2\n",
+    "words.csv": "kind\nc\na\nb\nc\n",
     "column.csv::c": "a,b,c,d\n0,0,2,1\n0,0,0,1\n0,0,1,1\n0,0,2,1\n",
 }
 
@@ -96,6 +104,23 @@ def test_tables_of_labels(tmp_path, images, spec):
     (tmp_path / spec.split("::", maxsplit=1)[0]).write_text(TABLES[spec])
     found = load_images(str(tmp_path / "x.npy"), labels=str(tmp_path / spec))
     assert found.labels.tolist() == CLASSES.tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"0.5\n1\n2\n3\n", "holds values that are not whole numbers"),
+        ("label\n1\n2\n3\n4\n".encode("utf-16"), "is UTF-16 text; save it as CSV in UTF-8"),
+        (b"1\n2\n", "there are 4 images"),
+        (b"1,2\n3\n", "same number of columns in every line"),
+        (b"", "same number of columns in every line"),
+    ],
+)
+def test_tables_that_are_refused(tmp_path, images, text, said):
+    np.save(tmp_path / "x.npy", images)
+    (tmp_path / "l.csv").write_bytes(text)
+    with pytest.raises(InputError, match=said):
+        load_images(tmp_path / "x.npy", labels=tmp_path / "l.csv")
 
 
 def test_a_table_that_names_the_images(tmp_path):

@@ -8,6 +8,7 @@ import io
 import struct
 import subprocess
 import sys
+import warnings
 import zipfile
 
 import h5py
@@ -16,7 +17,7 @@ import pytest
 
 from refntk.data import load_images
 from refntk.data.limits import why_unreadable
-from refntk.errors import InputError
+from refntk.errors import InputError, RefntkWarning
 
 PIXELS = np.arange(96, dtype=np.uint8).reshape(3, 4, 8)
 
@@ -83,7 +84,7 @@ def test_chunks_that_were_never_written(tmp_path, storage):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         images = file.create_dataset("images", (4, 4, 4), "u1", chunks=(1, 4, 4), **storage)
         images[:2] = 9
-    message = r"only 2 of 4 chunks of the shape .* was ever written, .* read as 0; finish the file"
+    message = r"only 2 of 4 chunks were ever written, .* would read as 0; finish the file"
     with pytest.raises(InputError, match=message):
         load_images(str(tmp_path / "x.h5"))
 
@@ -113,6 +114,90 @@ def test_a_file_that_is_open_elsewhere(tmp_path, monkeypatch):
 )
 def test_the_system_is_not_taken_for_the_contents(error, said):
     assert said in why_unreadable(error)
+
+
+def test_an_encrypted_member(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("images.npy", npy(PIXELS))
+    data = bytearray((tmp_path / "x.npz").read_bytes())
+    data[6] |= 1
+    data[data.rfind(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "x.npz").write_bytes(data)
+    with pytest.raises(InputError, match="::images: is encrypted; save it again without a pass"):
+        load_images(str(tmp_path / "x.npz"))
+
+
+def test_names_that_are_not_utf_8_do_not_hide_others(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["images"] = PIXELS
+        space = h5py.h5s.create_simple((3, 4, 8))
+        h5py.h5d.create(file.id, b"caf\xe9", h5py.h5t.NATIVE_UINT8, space)
+    assert len(load_images(str(tmp_path / "x.h5")).images) == 3
+
+
+def test_labels_and_images_that_lie_in_another_file_are_named(tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["images"], file["labels"] = PIXELS, np.arange(3)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["images"] = h5py.ExternalLink("other.h5", "images")
+    with pytest.raises(InputError, match="no array; .*'images' leads to another file, which"):
+        load_images(str(tmp_path / "x.h5"))
+    with pytest.raises(InputError, match="x.h5::images: is a link to another file, which is not"):
+        load_images(f"{tmp_path / 'x.h5'}::images")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["g/images"] = PIXELS
+        file["g/labels"] = h5py.ExternalLink("other.h5", "labels")
+    with pytest.warns(RefntkWarning, match="left out: 'g/labels' leads to another file, which is"):
+        assert load_images(str(tmp_path / "x.h5")).labels is None
+
+
+WORDS = ["cat", "dog", "caf\xe9"]
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"chunks": (2,)}, {"chunks": (2,), "compression": "gzip"}, {"maxshape": (None,)}]
+)
+def test_words_of_variable_length(tmp_path, more):
+    with h5py.File(tmp_path / "x.h5", "w", userblock_size=512) as file:
+        file["images"] = PIXELS
+        file.create_dataset("labels", data=WORDS, **more)
+    found = load_images(str(tmp_path / "x.h5"))
+    assert found.class_names == ("caf\xe9", "cat", "dog")
+    assert found.labels.tolist() == [1, 2, 0]
+
+
+def test_names_of_classes_of_variable_length(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["images"], file["labels"], file["class_names"] = PIXELS, [2, 0, 0], [*WORDS[:2], ""]
+    assert load_images(str(tmp_path / "x.h5")).class_names == ("cat", "dog", "")
+
+
+def test_no_flipped_byte_of_words_hangs_or_ends_otherwise(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["images"], file["labels"] = PIXELS, WORDS
+        place = file["labels"].id.get_offset()
+    data = (tmp_path / "x.h5").read_bytes()
+    heap = data.index(b"GCOL")
+    told = set()
+    for at in [*range(place, place + 48), *range(heap, heap + 96)]:
+        for flip in (1, 255):
+            damaged = bytearray(data)
+            damaged[at] ^= flip
+            (tmp_path / "y.h5").write_bytes(damaged)
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                load_images(str(tmp_path / "y.h5"))
+            told |= {str(warning.message).split(": ", 1)[1] for warning in said}
+    assert any("its text of variable length leads nowhere; the file is damaged" in t for t in told)
+    assert any("holds a word of" in t for t in told)
+
+
+def test_words_stored_in_a_way_that_is_not_read(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["images"] = PIXELS
+        file.create_dataset("labels", data=WORDS, chunks=(3,), compression="lzf")
+    with pytest.warns(RefntkWarning, match="text of variable length with filters other than gzip"):
+        assert load_images(str(tmp_path / "x.h5")).labels is None
 
 
 def test_a_filter_that_is_not_installed(tmp_path, monkeypatch):

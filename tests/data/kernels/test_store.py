@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 from datetime import datetime
 from importlib.metadata import version
 from types import SimpleNamespace
@@ -483,9 +485,38 @@ def test_descriptions_that_cannot_be(changes, message):
         describe(**changes)
 
 
-def test_a_network_longer_than_an_attribute():
-    with pytest.raises(StoreError, match="attribute 'network' of 70000 bytes: .* at most 64000"):
-        describe(network="#" * 70_000)
+def test_texts_longer_than_an_attribute(out, rng):
+    long = {"standardize": {"mean": rng.random(5000).tolist(), "std": rng.random(5000).tolist()}}
+    description = describe(10, network="# é\n" * 30_000, preprocessing=long)
+    store(out, description, matrices(description, rng))
+    with open_kernel(out) as kernel:
+        assert kernel.attributes["network"] == description.network
+        assert kernel.attributes["preprocessing"] == long
+    with h5py.File(out) as file:
+        assert sorted(file["texts"]) == ["network", "preprocessing"]
+        assert file["texts/network"][...].tobytes().decode() == description.network
+        assert file.attrs["seal"].decode() == listed(file)
+        place = file["texts/network"].id.get_offset()
+    data = bytearray(out.read_bytes())
+    data[place + 70_000] ^= 1
+    out.write_bytes(data)
+    with pytest.raises(StoreError, match="does not match its seal"):
+        open_kernel(out)
+
+
+def listed(file):
+    """The seal as docs/file-format.md defines it."""
+    listing = [(f"@{name}", file.attrs[name]) for name in sorted(file.attrs) if name != "seal"]
+    listing.append(("tiles", file["tiles"][...]))
+    for group in (name for name in ("digests", "texts", "x1", "x2") if name in file):
+        attributes = file[group].attrs
+        listing += [(f"{group}@{name}", attributes[name]) for name in sorted(attributes)]
+        listing += [(f"{group}/{name}", file[group][name][...]) for name in sorted(file[group])]
+    total = hashlib.sha256()
+    for name, value in listing:
+        value = np.asarray(value)
+        total.update(f"{name} {value.dtype.str} {value.shape}\n".encode() + value.tobytes())
+    return total.hexdigest()
 
 
 # --- files that cannot be read
@@ -512,9 +543,27 @@ def test_a_file_that_is_not_finished(out, rng):
         open_kernel(out)
 
 
+def test_what_is_no_regular_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.h5")
+    for path in (tmp_path, tmp_path / "pipe.h5", "/dev/zero"):
+        with pytest.raises(StoreError, match="is no regular file; a kernel file is one HDF5 file"):
+            open_kernel(path)
+
+
+def test_a_kernel_file_that_is_open_elsewhere(out, rng, monkeypatch):
+    monkeypatch.setenv("HDF5_USE_FILE_LOCKING", "TRUE")
+    with h5py.File(out, "w") as file:
+        file.flush()
+        code = "import sys, refntk; refntk.open_kernel(sys.argv[1])"
+        command = [sys.executable, "-P", "-c", code, str(out)]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "another program has it open for writing" in run.stderr
+    assert "damaged" not in run.stderr
+
+
 def test_not_hdf5(tmp_path):
     (tmp_path / "k.h5").write_text("something else entirely")
-    with pytest.raises(StoreError, match=r"cannot be opened \(.*signature not found\)\); it is"):
+    with pytest.raises(StoreError, match=r"as an HDF5 file it cannot be read \(.*not found\)"):
         open_kernel(tmp_path / "k.h5")
 
 
