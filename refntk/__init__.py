@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from refntk.former import FormerNames
 
 if TYPE_CHECKING:
+    from refntk.data.kernels.compute import compute_kernel
     from refntk.data.kernels.store import open_kernel
     from refntk.errors import (
         ClusterError,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         ABRelu,
         Abs,
         AvgPool,
+        CentreReadout,
         Concat,
         Conv,
         Cos,
@@ -88,6 +90,7 @@ __all__ = [
     "ABRelu",
     "Abs",
     "AvgPool",
+    "CentreReadout",
     "Certified",
     "ClusterError",
     "Concat",
@@ -145,6 +148,7 @@ __all__ = [
     "__version__",
     "batch",
     "certify",
+    "compute_kernel",
     "kernel",
     "ntk_by_layer",
     "open_kernel",
@@ -157,6 +161,7 @@ _HOMES = {
     "refntk.errors": [name for name in __all__ if name.endswith(("Error", "Warning"))],
     "refntk.evaluation.by_layer": ["ntk_by_layer"],
     "refntk.evaluation.evaluate": ["Kernel", "kernel"],
+    "refntk.data.kernels.compute": ["compute_kernel"],
     "refntk.data.kernels.store": ["open_kernel"],
     "refntk.network.network": ["Network"],
     "refntk.network.presets": ["preset", "presets"],
@@ -164,7 +169,7 @@ _HOMES = {
 }
 _MODULES = (
     "data", "dynamics", "finite", "inference", "network", "oracle", "plot", "predict", "sklearn",
-    "spectral", "stax", "symmetry", "testing",
+    "spectral", "sphere", "stax", "symmetry", "testing",
 )  # fmt: skip
 """Packages that are there as attributes without an import of their own."""
 sys.meta_path.append(FormerNames())

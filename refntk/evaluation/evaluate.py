@@ -27,7 +27,7 @@ from refntk.evaluation.images import as_image_sets
 from refntk.evaluation.machine import default_threads, require_memory
 from refntk.evaluation.options import DTYPES, KERNELS, Options, dtype_name
 from refntk.evaluation.residence import Residence
-from refntk.evaluation.result import Kernel, Origin
+from refntk.evaluation.result import Computed, Kernel, Origin
 from refntk.evaluation.tables import as_tables
 from refntk.evaluation.tiles import Tile, cut
 from refntk.network.network import Network
@@ -161,7 +161,7 @@ def kernel(
                 result[name][part.rows, part.cols] = block
                 if job.symmetric and part.rows != part.cols:
                     result[name][part.cols, part.rows] = block.T
-    origin = None if diagonal else Origin(job, sets, scale)
+    origin = None if diagonal else Origin(Computed.by(job), sets, scale)
     return Kernel(place.give(result.get("nngp")), place.give(result.get("ntk")), origin)
 
 
@@ -403,6 +403,7 @@ def _tile(plan: Plan, backend: str, shape: tuple[int, int]) -> int:
         return _VECTORS_A_TILE
     pairs = shape[0] * shape[1]
     side, least = 64, max(4, _IMAGES_AT_ONCE // plan.order, math.isqrt(pairs // _TILES))
-    while side // 2 >= least and side * side * plan.entries > _ENTRIES_A_TILE[backend]:
+    rate = _ENTRIES_A_TILE["numpy" if plan.method == "orbits" else backend]
+    while side // 2 >= least and side * side * plan.entries > rate:
         side //= 2
     return side

@@ -80,3 +80,22 @@ def test_golden_lattices(
 
 def test_the_claimed_cases_are_there() -> None:
     assert {case["name"] for case in GOLDEN["lattice"]} >= CLAIMED
+
+
+@pytest.mark.parametrize(("group", "shape"), [("C4", (4, 4)), ("T", (3, 3, 3))])
+@pytest.mark.parametrize("method", ["orbits", "literal"])
+def test_filters_over_the_whole_grid(
+    group: str, shape: tuple[int, ...], method: str, assert_close: Callable[..., None]
+) -> None:
+    (case,) = (
+        each for each in GOLDEN["other"]
+        if each["label"].startswith(f"{group} {shape}") and "whole-grid" in each["label"]
+    )  # fmt: skip
+    words = {"W_std": 1.3, "b_std": 0.2}
+    sides = (3,) * len(shape)
+    lift, conv = refntk.Lift(sides, group=group, **words), refntk.GroupConv(sides, **words)
+    layers = [lift, refntk.Relu(), conv, refntk.Relu(), refntk.CentreReadout()]
+    volumes = np.random.default_rng(0).normal(size=(2, *shape, 2))
+    found = refntk.kernel(layers, volumes[:1], volumes[1:], method=method)
+    assert_close(found.nngp, [[case["nngp"]]])
+    assert_close(found.ntk, [[case["ntk"]]])
