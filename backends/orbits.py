@@ -353,12 +353,12 @@ def _mean(
                 total = total + reads(slices, axis, place)
             slices = total
         return np.asarray(slices / math.prod(w.size for w in windows))
-    places = np.argwhere(np.array(step.support.mask).reshape([w.size for w in windows]))
+    mask = np.array(step.support.mask).reshape([w.size for w in windows])
     terms = []
-    for chosen in places:
+    for spot in np.argwhere(mask).tolist():
         term = slices
-        for axis, along in enumerate(chosen):
-            term = reads(term, axis, int(along))
+        for axis, along in enumerate(spot):
+            term = reads(term, axis, along)
         terms.append(term)
     return np.asarray(sum(terms[1:], terms[0]) / len(terms))
 

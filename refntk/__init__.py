@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         DeviceError,
         DownloadError,
         InputError,
+        InputWarning,
         MethodError,
         MissingBackendError,
         MissingPackageError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         RefntkWarning,
         ShapeError,
         StoreError,
+        SymmetryWarning,
         UnknownBackendError,
     )
     from refntk.evaluation.by_layer import ntk_by_layer
@@ -116,6 +118,7 @@ __all__ = [
     "Hermite",
     "Identity",
     "InputError",
+    "InputWarning",
     "Kernel",
     "LayerNorm",
     "LeakyRelu",
@@ -144,6 +147,7 @@ __all__ = [
     "Sin",
     "StoreError",
     "SumPool",
+    "SymmetryWarning",
     "UnknownBackendError",
     "__version__",
     "batch",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,7 @@ def fill(
         The scheduler or its workers failed; what was computed is kept.
     """
     missing = writer.missing()
+    logging.getLogger("refntk").info("%s: %d tiles to compute", writer.path, len(missing))
     # Nothing is started where everything is done.
     with open_runner(scheduler if missing else None, note) as run:
         for part, blocks in run(job, missing, report):

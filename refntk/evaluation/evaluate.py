@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from refntk.backends import (
     methods_of,
     obstacle_of,
 )
-from refntk.errors import InputError, MethodError, RefntkWarning
+from refntk.errors import InputError, MethodError, SymmetryWarning
 from refntk.evaluation.correlations import at_readout
 from refntk.evaluation.head import apply_head
 from refntk.evaluation.images import as_image_sets
@@ -227,6 +228,12 @@ class Job:
         self.tile = options.tile or _tile(self._plan, self.backend, self.shape)
         self._variances = self._unknown()
         self._engine  # noqa: B018  (says now if there is none)
+        logging.getLogger("refntk").info(
+            "%s of %s images of %s: backend %s, method %s, %s, %d threads, tiles of %d",
+            " and ".join(self.get), " x ".join(map(str, self.shape)),
+            " x ".join(map(str, shape)), self.backend, self.method, self.dtype, self.threads,
+            self.tile,
+        )  # fmt: skip
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs, which finds the engine by its name."""
@@ -380,7 +387,7 @@ def _plan(net: Network, shape: tuple[int, int, int], method: str, backend: str) 
     if obstacle is not None:
         plan = make_plan(net, shape, "literal", available, backend)
     if plan.doubt is not None:
-        warnings.warn(f"{plan.doubt}", RefntkWarning, stacklevel=4)
+        warnings.warn(f"{plan.doubt}", SymmetryWarning, stacklevel=4)
     return plan
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Literal
 
-from refntk.errors import ShapeError
+from refntk.errors import NetworkError, ShapeError
 from refntk.network.arguments import by_name, canonical
 from refntk.network.filters import Conv, windows
 from refntk.network.signal import Signal, require
@@ -152,6 +152,7 @@ class RotationPool:
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError`."""
         require(signal, "group")
+        _require_grid(signal)
         return replace(signal, kind="grid", group=None)
 
     def lower(self, build: Builder, below: int) -> int:
@@ -216,10 +217,18 @@ def _windows(layer: AvgPool | SumPool, shape: tuple[int, ...]) -> tuple[Window, 
 
 def _pooled_signal(layer: AvgPool | SumPool, signal: Signal) -> Signal:
     require(signal, "grid", "group")
+    _require_grid(signal)
     if signal.shape is None:
         return signal
     frame = _windows(layer, signal.shape)
     return replace(signal, shape=tuple(window.n_out for window in frame))
+
+
+def _require_grid(signal: Signal) -> None:
+    if signal.lattice == "hexagonal":
+        raise NetworkError(
+            "hexagons have no pooling before the readout: use GroupPool, CentreReadout or Flatten"
+        )
 
 
 def _pool(

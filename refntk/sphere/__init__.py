@@ -7,14 +7,18 @@ list of layers, of which the activations, the readouts and Dense are those of al
 from refntk.sphere.harmonics import harmonics, random_signals, rotate, zonal
 from refntk.sphere.kernel import GlobalKernel, kernel
 from refntk.sphere.layers import CircleLift, GlobalConv, SphereLift
+from refntk.sphere.molecules import Atoms, environments, molecular_kernel
 
 __all__ = [
+    "Atoms",
     "CircleLift",
     "GlobalConv",
     "GlobalKernel",
     "SphereLift",
+    "environments",
     "harmonics",
     "kernel",
+    "molecular_kernel",
     "random_signals",
     "rotate",
     "zonal",

@@ -23,6 +23,10 @@ _NUMBERS_AT_ONCE = 1 << 15
 """Elements of the group times pairs in a batch: what stays in a processor's cache."""
 
 
+_PAIRS_AT_ONCE = 256
+"""In a batch, at most: each brings the coefficients of two signals."""
+
+
 class Evaluation:
     """A network with a quadrature on its group.
 
@@ -138,7 +142,7 @@ class Evaluation:
 
     def _batches(self, count: int, whole: bool) -> list[slice]:
         size = len(self._grid.weights) if whole else 1
-        step = max(1, _NUMBERS_AT_ONCE // size)
+        step = max(1, min(_PAIRS_AT_ONCE, _NUMBERS_AT_ONCE // size))
         return [slice(start, start + step) for start in range(0, count, step)]
 
     def _start(self, first: ComplexArray, second: ComplexArray, whole: bool) -> Float64Array:

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +24,24 @@ from refntk.errors import InputError, RefntkWarning, unknown
 from refntk.evaluation.options import KERNELS
 from refntk.evaluation.result import Kernel
 from refntk.sphere.evaluation import Evaluation
-from refntk.sphere.layout import Layout, lay_out
+from refntk.sphere.layout import lay_out
 
-__all__ = ["GlobalKernel", "kernel"]
+__all__ = ["Blocks", "GlobalKernel", "kernel", "measured", "names_of"]
 
 Float64Array = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
+
+
+class _Sliced(Protocol):
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> Self: ...
+
+
+_Set = TypeVar("_Set", bound=_Sliced)
+
+Blocks: TypeAlias = Callable[[_Set, _Set | None], dict[str, Float64Array]]
+"""Computes the kernels between two sets, by name; None stands for the first set."""
 
 _REST = 4 / 3
 """By what the difference from 3N/2 nodes is multiplied: where the error falls as N⁻⁴, as it does
@@ -124,7 +136,7 @@ def kernel(
     >>> bool(abs(k.ntk - same.ntk).max() < 5 * k.error["ntk"])
     True
     """
-    names = _names(get)
+    names = names_of(get)
     layout = lay_out(layers, "ntk" in names)
     first, limit = layout.lift.prepare(x1, "X1")
     second = None
@@ -136,27 +148,56 @@ def kernel(
                 f"{np.shape(x1)[1:]}: both must be alike"
             )
     count = layout.lift.nodes(nodes, limit, layout.bands)
+
+    def blocks(number: int) -> Blocks[ComplexArray]:
+        return Evaluation(layout, number, limit, names).block
+
+    return measured(blocks, first, second, count, names, nugget)
+
+
+def measured(
+    blocks: Callable[[int], Blocks[_Set]],
+    first: _Set,
+    second: _Set | None,
+    nodes: int,
+    names: tuple[str, ...],
+    nugget: float | None,
+) -> GlobalKernel:
+    """Compute kernels between two sets, with the error of the quadrature and the eigenvalues.
+
+    Parameters
+    ----------
+    blocks : callable
+        Makes the function that computes the kernels between two sets, for a number of nodes.
+    first, second : sets
+        Of signals, or of what consists of signals; they are cut by slices. None as in `kernel`.
+    nodes, names, nugget
+        As in `kernel`, which also lists the errors.
+
+    Returns
+    -------
+    GlobalKernel
+    """
     if nugget is not None and not 0 < nugget < math.inf:
         raise InputError(f"nugget: expected a positive number, not {nugget!r}")
-    error = dict.fromkeys(names, 0.0)
-    if layout.pooled or layout.bands:
-        error = _error(layout, count, limit, first, second, names)
-        for name, value in error.items():
-            if nugget is not None and value >= nugget:
-                raise InputError(
-                    f"nodes: with {count} the quadrature of the {name} is off by {value:.1g} of "
-                    f"the mean diagonal, which the nugget {nugget:g} does not cover: take "
-                    f"nodes={-(-3 * count // 2)} or more"
-                )
-    found = Evaluation(layout, count, limit, names).block(first, second)
+    error = _error(blocks, nodes, first, second, names)
+    for name, value in error.items():
+        if nugget is not None and value >= nugget:
+            raise InputError(
+                f"nodes: with {nodes} the quadrature of the {name} is off by {value:.1g} of the "
+                f"mean diagonal, which the nugget {nugget:g} does not cover: take "
+                f"nodes={-(-3 * nodes // 2)} or more"
+            )
+    found = blocks(nodes)(first, second)
     smallest = {}
     if second is None:
         for name in names:
-            smallest[name] = _positive(found[name], name, count, nugget)
-    return GlobalKernel(found.get("nngp"), found.get("ntk"), None, count, error, smallest)
+            smallest[name] = _positive(found[name], name, nodes, nugget)
+    return GlobalKernel(found.get("nngp"), found.get("ntk"), None, nodes, error, smallest)
 
 
-def _names(get: str | Sequence[str]) -> tuple[str, ...]:
+def names_of(get: str | Sequence[str]) -> tuple[str, ...]:
+    """Check which kernels are asked for."""
     names = (get,) if isinstance(get, str) else tuple(get)
     for name in names or ("",):
         if name not in KERNELS:
@@ -165,20 +206,18 @@ def _names(get: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _error(
-    layout: Layout,
-    count: int,
-    limit: int,
-    first: ComplexArray,
-    second: ComplexArray | None,
+    blocks: Callable[[int], Blocks[_Set]],
+    nodes: int,
+    first: _Set,
+    second: _Set | None,
     names: tuple[str, ...],
 ) -> dict[str, float]:
-    """Compare with half as many nodes again on some of the signals."""
+    """Compare with half as many nodes again on some members of the sets."""
     one = first[:: -(-len(first) // _SAMPLE)]
     two = None if second is None else second[:: -(-len(second) // _SAMPLE)]
-    coarse = Evaluation(layout, count, limit, names).block(one, two)
-    finer = Evaluation(layout, -(-3 * count // 2), limit, names)
-    fine = finer.block(one, two)
-    own = [fine] if two is None else [finer.block(each, None) for each in (one, two)]
+    finer = blocks(-(-3 * nodes // 2))
+    coarse, fine = blocks(nodes)(one, two), finer(one, two)
+    own = [fine] if two is None else [finer(each, None) for each in (one, two)]
     found = {}
     for name in names:
         means = [float(np.mean(np.diagonal(block[name]))) for block in own]
@@ -200,5 +239,5 @@ def _positive(matrix: Float64Array, name: str, nodes: int, nugget: float | None)
         )
         if nugget is not None:
             raise InputError(f"{message}, or a nugget of more than {-2 * smallest:.1g}")
-        warnings.warn(f"{message}, or add a nugget", RefntkWarning, stacklevel=3)
+        warnings.warn(f"{message}, or add a nugget", RefntkWarning, stacklevel=4)
     return smallest

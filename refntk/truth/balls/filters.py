@@ -52,6 +52,8 @@ __all__ = [
 def convolve(layer: Conv | Lift | GroupConv, below: Kernels) -> Kernels:
     """Average over the maps of a filter."""
     shape: tuple[int, ...]
+    if isinstance(layer, Lift) and layer.lattice is not None:
+        raise MethodError("Lift: ball arithmetic has no rule for hexagons")
     if len(below.shape) == 2:
         height, width = below.shape
         shape, elements, maps = filter_maps(layer, (height, width), below.elements)
