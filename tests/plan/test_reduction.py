@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from refntk.errors import MethodError, NetworkError, RefntkWarning, ShapeError
+from refntk.errors import MethodError, NetworkError, ShapeError, SymmetryWarning
 from refntk.evaluation.evaluate import kernel
 from refntk.network import Network, preset, presets
 from refntk.network.filters import windows
@@ -193,10 +193,10 @@ def test_where_a_network_on_a_group_is_not_equivariant(layers: list[Layer], reas
     with pytest.raises(MethodError, match=f"^the method slices does not apply: {lost}; use the"):
         make_plan(net, (6, 6, 1), "slices")
     x = np.random.default_rng(0).normal(size=(2, 6, 6, 1))
-    with pytest.warns(RefntkWarning, match=f"^{lost}$"):
+    with pytest.warns(SymmetryWarning, match=f"^{lost}$"):
         k = kernel(net, x)
     group = point_group(net.layers[0].group)  # type: ignore[union-attr]
-    with pytest.warns(RefntkWarning, match=f"^{lost}$"):
+    with pytest.warns(SymmetryWarning, match=f"^{lost}$"):
         turned = [kernel(net, rotate(x, r, group), x) for r in range(1, group.order)]
     # The network is not equivariant, indeed.
     assert max(np.abs(each.nngp / k.nngp - 1).max() for each in turned) > 1e-4
