@@ -49,27 +49,22 @@ def fill(
     ClusterError
         The scheduler or its workers failed; what was computed is kept.
     """
+    from refntk.data.kernels.compute import fill as compute
     from refntk.errors import ClusterError
-    from refntk.evaluation.cluster import open_runner
 
     if writer.stale is not None:
         stale = f"its lock was left behind by {writer.stale}, which is gone"
         say(f"{writer.path}: {stale}", err=True)
     command = typed(click.get_current_context(), *again)
-    missing = writer.missing()
     with (
         interruptible(lambda: writer.kept_text, again=again),
-        ProgressBar(sum(part.pairs for part in missing), quiet=quiet) as bar,
+        ProgressBar(sum(part.pairs for part in writer.missing()), quiet=quiet) as bar,
     ):
         try:
-            # Nothing is started where everything is done.
-            with open_runner(scheduler if missing else None, bar.note) as run:
-                for part, blocks in run(job, missing, bar.update):
-                    writer.write(part, blocks)
+            compute(writer, job, scheduler=scheduler, report=bar.update, note=bar.note)
         except ClusterError as error:
             kept = writer.kept_text or "nothing was kept"
             raise ClusterError(f"{error}; {kept}. To continue: {command}") from error
-        writer.finish()
 
 
 def complete(kernel: CachedKernel, *, quiet: bool) -> None:

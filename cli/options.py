@@ -105,7 +105,7 @@ backend: _Decorator = click.option(
 
 method: _Decorator = click.option(
     "--method",
-    type=Word("method", "auto", "slices", "band", "branches", "literal"),
+    type=Word("method", "auto", "slices", "band", "branches", "orbits", "literal"),
     default="auto",
     show_default=True,
     help="Force a way to compute the same kernel, faster or with more digits. It is an error where "

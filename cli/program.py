@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import logging
 import shlex
 import signal
+import sys
 import threading
 import traceback
 import warnings
@@ -69,7 +71,7 @@ class Interrupted(_Ending):
 
 
 class Command(click.Command):
-    """A click command with `-h`, `--debug` and the project's exit statuses.
+    """A click command with `-h`, `-v`, `--debug` and the project's exit statuses.
 
     A `RefntkError` ends the process with status 2, an interrupt with 130 and the command to repeat,
     and whatever nobody foresaw with 1. Each is one line on stderr; with `--debug` the traceback
@@ -79,16 +81,17 @@ class Command(click.Command):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.context_settings = {**_SETTINGS, **self.context_settings}
-        self.params.append(
-            click.Option(["--debug"], is_flag=True, help="Show the Python traceback of an error.")
-        )
+        self.params += [
+            click.Option(["-v", "--verbose"], is_flag=True, help="Say on stderr what is done."),
+            click.Option(["--debug"], is_flag=True, help="Show the Python traceback of an error."),
+        ]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command and translate what it raises."""
-        debug = ctx.params.pop("debug")
+        debug, verbose = ctx.params.pop("debug"), ctx.params.pop("verbose")
         try:
             self._keep_inputs(ctx)
-            with terminable(), _warning_lines():
+            with terminable(), _warning_lines(), _log_lines(verbose):
                 return super().invoke(ctx)
         except (click.exceptions.Exit, click.ClickException, BrokenPipeError):
             raise
@@ -130,6 +133,31 @@ def _warning_lines() -> Iterator[None]:
         warnings.simplefilter("always", RefntkWarning)
         warnings.showwarning = show
         yield
+
+
+class _Lines(logging.Handler):
+    """What prints each record as one line on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record, over a progress bar if one stands in the line."""
+        if sys.stderr.isatty():
+            sys.stderr.write("\r\x1b[K")
+        say(f"refntk: {record.getMessage()}", err=True)
+
+
+@contextmanager
+def _log_lines(verbose: bool) -> Iterator[None]:
+    """Print what refntk logs, where it is asked for."""
+    logger, handler = logging.getLogger("refntk"), _Lines()
+    level = logger.level
+    if verbose:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 @contextmanager

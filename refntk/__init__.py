@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from refntk.former import FormerNames
 
 if TYPE_CHECKING:
+    from refntk.data.kernels.compute import compute_kernel
     from refntk.data.kernels.store import open_kernel
     from refntk.errors import (
         ClusterError,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         DeviceError,
         DownloadError,
         InputError,
+        InputWarning,
         MethodError,
         MissingBackendError,
         MissingPackageError,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
         RefntkWarning,
         ShapeError,
         StoreError,
+        SymmetryWarning,
         UnknownBackendError,
     )
     from refntk.evaluation.by_layer import ntk_by_layer
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
         ABRelu,
         Abs,
         AvgPool,
+        CentreReadout,
         Concat,
         Conv,
         Cos,
@@ -88,6 +92,7 @@ __all__ = [
     "ABRelu",
     "Abs",
     "AvgPool",
+    "CentreReadout",
     "Certified",
     "ClusterError",
     "Concat",
@@ -113,6 +118,7 @@ __all__ = [
     "Hermite",
     "Identity",
     "InputError",
+    "InputWarning",
     "Kernel",
     "LayerNorm",
     "LeakyRelu",
@@ -141,10 +147,12 @@ __all__ = [
     "Sin",
     "StoreError",
     "SumPool",
+    "SymmetryWarning",
     "UnknownBackendError",
     "__version__",
     "batch",
     "certify",
+    "compute_kernel",
     "kernel",
     "ntk_by_layer",
     "open_kernel",
@@ -157,6 +165,7 @@ _HOMES = {
     "refntk.errors": [name for name in __all__ if name.endswith(("Error", "Warning"))],
     "refntk.evaluation.by_layer": ["ntk_by_layer"],
     "refntk.evaluation.evaluate": ["Kernel", "kernel"],
+    "refntk.data.kernels.compute": ["compute_kernel"],
     "refntk.data.kernels.store": ["open_kernel"],
     "refntk.network.network": ["Network"],
     "refntk.network.presets": ["preset", "presets"],

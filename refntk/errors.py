@@ -17,6 +17,7 @@ __all__ = [
     "DeviceError",
     "DownloadError",
     "InputError",
+    "InputWarning",
     "MethodError",
     "MissingBackendError",
     "MissingPackageError",
@@ -26,6 +27,7 @@ __all__ = [
     "RefntkWarning",
     "ShapeError",
     "StoreError",
+    "SymmetryWarning",
     "UnknownBackendError",
     "missing_package",
     "nearest",
@@ -40,7 +42,23 @@ class RefntkError(Exception):
 
 
 class RefntkWarning(UserWarning):
-    """Something was read or computed as well as it could be, and may not be what was meant."""
+    """Something was read or computed as well as it could be, and may not be what was meant.
+
+    The base class of refntk's warnings; ``warnings.simplefilter("error", refntk.RefntkWarning)``
+    turns all of them into errors. By itself it says that machine code cannot be kept on disk.
+    """
+
+
+class InputWarning(RefntkWarning):
+    """Images or labels may not be what was meant.
+
+    Entries of a folder are passed over, labels are left out, axes look like another order, or
+    floating-point pixels are far above 1.
+    """
+
+
+class SymmetryWarning(RefntkWarning):
+    """A network has layers on a group and is not equivariant, on images of this shape."""
 
 
 class NetworkError(RefntkError, ValueError):

@@ -204,14 +204,16 @@ def reporting(
 def say_once(text: str) -> None:
     """Say in one line, once a process, what a person may want to know.
 
-    It goes to the logger ``refntk``, as information, and to stderr where a person looks on.
+    It goes to the logger ``refntk``, as information, and to stderr where a person looks on and the
+    logger has no handler of its own.
 
     Parameters
     ----------
     text : str
     """
-    logging.getLogger("refntk").info(text)
-    if sys.stderr is not None and _watched(sys.stderr):
+    logger = logging.getLogger("refntk")
+    logger.info(text)
+    if not logger.handlers and sys.stderr is not None and _watched(sys.stderr):
         # A progress bar may stand in the line.
         clear = "\r\x1b[K" if sys.stderr.isatty() else ""
         sys.stderr.write(f"{clear}refntk: {text}\n")

@@ -31,7 +31,7 @@ from refntk.data.images.numpy_files import read_npy, read_npz
 from refntk.data.images.preprocess import check_fit, stratified_subset, to_size, to_unit
 from refntk.data.limits import one_line, reading, refuse_memory
 from refntk.data.samples import sample_file
-from refntk.errors import InputError, RefntkWarning, unknown
+from refntk.errors import InputError, InputWarning, unknown
 from refntk.evaluation.images import axis_doubt
 
 __all__ = ["Stored", "load_images", "read_stored", "warn"]
@@ -195,7 +195,7 @@ def warn(text: str) -> None:
     ----------
     text : str
     """
-    warnings.warn(text, RefntkWarning, stacklevel=3)
+    warnings.warn(text, InputWarning, stacklevel=3)
 
 
 def read_stored(
@@ -319,7 +319,7 @@ def load_images(
 
     Warns
     -----
-    RefntkWarning
+    InputWarning
         Entries of a folder are passed over, labels are not clear and left out, or the axes look
         like another order.
 

@@ -24,6 +24,7 @@ from refntk.data.limits import one_line
 from refntk.errors import StoreError
 from refntk.evaluation.evaluate import Job
 from refntk.evaluation.options import Options
+from refntk.evaluation.result import Computed
 from refntk.network.network import Network
 
 __all__ = ["CachedKernel", "default_cache", "describe_job", "match_images"]
@@ -43,12 +44,12 @@ def default_cache() -> Path:
     return Path(root).expanduser() / "refntk" / "kernels"
 
 
-def describe_job(job: Job, inputs: Inputs) -> KernelDescription:
+def describe_job(job: Job | Computed, inputs: Inputs) -> KernelDescription:
     """Put together what a kernel file says about the computation of its kernels.
 
     Parameters
     ----------
-    job : refntk.evaluation.evaluate.Job
+    job : Job or Computed
         Made of the images of `inputs`.
     inputs : Inputs
 

@@ -1,4 +1,4 @@
-"""A kernel that was computed in memory, as a file."""
+"""A kernel that was computed in memory, as a file; and the description of arrays for a file."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 from refntk.data.images.imageset import ImageSet, InputInfo, describe_images
 from refntk.data.images.inputs import Inputs, scaling_text
 from refntk.data.kernels.kernel_cache import describe_job
+from refntk.data.kernels.kernel_format import KernelDescription
 from refntk.data.kernels.kernel_writer import KernelWriter
 from refntk.errors import InputError
 from refntk.evaluation.images import divisors
-from refntk.evaluation.result import Kernel
+from refntk.evaluation.result import Kernel, Origin
 
-__all__ = ["save_kernel"]
+__all__ = ["array_inputs", "describe", "save_kernel"]
 
 _SOURCE = "array"
 
@@ -42,27 +43,8 @@ def save_kernel(kernel: Kernel, path: str | Path, *, overwrite: bool = False) ->
             "it is not known what this kernel was computed from, which a kernel file says: save "
             "what refntk.kernel returns, without diagonal=True"
         )
-    job = kernel.origin.job
-    arrays = [getattr(images, "images", images) for images in kernel.origin.sets]
-    tops = divisors(
-        {f"X{k}": np.asarray(array) for k, array in enumerate(arrays, 1)}, kernel.origin.scale
-    )
-    infos = [_info(images, job.net.axes) for images in kernel.origin.sets]
-    inputs = Inputs(
-        x1=arrays[0],
-        x2=None if job.symmetric else arrays[1],
-        info1=infos[0],
-        info2=None if job.symmetric else infos[1],
-        preprocessing={
-            "scaling": {f"x{k}": scaling_text(top) for k, top in enumerate(tops.values(), 1)},
-            "size": None,
-            "limit": None,
-            "seed": None,
-            "standardize": None,
-        }
-        | ({} if kernel.origin.scale == "auto" else {"scale": str(kernel.origin.scale)}),
-    )
-    with KernelWriter(path, describe_job(job, inputs), overwrite=overwrite) as writer:
+    description = kernel.origin.description or describe(kernel.origin)
+    with KernelWriter(path, description, overwrite=overwrite) as writer:
         for tile in writer.missing():
             blocks = {
                 name: np.ascontiguousarray(np.asarray(values)[tile.rows, tile.cols])
@@ -70,6 +52,54 @@ def save_kernel(kernel: Kernel, path: str | Path, *, overwrite: bool = False) ->
             }
             writer.write(tile, blocks)
         writer.finish()
+
+
+def describe(origin: Origin) -> KernelDescription:
+    """Put together what a kernel file says about a kernel that was computed in memory.
+
+    Parameters
+    ----------
+    origin : Origin
+        With the images.
+
+    Returns
+    -------
+    KernelDescription
+    """
+    return describe_job(origin.job, array_inputs(origin))
+
+
+def array_inputs(origin: Origin) -> Inputs:
+    """Describe arrays as `load_inputs` describes what it reads.
+
+    Parameters
+    ----------
+    origin : Origin
+
+    Returns
+    -------
+    Inputs
+    """
+    axes = origin.job.net.axes
+    arrays = [getattr(images, "images", images) for images in origin.sets]
+    tops = divisors(
+        {f"X{k}": np.asarray(array) for k, array in enumerate(arrays, 1)}, origin.scale
+    )
+    infos = [_info(images, axes) for images in origin.sets]
+    return Inputs(
+        x1=arrays[0],
+        x2=arrays[1] if len(arrays) > 1 else None,
+        info1=infos[0],
+        info2=infos[1] if len(arrays) > 1 else None,
+        preprocessing={
+            "scaling": {f"x{k}": scaling_text(top) for k, top in enumerate(tops.values(), 1)},
+            "size": None,
+            "limit": None,
+            "seed": None,
+            "standardize": None,
+        }
+        | ({} if origin.scale == "auto" else {"scale": str(origin.scale)}),
+    )
 
 
 def _info(images: object, axes: int) -> InputInfo:

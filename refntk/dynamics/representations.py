@@ -86,14 +86,14 @@ class PermutationGroup:
         if self.order == math.factorial(self.points):
             raise InputError(f"{self.name}: permutations are not drawn as powers of generators")
         element = np.arange(self.points)
-        for generator, order in zip(self.generators, self._orders, strict=True):
+        for generator, order in zip(self.generators, self.orders, strict=True):
             for _ in range(rng.integers(order + 1)):
                 element = generator[element]
         return element
 
     @cached_property
-    def _orders(self) -> list[int]:
-        """Order of each generator."""
+    def orders(self) -> list[int]:
+        """Order of each generator: the smallest power that is the identity."""
         orders = []
         for generator in self.generators:
             power, order = generator, 1

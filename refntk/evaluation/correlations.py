@@ -27,19 +27,35 @@ _CLOSE = {"float64": (2e-6, 2e-6), "float32": (3e-6, 3e-5)}
 """Least and largest deficit from which on kernels are good enough, by their precision; see
 `_close`."""
 
+_MANY = 16
+"""Pixels over which the rounding of a sum averages out."""
 
-def _close(plan: Plan, dtype: str) -> float:
+
+def _close(plan: Plan, dtype: str, *few: Matrix) -> Matrix:
     """Deficit below which pairs are computed once more.
 
     The derivative of a Relu is wrong by the noise of the deficit u over pi sqrt(2u) of itself, and
     several Relus add that up. In float64, where sums over positions have a noise of 1e-15, 2e-6
     leaves 2e-13. In float32 the noise grows with the layers below, and what is left is to be the
     same: so the limit grows as the square of the number of Relus, and as the cube of that of the
-    layers from 5 on, as `refntk.backends.numba.rows.LIMITS` does.
+    layers from 5 on, as `refntk.backends.numba.rows.LIMITS` does; and where a few pixels carry an
+    image, whose rounding no sum averages out, as one over their number.
     """
     least, most = _CLOSE[dtype]
     activations = sum(isinstance(op, Pointwise) for op in plan.head.operations)
-    return min(most, least * activations**2 * max(1.0, len(plan.steps) / 5) ** 3)
+    limit = least * activations**2 * max(1.0, len(plan.steps) / 5) ** 3
+    return np.asarray(np.minimum(min(most, limit) * np.maximum(*few), 2 * most))
+
+
+def _few(images: Matrix) -> Matrix:
+    """Find for each image how many times too few its pixels are, weighted by squares: (N,)."""
+    squares = (images * images).sum(axis=-1).reshape(len(images), -1)
+    largest = squares.max(axis=1, keepdims=True, initial=0.0)
+    shares = np.divide(squares, largest, out=np.zeros_like(squares), where=largest > 0)
+    total = shares.sum(axis=1)
+    squares = (shares * shares).sum(axis=1)
+    count = np.divide(total**2, squares, out=np.ones_like(total), where=total > 0)
+    return np.asarray(np.maximum(1.0, _MANY / count))
 
 
 @dataclass(frozen=True)
@@ -140,7 +156,8 @@ def at_readout(
     if len(plan.body) == 1 and isinstance(plan.body.operations[0], Stack):
         return of_vectors(*(images.reshape(len(images), -1) for images in (one, others)))
     result = of_kernels(*kernels, float(np.finfo(dtype).eps))
-    near = np.minimum(result.deficit, result.excess) < _close(plan, dtype)
+    limit = _close(plan, dtype, _few(one)[:, None], _few(others)[None, :])
+    near = np.minimum(result.deficit, result.excess) < limit
     _refine(engine, one, others, result, np.triu(near) if two is None else near)
     return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -20,14 +21,14 @@ from refntk.backends import (
     methods_of,
     obstacle_of,
 )
-from refntk.errors import InputError, MethodError, RefntkWarning
+from refntk.errors import InputError, MethodError, SymmetryWarning
 from refntk.evaluation.correlations import at_readout
 from refntk.evaluation.head import apply_head
 from refntk.evaluation.images import as_image_sets
 from refntk.evaluation.machine import default_threads, require_memory
 from refntk.evaluation.options import DTYPES, KERNELS, Options, dtype_name
 from refntk.evaluation.residence import Residence
-from refntk.evaluation.result import Kernel, Origin
+from refntk.evaluation.result import Computed, Kernel, Origin
 from refntk.evaluation.tables import as_tables
 from refntk.evaluation.tiles import Tile, cut
 from refntk.network.network import Network
@@ -161,7 +162,7 @@ def kernel(
                 result[name][part.rows, part.cols] = block
                 if job.symmetric and part.rows != part.cols:
                     result[name][part.cols, part.rows] = block.T
-    origin = None if diagonal else Origin(job, sets, scale)
+    origin = None if diagonal else Origin(Computed.by(job), sets, scale)
     return Kernel(place.give(result.get("nngp")), place.give(result.get("ntk")), origin)
 
 
@@ -227,6 +228,12 @@ class Job:
         self.tile = options.tile or _tile(self._plan, self.backend, self.shape)
         self._variances = self._unknown()
         self._engine  # noqa: B018  (says now if there is none)
+        logging.getLogger("refntk").info(
+            "%s of %s images of %s: backend %s, method %s, %s, %d threads, tiles of %d",
+            " and ".join(self.get), " x ".join(map(str, self.shape)),
+            " x ".join(map(str, shape)), self.backend, self.method, self.dtype, self.threads,
+            self.tile,
+        )  # fmt: skip
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs, which finds the engine by its name."""
@@ -380,7 +387,7 @@ def _plan(net: Network, shape: tuple[int, int, int], method: str, backend: str) 
     if obstacle is not None:
         plan = make_plan(net, shape, "literal", available, backend)
     if plan.doubt is not None:
-        warnings.warn(f"{plan.doubt}", RefntkWarning, stacklevel=4)
+        warnings.warn(f"{plan.doubt}", SymmetryWarning, stacklevel=4)
     return plan
 
 
@@ -403,6 +410,7 @@ def _tile(plan: Plan, backend: str, shape: tuple[int, int]) -> int:
         return _VECTORS_A_TILE
     pairs = shape[0] * shape[1]
     side, least = 64, max(4, _IMAGES_AT_ONCE // plan.order, math.isqrt(pairs // _TILES))
-    while side // 2 >= least and side * side * plan.entries > _ENTRIES_A_TILE[backend]:
+    rate = _ENTRIES_A_TILE["numpy" if plan.method == "orbits" else backend]
+    while side // 2 >= least and side * side * plan.entries > rate:
         side //= 2
     return side

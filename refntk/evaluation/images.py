@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refntk.errors import InputError, RefntkWarning
+from refntk.errors import InputError, InputWarning
 
 __all__ = [
     "Images",
@@ -268,7 +268,7 @@ def _checked(images: npt.ArrayLike, name: str, axes: int) -> npt.NDArray[Any]:
             )
     doubt = axis_doubt(array.shape) if axes == 2 else None
     if doubt is not None:
-        warnings.warn(f"{name}: {doubt}", RefntkWarning, stacklevel=4)
+        warnings.warn(f"{name}: {doubt}", InputWarning, stacklevel=4)
     return array
 
 

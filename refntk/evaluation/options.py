@@ -29,7 +29,7 @@ class Options:
         Precision of the recursion and of the result. Sums over positions are in double precision.
     backend : str
         ``numba``, ``cupy`` for a graphics processor, or ``numpy`` for the literal recursion.
-    method : {"auto", "slices", "band", "branches", "literal"}
+    method : {"auto", "slices", "band", "branches", "orbits", "literal"}
         See `refntk.plan.reduction`; ``auto`` takes the cheapest that applies, but
         never ``branches``, which loses digits on images that are hard.
     threads : int, optional

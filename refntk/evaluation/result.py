@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from html import escape
 from importlib import import_module
 from pathlib import Path
@@ -16,12 +16,40 @@ from refntk.errors import InputError, missing_package
 
 if TYPE_CHECKING:
     from refntk.evaluation.evaluate import Job
+    from refntk.network.network import Network
 
-__all__ = ["Kernel", "Origin"]
+__all__ = ["Computed", "Kernel", "Origin"]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
 _SHOWN = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """What a `Job` was, without its images and without what computes.
+
+    Attributes
+    ----------
+    net : Network
+    get : tuple of str
+    dtype, backend, method : str
+    tile : int
+    symmetric : bool
+    """
+
+    net: Network
+    get: tuple[str, ...]
+    dtype: str
+    backend: str
+    method: str
+    tile: int
+    symmetric: bool
+
+    @classmethod
+    def by(cls, job: Job) -> Computed:
+        """Keep what a job was."""
+        return cls(**{each.name: getattr(job, each.name) for each in fields(cls)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,16 +58,25 @@ class Origin:
 
     Attributes
     ----------
-    job : refntk.evaluation.evaluate.Job
+    job : Computed
     sets : tuple
         x1, and x2 where it is not x1, as they were given.
     scale : str or float
         The rule by which pixels were divided.
+    description : refntk.data.kernels.kernel_format.KernelDescription or None
+        What a file says, where it was put together already.
     """
 
-    job: Job
+    job: Computed
     sets: tuple[Any, ...]
     scale: str | float
+    description: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the images out: a file says no more of them than their digests and labels."""
+        # What lies on disk is above this module: it is called by its name.
+        told = self.description or import_module("refntk.data.kernels.saving").describe(self)
+        return {"job": self.job, "sets": (), "scale": self.scale, "description": told}
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,5 +187,9 @@ class Kernel:
         return xarray.Dataset(variables, coordinates)
 
     def _sets(self) -> tuple[Any, ...]:
-        sets = () if self.origin is None else self.origin.sets
+        if self.origin is None:
+            return ()
+        told, sets = self.origin.description, self.origin.sets
+        if told is not None:
+            sets = (told.x1,) if told.x2 is None else (told.x1, told.x2)
         return sets * 2 if len(sets) == 1 else sets

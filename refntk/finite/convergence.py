@@ -117,6 +117,11 @@ class Band:
     low: float
     high: float
 
+    @property
+    def determined(self) -> bool:
+        """Whether the range leaves zero out, so that at least the sign is known."""
+        return self.low > 0 or self.high < 0
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -202,7 +207,9 @@ class Convergence:
                 lines.append((str(row.width), str(row.draws), name, *words, *figures))
         for name, slope in self.slopes.items():
             if slope is not None:
-                lines.append(("slope", "", name, *_words(slope, "2f"), "", ""))
+                value, band = _words(slope, "2f")
+                words = (value if slope.determined else "not determined", band)
+                lines.append(("slope", "", name, *words, "", ""))
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
             "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

@@ -9,7 +9,7 @@ from refntk.finite.composition import Normalised, Product, SideBySide, Sum
 from refntk.finite.filter import Convolution
 from refntk.finite.gather import Gather, MeanOverMaps
 from refntk.finite.operator import FloatArray, Joint, LinearOperator, Operator, Weights
-from refntk.finite.pooling import Pool
+from refntk.finite.pooling import Channels, Pool
 from refntk.ops.dual import Dual
 from refntk.ops.listed import Listed
 from refntk.ops.operations import (
@@ -173,7 +173,7 @@ def operator(program: Program, k: int, *counts: int) -> Operator | Joint:
             )
         case Filter(support=support) if support.windows == ():
             return Affine(layer, channels)
-        case Filter(support=support) if support.windows is not None and len(below.shape) == 2:
+        case Filter(support=support) if support.windows is not None and _on_pixels(below, support):
             return Convolution(layer, channels)
         case Pointwise(dual=dual) if not dual.pointwise:
             raise MethodError(
@@ -186,14 +186,22 @@ def operator(program: Program, k: int, *counts: int) -> Operator | Joint:
             return Function(dual, program.name(k))
         case Stack(support=support) if _whole(support):
             return Rows()
+        case Stack(support=Listed()):
+            return Channels(layer)
         case Average(support=support) if _whole(support):
             return Mean(int(layer.divisors[0]))
-        case Average(support=support) if support.windows or len(below.shape) == 2:
+        case Average(support=support) if support.windows or len(below.shape) > 1 or below.group:
             return Pool(layer)
         case Average(support=Listed()):
             return MeanOverMaps(layer)
         case _:
             raise program.no_rule(k, "a network of finite width")
+
+
+def _on_pixels(below: Space, support: Support) -> bool:
+    """Whether a filter is one on images, of which a group turns square pixels."""
+    group = support.above.group
+    return len(below.shape) == 2 and (group is None or group.lattice == "square")
 
 
 def _whole(support: Support) -> bool:

@@ -1,7 +1,8 @@
 r"""What a layer of finite width does: draw, forward, and both vector-Jacobian products.
 
 Features have channels last: (N, H, W, C) on the grid, (N, H, W, n, C) on a group of n elements,
-(N, C) of a vector; (N, X, C) on a finite set, and (N, n, C) on a finite group. With fan-in F, and
+(N, C) of a vector; (N, X, C) on a finite set, and (N, n, C) on a finite group; (N, n, D, H, W, C)
+of volumes, (N, n, L, C) of signals and (N, n, P, C) of hexagons on a group. With fan-in F, and
 what training the weights and the bias adds to the NTK, alpha A(K) + beta,
 
 .. math::

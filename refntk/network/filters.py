@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
-from refntk.errors import NetworkError, ShapeError
+from refntk.errors import NetworkError, ShapeError, unknown
 from refntk.network.arguments import QUIET, Mask, by_name, times
 from refntk.network.linear import Linear
 from refntk.network.signal import Signal, require
@@ -87,6 +88,10 @@ class Lift(Linear):
         As for `Conv`. The network is equivariant where the group maps the windows to one another.
     mask : rows of 0 and 1, of the shape of the filter, optional
         Where the filter has weights, which need not be symmetric: the group turns it.
+    lattice : {"hexagonal"}, optional
+        Images are axial arrays of hexagons, turned by C2, C3, C6, D3, D3' or D6, see
+        docs/lattices.md; a filter of sides 3, 5, ... then has 7, 19, ... places. By default the
+        lattice is that of the sides of the filter.
     W_std, b_std, bias, width, learning_rate, learning_rate_bias, trainable
         Scale and training of the weights, see `refntk.network.linear.Linear`.
 
@@ -103,11 +108,16 @@ class Lift(Linear):
     strides: tuple[int, ...] = field(default=(1, 1), metadata=QUIET)
     dilations: tuple[int, ...] = field(default=(1, 1), metadata=QUIET)
     mask: Mask | None = field(default=None, metadata=QUIET)
+    lattice: str | None = field(default=None, metadata=QUIET)
 
     @property
     def elements(self) -> PointGroup:
         """The point group that turns the filter."""
-        return point_group(self.group, GRIDS[len(self.filter_shape) - 1])
+        return point_group(self.group, self.lattice or GRIDS[len(self.filter_shape) - 1])
+
+    def _rules(self) -> dict[str, Callable[[str, object], object]]:
+        """Add the rule for the lattice."""
+        return {"lattice": _lattice}
 
     def __post_init__(self) -> None:
         """Check the arguments and bring them to their canonical types."""
@@ -120,7 +130,10 @@ class Lift(Linear):
         """Give the signal after this layer, or raise `NetworkError` or `ShapeError`."""
         require(signal, "grid")
         shape = _turned_positions(self, signal.shape, self.elements)
-        return Signal("group", shape, self.group, True, lattice=self.elements.lattice)
+        return Signal(
+            "group", shape, self.group, True, lattice=self.elements.lattice,
+            hexagon=self.lattice == "hexagonal" and self.padding != "CIRCULAR",
+        )  # fmt: skip
 
     def lower(self, build: Builder, below: int) -> int:
         """Append one filter; see `Layer.lower`."""
@@ -175,6 +188,12 @@ class GroupConv(Linear):
                 f"rotations: the group {signal.group} has the elements 0 to {order - 1}, and no "
                 f"{max(self.rotations or (0,))}",
                 key="rotations",
+            )
+        if group.lattice == "hexagonal" and signal.hexagon == (self.padding == "CIRCULAR"):
+            raise NetworkError(
+                "padding: CIRCULAR is for a rhombus that wraps around, and SAME and VALID for a "
+                "hexagon: use that of the Lift in all layers",
+                key="padding",
             )
         shape = _turned_positions(self, signal.shape, group)
         return replace(signal, shape=shape, gaussian=True)
@@ -275,9 +294,17 @@ def _filter(
     """Append the filter of a layer whose outputs are indexed by a group, or by none."""
     space = build.space(below)
     frame = windows(layer, space.shape)
-    above = Space(tuple(window.n_out for window in frame), group)
+    hexagonal = group is not None and group.lattice == "hexagonal"
+    above = Space(
+        tuple(window.n_out for window in frame), group,
+        hexagon=hexagonal and layer.padding != "CIRCULAR",
+    )  # fmt: skip
     rotations = layer.rotations if isinstance(layer, GroupConv) else None
     mask = None if layer.mask is None else tuple(np.array(layer.mask, bool).ravel().tolist())
+    if hexagonal and mask is None:
+        places = np.indices(layer.filter_shape) - (np.array(layer.filter_shape) // 2)[:, None, None]
+        kept = np.abs(places.sum(axis=0)) <= max(layer.filter_shape) // 2
+        mask = None if kept.all() else tuple(kept.ravel().tolist())
     return layer.filter(build, below, Support(space, above, frame, rotations, mask))
 
 
@@ -293,6 +320,8 @@ def _turned_positions(
     layer: Lift | GroupConv, shape: tuple[int, ...] | None, group: PointGroup
 ) -> tuple[int, ...] | None:
     _require_pixels(layer, group)
+    if group.lattice == "hexagonal":
+        _require_hexagons(layer, shape)
     reach = _reach(layer)
     turned = any(reach[i] != reach[j] for i, j in group.exchanges)
     if shape is not None and turned and layer.padding == "VALID":
@@ -322,6 +351,35 @@ def _require_fit(layer: Conv | Lift | GroupConv) -> None:
             f"mask: expected {times(layer.filter_shape)} numbers, as filter_shape says, not "
             f"{times(shape)}",
             key="mask",
+        )
+
+
+def _lattice(name: str, value: object) -> str | None:
+    """Return the hexagonal lattice, or None for that of the sides of the filter."""
+    if value not in (None, "hexagonal"):
+        known = ("hexagonal", "leave it out: the sides of the filter say the others")
+        raise NetworkError(f"lattice: {unknown('lattice', value, known)}", key="lattice")
+    return "hexagonal" if value else None
+
+
+def _require_hexagons(layer: Lift | GroupConv, shape: tuple[int, ...] | None) -> None:
+    """Refuse filters and images that are no hexagons about a pixel."""
+    if len(layer.filter_shape) != 2 or any(side % 2 == 0 for side in layer.filter_shape):
+        raise NetworkError(
+            "filter_shape: expected two odd sides on the hexagonal lattice, such as (3, 3) for 7 "
+            f"places, not {times(layer.filter_shape)}",
+            key="filter_shape",
+        )
+    if set(layer.strides) != {1}:
+        raise NetworkError(
+            "strides: on the hexagonal lattice there are none: leave them out", key="strides"
+        )
+    if shape is None:
+        return
+    if shape[0] != shape[1] or (shape[0] % 2 == 0 and layer.padding != "CIRCULAR"):
+        raise ShapeError(
+            f"hexagons come as axial images of one odd side, not {times(shape)}: the side of "
+            "radius N is 2 N + 1; a rhombus of any side is for padding CIRCULAR"
         )
 
 

@@ -35,6 +35,7 @@ from refntk.network.functions import (
 from refntk.network.normalization import Dropout, LayerNorm
 from refntk.network.pooling import (
     AvgPool,
+    CentreReadout,
     Flatten,
     GlobalAvgPool,
     GlobalSumPool,
@@ -51,6 +52,7 @@ __all__ = [
     "Activation",
     "AvgPool",
     "Branching",
+    "CentreReadout",
     "Concat",
     "Conv",
     "Cos",
@@ -100,7 +102,7 @@ LAYERS: dict[str, type[Any]] = {
         *(GroupPool, GlobalAvgPool, Flatten),
         *(ABRelu, Identity, Erf, Sigmoid_like, Gelu, Sin, Cos, Rbf, Exp, Gaussian, ExpNormalized),
         *(RectifiedMonomial, Polynomial, Hermite, Sign, Elementwise),
-        *(AvgPool, SumPool, GlobalSumPool, RotationPool),
+        *(AvgPool, SumPool, GlobalSumPool, RotationPool, CentreReadout),
         *(SetLift, SetGroupConv, SetLinear, CosetPool),
         *(Residual, Concat, Product, LayerNorm, Dropout),
     )

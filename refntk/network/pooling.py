@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Literal
 
-from refntk.errors import ShapeError
+from refntk.errors import NetworkError, ShapeError
 from refntk.network.arguments import by_name, canonical
 from refntk.network.filters import Conv, windows
 from refntk.network.signal import Signal, require
-from refntk.ops.listed import rotations_at
+from refntk.ops.listed import about_the_centre, rotations_at
 from refntk.ops.operations import Average, Stack
 from refntk.ops.program import Builder
 from refntk.ops.space import Space
@@ -17,6 +17,7 @@ from refntk.ops.support import Support, Window
 
 __all__ = [
     "AvgPool",
+    "CentreReadout",
     "Flatten",
     "GlobalAvgPool",
     "GlobalSumPool",
@@ -121,12 +122,37 @@ class GroupPool:
 
 @by_name
 @dataclass(frozen=True)
+class CentreReadout:
+    """All positions and elements, as seen from the centre, become channels; mean over the group.
+
+    With a Dense layer after it, this is a group convolution with a filter over the whole grid,
+    evaluated at the centre only, and then the mean over the point group: it does not see rotations
+    about the centre, but sees shifts. It costs n ordinary networks with Flatten, where GroupPool
+    couples all pairs of positions.
+    """
+
+    def after(self, signal: Signal) -> Signal:
+        """Give the signal after this layer, or raise `NetworkError` or `ShapeError`."""
+        require(signal, "group")
+        if signal.shape is not None:
+            about_the_centre(signal.space)
+        return Signal("vector", gaussian=False)
+
+    def lower(self, build: Builder, below: int) -> int:
+        """Append a filter's reads for each element, and their mean; see `Layer.lower`."""
+        reads = build.add(Stack(below, about_the_centre(build.space(below))))
+        return build.add(Average(reads, Support(build.space(reads), Space())))
+
+
+@by_name
+@dataclass(frozen=True)
 class RotationPool:
     """Mean over the elements of the group at each position, from the group back to the grid."""
 
     def after(self, signal: Signal) -> Signal:
         """Give the signal after this layer, or raise `NetworkError`."""
         require(signal, "group")
+        _require_grid(signal)
         return replace(signal, kind="grid", group=None)
 
     def lower(self, build: Builder, below: int) -> int:
@@ -191,10 +217,18 @@ def _windows(layer: AvgPool | SumPool, shape: tuple[int, ...]) -> tuple[Window, 
 
 def _pooled_signal(layer: AvgPool | SumPool, signal: Signal) -> Signal:
     require(signal, "grid", "group")
+    _require_grid(signal)
     if signal.shape is None:
         return signal
     frame = _windows(layer, signal.shape)
     return replace(signal, shape=tuple(window.n_out for window in frame))
+
+
+def _require_grid(signal: Signal) -> None:
+    if signal.lattice == "hexagonal":
+        raise NetworkError(
+            "hexagons have no pooling before the readout: use GroupPool, CentreReadout or Flatten"
+        )
 
 
 def _pool(

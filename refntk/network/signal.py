@@ -9,6 +9,7 @@ from refntk.errors import NetworkError
 from refntk.ops.groups import PointGroup, point_group
 from refntk.ops.named_groups import Spec
 from refntk.ops.program import Builder
+from refntk.ops.space import Space
 
 __all__ = ["Channels", "Kind", "Layer", "Signal", "require"]
 
@@ -60,6 +61,8 @@ class Signal:
         The finite group, for kind "elements"; see `refntk.ops.named_groups`.
     lattice : str
         The lattice of `group`, see `refntk.ops.lattices`.
+    hexagon : bool
+        Whether only positions of a hexagon count, see `refntk.ops.space`.
     gaussian : bool
         Whether the features are Gaussian over the draw of the last linear layer, which the formula
         for Relu needs.
@@ -79,12 +82,19 @@ class Signal:
     points: int | None = None
     elements: Spec | None = None
     lattice: str = "square"
+    hexagon: bool = False
 
     @property
     def elements_of_grid(self) -> PointGroup:
         """The point group of a signal of kind "group"."""
         assert self.group is not None  # a signal of kind "group" names its group
         return point_group(self.group, self.lattice)
+
+    @property
+    def space(self) -> Space:
+        """The features of a signal of kind "group", of known shape."""
+        assert self.shape is not None
+        return Space(self.shape, self.elements_of_grid, hexagon=self.hexagon)
 
 
 class Layer(Protocol):

@@ -211,7 +211,11 @@ def _closure(
 
 
 def rotate(
-    images: Any, index: int, group: PointGroup, axes: tuple[int, ...] | None = None
+    images: Any,
+    index: int,
+    group: PointGroup,
+    axes: tuple[int, ...] | None = None,
+    wrap: bool = False,
 ) -> Any:
     """Let one group element act on images about their centre, (r . x)(t) = x(r^-1 t).
 
@@ -227,6 +231,8 @@ def rotate(
         The group that r belongs to.
     axes : tuple of int, optional
         Positions of the axes of the lattice; by default they are those before the last one.
+    wrap : bool, default False
+        Whether axial images are turned as a torus, about their first pixel; others do not mind.
 
     Returns
     -------
@@ -249,7 +255,7 @@ def rotate(
     xp, back = array_namespace(images), group.matrices[group.inverse[index]]
     places = [axis % images.ndim for axis in axes or range(-1 - len(back), -1)]
     if group.lattice == "hexagonal":
-        return _turned_hexagon(images, back, (places[0], places[1]))
+        return _turned_hexagon(images, back, (places[0], places[1]), wrap)
     # Each column of r^-1 has one entry, whose sign is that of the output axis.
     order = list(range(images.ndim))
     for place, source in zip(places, np.abs(back).argmax(axis=0).tolist(), strict=True):
@@ -262,17 +268,19 @@ def rotate(
 
 
 def _turned_hexagon(
-    images: Any, back: npt.NDArray[np.int64], axes: tuple[int, int]
+    images: Any, back: npt.NDArray[np.int64], axes: tuple[int, int], wrap: bool
 ) -> Any:
     """Read each pixel of axial images where an element's inverse maps it; 0 outside."""
     xp, side = array_namespace(images), images.shape[axes[0]]
-    if images.shape[axes[1]] != side or side % 2 == 0:
+    if images.shape[axes[1]] != side or (side % 2 == 0 and not wrap):
         raise ShapeError(
             f"hexagons are turned about a pixel: expected axial images of one odd side, not "
             f"{side}x{images.shape[axes[1]]}"
         )
-    centred = np.indices((side, side)).reshape(2, -1) - side // 2
-    q, r = back @ centred + side // 2
+    middle = 0 if wrap else side // 2
+    q, r = back @ (np.indices((side, side)).reshape(2, -1) - middle) + middle
+    if wrap:
+        q, r = q % side, r % side
     inside = (np.minimum(q, r) >= 0) & (np.maximum(q, r) < side)
     reads = np.where(inside, q * side + r, side * side)
     rest = [axis for axis in range(images.ndim) if axis not in axes]

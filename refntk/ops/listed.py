@@ -15,12 +15,14 @@ from fractions import Fraction
 
 import numpy as np
 
+from refntk.errors import ShapeError
 from refntk.ops.finite_group import FiniteGroup, Indices
 from refntk.ops.space import Space
 from refntk.ops.support import Support
 
 __all__ = [
     "Listed",
+    "about_the_centre",
     "cosets_at",
     "group_support",
     "orbital_means",
@@ -132,6 +134,45 @@ def orbital_weights(orbitals: Indices) -> Listed:
     count, points = int(orbitals.max()) + 1, len(orbitals)
     reads = np.arange(count * points).reshape(count, points)
     return Listed(Space((count * points,)), Space((points,)), reads=reads)
+
+
+def about_the_centre(below: Space) -> Listed:
+    """Make the support of a filter over all positions and elements, at the centre of the grid.
+
+    Parameters
+    ----------
+    below : Space
+        On a point group that maps its positions to themselves about their middle.
+
+    Returns
+    -------
+    Listed
+        The output at the element r reads the element r q at the position r t, for all q and t.
+
+    Raises
+    ------
+    ShapeError
+        The group does not map the positions to themselves; the message names an element.
+    """
+    group, inside = below.group, below.inside
+    assert group is not None
+    middle = np.array(below.shape) - 1
+    places = np.argwhere(np.ones(below.shape, bool) if inside is None else inside)
+    number = np.full(below.shape, -1)
+    number[tuple(places.T)] = np.arange(len(places))
+    reads = np.empty((group.order, len(places), group.order), np.int64)
+    for r, matrix in enumerate(group.matrices):
+        moved = (2 * places - middle) @ matrix.T + middle
+        kept = (moved % 2 == 0) & (moved >= 0) & (moved // 2 < below.shape)
+        where = number[tuple((moved // 2 * kept).T)]
+        if not kept.all() or (where < 0).any():
+            raise ShapeError(
+                f"element {r} of {group.name}, {group.written(r)}, does not map the "
+                f"{'x'.join(map(str, below.shape))} positions to themselves about their centre: "
+                "use images whose sides are alike where the group exchanges them"
+            )
+        reads[:, :, r] = group.cayley[r][:, None] * len(places) + where
+    return Listed(below, Space((), group), reads=reads.reshape(-1, group.order))
 
 
 def rotations_at(below: Space) -> Listed:

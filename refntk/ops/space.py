@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from refntk.ops.finite_group import FiniteGroup
 from refntk.ops.groups import PointGroup
 
@@ -13,7 +16,7 @@ __all__ = ["Space"]
 
 @dataclass(frozen=True)
 class Space:
-    """Where the features of a layer live.
+    r"""Where the features of a layer live.
 
     Attributes
     ----------
@@ -23,6 +26,9 @@ class Space:
         None where no such group turns the positions.
     elements : FiniteGroup or None
         The group whose elements number the features, where there are no positions; None elsewhere.
+    hexagon : bool
+        Whether only the positions of the hexagon in the axial square `shape` count: those with
+        \|q + r\| at most the radius, from the middle.
 
     Examples
     --------
@@ -33,6 +39,7 @@ class Space:
     shape: tuple[int, ...] = ()
     group: PointGroup | None = None
     elements: FiniteGroup | None = None
+    hexagon: bool = False
 
     @property
     def order(self) -> int:
@@ -43,7 +50,21 @@ class Space:
     @property
     def positions(self) -> int:
         """Number P of positions."""
-        return math.prod(self.shape)
+        inside = self.inside
+        return math.prod(self.shape) if inside is None else int(inside.sum())
+
+    @property
+    def inside(self) -> npt.NDArray[np.bool_] | None:
+        """Which positions of `shape` there are; None: all."""
+        return self.inside_below(self.shape)
+
+    def inside_below(self, shape: tuple[int, ...]) -> npt.NDArray[np.bool_] | None:
+        """Say the same of features of another shape, which those of this space read."""
+        if not self.hexagon:
+            return None
+        radius = shape[0] // 2
+        q, r = np.indices(shape) - radius
+        return np.asarray(np.abs(q + r) <= radius)
 
     @property
     def size(self) -> int:
@@ -52,5 +73,9 @@ class Space:
 
     @property
     def axes(self) -> tuple[int, ...]:
-        """Lengths of the axes that the numbers stand for: (n, H, W), (H, W), (n,) or ()."""
-        return (self.order, *self.shape) if self.group or self.elements else self.shape
+        """Lengths of the axes that the numbers stand for: (n, H, W), (H, W), (n,) or ().
+
+        Positions of a hexagon are one axis: (n, P).
+        """
+        shape = (self.positions,) if self.hexagon else self.shape
+        return (self.order, *shape) if self.group or self.elements else shape

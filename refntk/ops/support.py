@@ -208,6 +208,16 @@ class Support:
             along = places[..., None] * window.n_in + reads[:, :, None, :]
             outside = (places < 0)[..., None] | ~inside[:, :, None, :]
             places = np.where(outside, -1, along).reshape(*turned.shape[:2], -1)
+        hexagon = self.above.inside
+        if hexagon is not None:
+            # Positions of a hexagon are numbered by themselves; pixels outside of it are not read.
+            read = self.above.inside_below(self.below.shape)
+            assert read is not None
+            numbers = np.flatnonzero(read)
+            own = numbers if not self.below.hexagon else np.arange(len(numbers))
+            number = np.full(read.size + 1, -1)
+            number[numbers] = own
+            places = number[places][:, :, hexagon.ravel()]
         if self.below.group is None:
             return places.swapaxes(0, 1).reshape(places.shape[1], -1)
         # Axes: q, place, r, position.

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refntk.ops.groups import point_group
 from refntk.ops.operations import (
     Average,
     Filter,
@@ -154,7 +153,7 @@ def turned_answer(solved: Solved) -> dict[str, FloatArray] | None:
     last = network.signals(shape)[-1]
     if last.kind != "group":
         return None
-    inverse = point_group(str(last.group)).inverse
+    inverse = last.elements_of_grid.inverse
     values = {name: truth.value for name, truth in solved.truth.items()}
     return {name: value[:, :, inverse][:, :, :, inverse] for name, value in values.items()}
 

@@ -14,7 +14,7 @@ import numpy as np
 from refntk.network.arguments import times
 from refntk.ops.groups import PointGroup
 from refntk.ops.lattices import COORDINATES
-from refntk.ops.operations import Average, Filter, read_by
+from refntk.ops.operations import Average, Filter, Stack, read_by
 from refntk.ops.program import Program
 from refntk.ops.support import Window
 
@@ -37,6 +37,14 @@ def broken_symmetry(program: Program) -> str | None:
     for k, operation in enumerate(program.operations):
         below = mirrors.get(read_by(operation)[0], [])
         mirrors[k + 1] = below
+        if isinstance(operation, Stack) and operation.support.above.group is not None:
+            middle = [side - 1 for side in operation.support.below.shape]
+            if below != middle:
+                sides = times(operation.support.below.shape)
+                return (
+                    f"{program.name(k)} reads from the middle of {sides} positions, about which "
+                    "the features do not turn, so that the network is not equivariant"
+                )
         if not isinstance(operation, Filter | Average):
             continue
         support = operation.support
@@ -52,7 +60,10 @@ def broken_symmetry(program: Program) -> str | None:
             window.mirrored(mirror) for window, mirror in zip(support.windows, below, strict=True)
         ]
         # Of an axis that nothing flips, any number will do.
-        mirrors[k + 1] = [0 if mirror is None else mirror for mirror in above]
+        mirrors[k + 1] = [
+            window.n_out - 1 if mirror is None else mirror
+            for window, mirror in zip(support.windows, above, strict=True)
+        ]
     return None
 
 
@@ -67,7 +78,7 @@ def _reason(group: PointGroup, windows: tuple[Window, ...], mirrors: list[int]) 
             return (
                 f"has {window.n_out} windows of {window.span} every {window.stride} of "
                 f"{window.n_in} positions along {COORDINATES[group.lattice][axis]}, which "
-                f"{group.name} does not map to one another, as element {flipping[0]}, "
-                f"{group.written(int(flipping[0]))}, shows"
+                f"{group.name} does not map to one another (element {flipping[0]}, "
+                f"{group.written(int(flipping[0]))})"
             )
     return None

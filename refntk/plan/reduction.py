@@ -26,7 +26,6 @@ from fractions import Fraction
 import numpy as np
 
 from refntk.errors import MethodError, NetworkError, unknown
-from refntk.network.arguments import times
 from refntk.network.network import Network
 from refntk.ops.dual import ArcCosine
 from refntk.ops.groups import point_group
@@ -51,13 +50,15 @@ from refntk.plan.branches import fork_obstacle
 from refntk.plan.cosets import Level, cost, levels, obstacle_on_cosets
 from refntk.plan.equivariance import broken_symmetry
 from refntk.plan.means import without_inner_means
+from refntk.plan.orbits import orbit_entries, orbit_obstacle, turned_obstacle
 from refntk.plan.pools import pool_obstacle
 
 __all__ = ["METHODS", "Plan", "Pool", "Step", "make_plan", "tangent_of"]
 
-METHODS: tuple[str, ...] = ("slices", "band", "branches", "literal")
+METHODS: tuple[str, ...] = ("slices", "band", "branches", "orbits", "literal")
 """Methods, the cheapest first: ``slices`` uses both reductions, ``band`` does so between poolings,
-``branches`` where layers fork or rescale, and ``literal`` assumes nothing."""
+``branches`` where layers fork or rescale, ``orbits`` uses both in NumPy, on volumes and hexagons,
+too, and ``literal`` assumes nothing."""
 
 
 _FAR = 16
@@ -233,6 +234,8 @@ class Plan:
         """Kernel entries that a pair of images costs, summed over layers and rotations."""
         if self.method == "literal":
             return self.largest**2 * len(self.body.operations)
+        if self.method == "orbits":
+            return orbit_entries(self.body)
         if self.levels:
             return cost(self.levels, self.pooled)
         places = [step.y.n_out * step.x.n_out for step in self.steps]
@@ -304,13 +307,14 @@ def make_plan(
     doubt, on_cosets = broken_symmetry(program), net.takes == "set"
     obstacle = obstacle or doubt
     name = program.name(0)
-    reasons: dict[str, str | None] = dict.fromkeys(("slices", "band", "branches"), obstacle)
+    reasons: dict[str, str | None] = dict.fromkeys(METHODS[:-1], obstacle)
     if on_cosets:
         alone = f"{name} has slices on cosets on processors alone" if backend == "cupy" else None
         reasons["slices"] = obstacle or obstacle_on_cosets(body) or alone
-        reasons["band"] = reasons["branches"] = f"{name} is no layer on images"
+        reasons |= dict.fromkeys(("band", "branches", "orbits"), f"{name} is no layer on images")
     elif obstacle is None:
         reasons = {method_: _obstacle(body, method_, general) for method_ in reasons}
+        reasons["orbits"] = orbit_obstacle(body)
     best = next(known for known in METHODS if known in available and reasons.get(known) is None)
     if method == "auto" and best == "branches":
         best = "literal"  # it has no careful form: NTKs of hard images lose digits
@@ -333,7 +337,7 @@ def make_plan(
         chain = levels(body)
     elif method == "branches":
         group = next((g.name for g in (space.group for space in body.spaces) if g), "C1")
-    elif method != "literal":
+    elif method not in ("orbits", "literal"):
         steps, pools, group = _steps(body)
     group = group if pooled else "C1"
     return Plan(method, shape, body, exponent, head, group, steps, pooled, chain, doubt, pools)
@@ -370,6 +374,8 @@ def _obstacle(body: Program, method: str, general: bool) -> str | None:
             case Filter(support=support):
                 if support.windows is None or len(support.windows) != 2:
                     return f"{name} is no convolution of images"
+                if support.above.group is not None and support.above.group.lattice != "square":
+                    return f"{name} is on a {support.above.group.lattice} lattice"
                 if support.above.group is not None and support.below.group is None and wraps:
                     return f"{name} comes after a Conv, and must be the first convolution"
                 if support.above.group is not None and support.below.group is None and pools:
@@ -394,6 +400,8 @@ def _obstacle(body: Program, method: str, general: bool) -> str | None:
                 pools += 1
                 if obstacle := _turned(support, "window") or pool_obstacle(support, True in wraps):
                     return f"{name} {obstacle}"
+            case Stack(support=support) if support.above.group is not None:
+                return f"{name} reads all positions at the centre of rotation"
             case Average(support=support) | Stack(support=support):
                 if support.windows is not None or k < last:
                     return f"{name} pools before the readout"
@@ -410,13 +418,7 @@ def _obstacle(body: Program, method: str, general: bool) -> str | None:
 
 def _turned(support: Support, what: str) -> str | None:
     """Say where a group does not map a filter or a window to itself."""
-    if support.invariant:
-        return None
-    assert support.above.group is not None  # else there is nothing to be mapped
-    assert support.windows is not None
-    sides = times((support.windows[0].size, support.windows[1].size))
-    group = support.above.group.name
-    return f"has a {sides} {what}, which the group {group} does not map to itself"
+    return None if support.invariant else turned_obstacle(support, what)
 
 
 def _mixed(support: Support, wraps: set[bool]) -> str | None:

@@ -48,7 +48,9 @@ def plot_convergence(convergence: Convergence, title: str | None = None) -> Figu
     for name, slope in convergence.slopes.items():
         bands = [row.kernels[name].deviation for row in rows]
         label = name.upper()
-        if slope is not None:
+        if slope is not None and not slope.determined:
+            label += ": slope not determined"
+        elif slope is not None:
             label += f": slope {slope.value:.2f} [{slope.low:.2f}, {slope.high:.2f}]"
         (line,) = axes.plot(widths, [band.value for band in bands], label=label)
         colour = line.get_color()

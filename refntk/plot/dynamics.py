@@ -112,7 +112,7 @@ def plot_meanfield(rows: Sequence[Mapping[str, Any]]) -> Figure:
         counts = sorted({row["units"] for row in own})
         runs = [[row for row in own if row["units"] == count] for count in counts]
         for name in ("augmented", "averaged", "SI"):
-            _draw(panel, counts, [[row[name] for row in run] for run in runs], name)
+            panel.plot(counts, [_mean(run, name) for run in runs], label=name)
         panel.set(xlabel="units", ylabel="risk on other points", title=f"{teacher} teacher")
         panel.set(xscale="log", yscale="log")
         gaps = [_mean(run, "difference") for run in runs]
@@ -120,7 +120,7 @@ def plot_meanfield(rows: Sequence[Mapping[str, Any]]) -> Figure:
         if teacher == teachers[0]:
             expected = [gaps[0] * (counts[0] / count) ** 0.5 for count in counts]
     panels[-1].plot(counts, expected, color="0.5", marker="", linestyle=":", label="$N^{-1/2}$")
-    panels[-1].set(xlabel="units", ylabel="r.m.s. of augmented minus averaged function")
+    panels[-1].set(xlabel="units", ylabel="augmented − averaged function, r.m.s.")
     panels[-1].set(xscale="log", yscale="log")
     for panel in (panels[0], panels[-1]):
         panel.legend(fontsize=8, frameon=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from refntk.plot.style import MARKERS, PALETTE, new_figure, require_rows
+from refntk.plot.style import PALETTE, new_figure, require_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,12 +17,32 @@ __all__ = ["plot_advice", "plot_modular", "plot_pairs", "plot_poses", "plot_toy"
 
 Rows = Sequence[Mapping[str, Any]]
 
-_EXACT = "exact error ε of a pose left out"
+_EXACT = "exact error ε of a pose"
 _SPECTRAL = "spectral error $λ_N^{-1}/⟨λ_k^{-1}⟩$"
-_BY_ORBIT = "error from the spectra of each orbit"
-_SEPARATION = "separation: numerator of the error in the middle"
-_DENSITY = "density: its denominator"
+_BY_ORBIT = "error from each orbit's spectrum"
+_SEPARATION = "separation: numerator of ε"
+_DENSITY = "density: denominator of ε"
 _SMALLEST = 1e-12
+
+_KINDS: dict[str, dict[str, Any]] = {
+    "exact": {"label": "exact", "linestyle": "-", "marker": "o", "markersize": 4},
+    "spectral": {
+        "label": "spectral, average of two orbits", "linestyle": ":", "marker": "o",
+        "markersize": 4, "markerfacecolor": "none",
+    },
+    "by_orbit": {
+        "label": "spectral, by orbit", "linestyle": "", "marker": "x", "markersize": 6,
+    },
+    "coset": {"label": "exact, one seed, between turns", "linestyle": "--", "marker": ""},
+    "by sign": {"label": "exact, by sign", "linestyle": "-.", "marker": ""},
+}  # fmt: skip
+"""Curves of `plot_poses`, by the column of the error."""
+
+_SHARES = {
+    "exact": "accuracy", "spectral": "spectral_accuracy", "by_orbit": "by_orbit_accuracy",
+    "coset": "coset_accuracy", "by sign": "sign",
+}  # fmt: skip
+"""The column of what is right, for each of them; the sign has no error of its own."""
 
 
 def plot_toy(rows: Rows) -> Figure:
@@ -71,9 +91,9 @@ def plot_pairs(rows: Rows) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        A point for each pair; colours and markers tell networks apart. Left: the spectral error,
-        which averages the two orbits; middle: that of each orbit by itself; right: the two causes
-        of the latter.
+        A column for each network, a point for each pair, those of the other networks in grey.
+        Above the spectral error, which averages the two orbits; in the middle that of each orbit by
+        itself; below the two causes of the latter.
 
     Raises
     ------
@@ -83,32 +103,33 @@ def plot_pairs(rows: Rows) -> Figure:
         matplotlib is not installed.
     """
     require_rows(rows)
-    figure, (left, middle, right) = new_figure(1, 3, size=(14.4, 4.2))
-    for k, name in enumerate(dict.fromkeys(row["network"] for row in rows)):
-        some = [row for row in rows if row["network"] == name]
-        style = {
-            "linestyle": "",
-            "marker": MARKERS[k % len(MARKERS)],
-            "color": PALETTE[k % len(PALETTE)],
-            "markersize": 3,
-            "alpha": 0.5,
-            "label": name,
-        }
-        left.plot(_logs(some, "spectral"), _logs(some, "exact"), **style)
-        middle.plot(_logs(some, "by_orbit"), _logs(some, "exact"), **style)
-        right.plot(_logs(some, "density"), _logs(some, "separation"), **style)
+    names = list(dict.fromkeys(row["network"] for row in rows))
+    figure, panels = new_figure(3, len(names), size=(max(3.0 * len(names), 6.0), 9.0))
     values = [v for name in ("exact", "spectral", "by_orbit") for v in _logs(rows, name)]
-    for axes, label in ((left, _SPECTRAL), (middle, _BY_ORBIT)):
-        axes.set(xscale="log", yscale="log", xlabel=label, ylabel=_EXACT)
-        _diagonal(axes, values)
-        _wrong_above_one(axes)
-    right.set(xscale="log", yscale="log", xlabel=_DENSITY, ylabel=_SEPARATION)
-    _diagonal(right, _logs(rows, "density"))
-    right.annotate(
-        "ε = 1", (max(_logs(rows, "density")),) * 2, xytext=(-4, 4), textcoords="offset points",
-        fontsize=8, ha="right", color="0.4",
-    )  # fmt: skip
-    left.legend(fontsize=8, frameon=False)
+    causes = _logs(rows, "density")
+    line_end = max(causes)
+    for row, (x, y, label, line) in enumerate((
+        ("spectral", "exact", _SPECTRAL, values),
+        ("by_orbit", "exact", _BY_ORBIT, values),
+        ("density", "separation", _DENSITY, causes),
+    )):  # fmt: skip
+        for k, name in enumerate(names):
+            axes = panels[row * len(names) + k]
+            others = [pair for pair in rows if pair["network"] != name]
+            some = [pair for pair in rows if pair["network"] == name]
+            _points(axes, _logs(some, x), _logs(some, y), PALETTE[k % len(PALETTE)])
+            _points(axes, _logs(others, x), _logs(others, y), "0.85", behind=True)
+            axes.set(xscale="log", yscale="log", xlabel=label)
+            _diagonal(axes, line)
+            if y == "exact":
+                _wrong_above_one(axes)
+            else:
+                axes.annotate("ε = 1", (line_end, line_end), xytext=(-4, 0), ha="right",
+                              textcoords="offset points", fontsize=7, color="0.4")  # fmt: skip
+        panels[row * len(names)].set_ylabel(_EXACT if y == "exact" else _SEPARATION)
+    for axes, name in zip(panels, names, strict=False):
+        axes.set_title(name)
+    figure.suptitle("A pose left out: its exact error, two predictions, two causes", fontsize=10)
     return figure
 
 
@@ -125,10 +146,11 @@ def plot_poses(rows: Rows) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Solid with markers: exact; dotted: predicted from the spectrum of the average of two orbits;
-        crosses: from the spectra of all orbits; dashed, where known (``coset``): exact, where a
-        pose of one seed is left out with its images under the turns or shifts that permute pixels;
-        of many classes (``sign``), where the prediction of the right class is positive.
+        A column for each network: above the error, below the accuracy. Solid with markers: exact;
+        dotted: predicted from the spectrum of the average of two orbits; crosses: from the spectra
+        of all orbits; dashed, where known (``coset``): exact, where a pose of one seed is left out
+        with its images under the turns or shifts that permute pixels; dash-dotted, of many classes
+        (``sign``): where the prediction of the right class is positive.
 
     Raises
     ------
@@ -138,43 +160,40 @@ def plot_poses(rows: Rows) -> Figure:
         matplotlib is not installed.
     """
     require_rows(rows)
-    figure, (left, right) = new_figure(1, 2)
     names = list(dict.fromkeys(row["network"] for row in rows))
+    figure, panels = new_figure(2, len(names), size=(max(3.0 * len(names), 6.0), 6.4))
+    above, below = panels[: len(names)], panels[len(names) :]
     for k, name in enumerate(names):
         some = sorted((r for r in rows if r["network"] == name), key=lambda row: row["poses"])
+        colour = PALETTE[k % len(PALETTE)]
         poses = [row["poses"] for row in some]
-        solid: dict[str, Any] = {
-            "color": PALETTE[k % len(PALETTE)], "marker": MARKERS[k % len(MARKERS)],
-            "linestyle": "-", "markersize": 4,
-        }  # fmt: skip
-        dotted = solid | {"linestyle": ":", "markerfacecolor": "none"}
-        crosses = solid | {"linestyle": "", "marker": "x", "markersize": 6}
-        dashed = solid | {"linestyle": "--", "marker": ""}
-        if "exact" in some[0]:
-            left.plot(poses, _logs(some, "exact"), **solid)
-            left.plot(poses, _logs(some, "by_orbit"), **crosses)
-        left.plot(poses, _logs(some, "spectral"), **dotted)
-        right.plot(poses, [r["accuracy"] for r in some], **solid, label=f"{name}, exact")
-        right.plot(poses, [r["spectral_accuracy"] for r in some], **dotted, label="spectral")
-        right.plot(poses, [r["by_orbit_accuracy"] for r in some], **crosses, label="by orbit")
-        if "coset" in some[0]:
-            left.plot(poses, _logs(some, "coset"), **dashed)
-            label = "one seed, between turns"
-            right.plot(poses, [r["coset_accuracy"] for r in some], **dashed, label=label)
-        if "sign" in some[0]:
-            right.plot(poses, [r["sign"] for r in some], **dashed, label="exact, by sign")
-    for axes in (left, right):
-        axes.set_xscale("log", base=2)
-        axes.set_xlabel("poses on each orbit, N")
-        axes.xaxis.set_major_formatter("{x:g}")
-    left.set(yscale="log", ylabel="error ε of a pose left out")
-    _wrong_above_one(left)
-    right.set(ylabel="share of poses left out that are right", ylim=(-0.03, 1.03))
+        for kind, style in _KINDS.items():
+            if kind in some[0]:
+                above[k].plot(poses, _logs(some, kind), **style, color=colour)
+            if (share := _SHARES[kind]) in some[0]:
+                below[k].plot(poses, [row[share] for row in some], **style, color=colour)
+        for axes in (above[k], below[k]):
+            axes.set_xscale("log", base=2)
+            axes.xaxis.set_major_formatter("{x:g}")
+        above[k].set(yscale="log", title=name)
+        below[k].set(ylim=(-0.03, 1.03), xlabel="poses on each orbit, N")
+    lowest, highest = zip(*(axes.get_ylim() for axes in above), strict=True)
+    for axes in above:
+        axes.set_ylim(min(lowest), max(*highest, 1.5))
+        _wrong_above_one(axes)
+    above[0].set_ylabel("error ε of a pose left out")
+    below[0].set_ylabel("share of poses that are right")
     figure.legend(
-        *right.get_legend_handles_labels(), loc="outside lower center", ncols=len(names),
-        fontsize=7, frameon=False,
+        *_fullest(below), loc="outside lower center", ncols=4 if len(names) > 3 else 2, fontsize=8,
+        frameon=False,
     )  # fmt: skip
+    figure.suptitle("A pose left out of its orbit, by the number of poses", fontsize=10)
     return figure
+
+
+def _fullest(panels: Sequence[Axes]) -> tuple[Any, Any]:
+    """Give the legend of the panel with most curves."""
+    return max((axes.get_legend_handles_labels() for axes in panels), key=lambda it: len(it[1]))
 
 
 def plot_advice(rows: Rows, class_names: Sequence[str]) -> Figure:
@@ -279,9 +298,19 @@ def _diagonal(axes: Axes, values: Sequence[float]) -> None:
     axes.plot(ends, ends, color="0.4", linewidth=0.8, linestyle="-", marker="", zorder=0)
 
 
+def _points(
+    axes: Axes, x: Sequence[float], y: Sequence[float], colour: str, *, behind: bool = False
+) -> None:
+    axes.plot(
+        x, y, linestyle="", marker="o", color=colour, markersize=2.5, markeredgewidth=0,
+        alpha=0.7, zorder=1 if behind else 2,
+    )  # fmt: skip
+
+
 def _wrong_above_one(axes: Axes) -> None:
+    """Draw where answers become wrong, and say so to the right of the data."""
     axes.axhline(1, color="0.5", linewidth=0.8, linestyle="--", marker="")
     axes.annotate(
-        "wrong above", (1, 1), xycoords=("axes fraction", "data"), xytext=(-2, 2),
-        textcoords="offset points", fontsize=7, ha="right", color="0.4",
+        "wrong\nabove", (1, 1), xycoords=("axes fraction", "data"), xytext=(3, 0),
+        textcoords="offset points", fontsize=7, va="center", color="0.4",
     )  # fmt: skip

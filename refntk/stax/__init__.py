@@ -1,5 +1,7 @@
 """Networks in the words of ``neural_tangents.stax``: a script runs by changing its imports.
 
+::
+
     import refntk as nt                      # in place of: import neural_tangents as nt
     from refntk import stax                  # in place of: from neural_tangents import stax
 

@@ -49,6 +49,7 @@ from refntk.network.layers import (
 )
 from refntk.network.network import Network
 from refntk.ops.groups import point_group, rotate
+from refntk.ops.lattices import GRIDS
 from refntk.plan.reduction import make_plan
 
 __all__ = [
@@ -192,6 +193,11 @@ def _group(net: Network) -> str:
 
 def _ordinary_layer(index: int, layer: Layer) -> Layer:
     match layer:
+        case Lift() if layer.elements.lattice == "hexagonal":
+            raise MethodError(
+                f"layer {index} (Lift): hexagons have no ordinary convolution: compare with "
+                'Lift(group="C1", lattice="hexagonal")'
+            )
         case Lift() | GroupConv():
             return recast(layer, Conv)
         case GroupPool():
@@ -209,14 +215,19 @@ def _ordinary_layer(index: int, layer: Layer) -> Layer:
             )
 
 
-def rotated_copies(images: FloatArray, group: str) -> FloatArray:
+def rotated_copies(
+    images: FloatArray, group: str, lattice: str | None = None
+) -> FloatArray:
     """Let every element of a group act on every image.
 
     Parameters
     ----------
     images : float array, shape (N, H, W, C)
+        Or signals (N, L, C), or volumes (N, D, H, W, C).
     group : str
         Name of a point group of order n.
+    lattice : {"hexagonal"}, optional
+        For axial images of hexagons.
 
     Returns
     -------
@@ -228,11 +239,13 @@ def rotated_copies(images: FloatArray, group: str) -> FloatArray:
     ShapeError
         The group turns images that are not square by 90 degrees, so that copies differ in shape.
     """
-    elements = point_group(group)
-    if elements.swaps_axes and images.shape[1] != images.shape[2]:
+    elements = point_group(group, lattice or GRIDS[images.ndim - 3])
+    sides = images.shape[1:-1]
+    if any(sides[i] != sides[j] for i, j in elements.exchanges):
         raise ShapeError(
-            f"the group {group} turns {times(images.shape[1:3])} images by 90 degrees, and copies "
-            "of two shapes are no set of images: crop them to squares, or use one of C1, C2, D1, D2"
+            f"the group {group} turns {times(sides)} images by 90 degrees, and copies of two "
+            "shapes are no set of images: crop them to like sides, or use a group without such "
+            "turns, as C1, C2, D1, D2 are"
         )
     return np.concatenate([rotate(images, r, elements) for r in range(elements.order)])
 

@@ -90,9 +90,9 @@ def blind_to_turns(net: Network, quarters: int) -> bool:
     """
     turn = point_group("C4").matrices[quarters].tolist()
     lifted = any(
-        turn in point_group(layer.group).matrices.tolist()
+        turn in layer.elements.matrices.tolist()
         for layer in net.layers
-        if isinstance(layer, Lift)
+        if isinstance(layer, Lift) and layer.elements.lattice == "square"
     )
     pooled = any(isinstance(layer, GroupPool) for layer in net.layers)
     return lifted and pooled and turns(net, quarters)
@@ -119,6 +119,8 @@ def _turns(layer: Layer, quarters: int) -> bool:
     False of unknown layers.
     """
     match layer:
+        case Conv() | Lift() | GroupConv() if len(layer.filter_shape) != 2:
+            return False
         case Conv() | Lift() | GroupConv():
             height, width = zip(layer.filter_shape, layer.dilations, strict=True)
             odd = all(side % 2 == 1 for side in layer.filter_shape)
@@ -139,6 +141,8 @@ def _keeps(layer: Conv | Lift | GroupConv, quarters: int) -> bool:
     """Whether a turn maps the group of a layer to itself."""
     if not isinstance(layer, Lift):
         return True
+    if layer.elements.lattice != "square":
+        return False
     quarter = point_group("C4").matrices[quarters]
-    elements = point_group(layer.group).matrices.tolist()
+    elements = layer.elements.matrices.tolist()
     return all((quarter @ np.array(e) @ quarter.T).tolist() in elements for e in elements)

@@ -16,13 +16,17 @@ import numpy.typing as npt
 from refntk.errors import InputError, MethodError, NetworkError, ShapeError
 from refntk.evaluation.evaluate import DTYPES, KERNELS, kernel
 from refntk.network.layers import (
+    ABRelu,
+    Abs,
     Conv,
     Dense,
     Flatten,
     GlobalAvgPool,
+    GlobalSumPool,
     GroupConv,
     GroupPool,
     Layer,
+    LeakyRelu,
     Lift,
     Relu,
 )
@@ -71,6 +75,18 @@ class Trial:
         """Give a Python expression for each part, digits and all."""
         layers = ",\n    ".join(repr(layer) for layer in self.network.layers)
         return f"[\n    {layers},\n]\n{self.one.tolist()}\n{self.two.tolist()}"
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """All of it but the kind, of types that JSON has."""
+        toml = self.network.to_toml()
+        return {"network": toml, "one": self.one.tolist(), "two": self.two.tolist()}
+
+    @classmethod
+    def of_record(cls, kind: str, record: dict[str, Any]) -> Trial:
+        """Make a trial of its record."""
+        one, two = (np.array(record[name], float) for name in ("one", "two"))
+        return cls(Network.from_toml_string(record["network"]), one, two, kind)
 
 
 Partner = Callable[[Images, np.random.Generator], Images]
@@ -162,6 +178,16 @@ def _first(shape: tuple[int, int, int], rng: np.random.Generator) -> Images:
     return image
 
 
+def _activation(rng: np.random.Generator) -> Layer:
+    """Draw the Relu, or one of its relatives."""
+    relatives = [
+        LeakyRelu(alpha=float(rng.uniform(0.01, 0.5))),
+        Abs(),
+        ABRelu(a=float(rng.normal()), b=float(rng.normal())),
+    ]
+    return Relu() if rng.random() < 0.6 else relatives[rng.integers(len(relatives))]
+
+
 def _network(rng: np.random.Generator) -> tuple[Network, int]:
     """Draw a network, and the order of its group."""
 
@@ -170,7 +196,9 @@ def _network(rng: np.random.Generator) -> tuple[Network, int]:
         return {"W_std": w, "b_std": 10.0 ** rng.uniform(-3, 0) if rng.random() < 0.4 else 0.0}
 
     def relu(chance: float) -> list[Layer]:
-        return [Relu()] if rng.random() < chance else []
+        return [act] if rng.random() < chance else []
+
+    act = _activation(rng)
 
     group = str(rng.choice(_GROUPS)) if rng.random() < 0.4 else None
     padding = str(rng.choice(["SAME", "VALID", "CIRCULAR"]))
@@ -180,7 +208,10 @@ def _network(rng: np.random.Generator) -> tuple[Network, int]:
         strides = (int(rng.integers(1, 3)),) * 2 if rng.random() < 0.15 else (1, 1)
         if group is None:
             sides = int(rng.integers(1, 5)), int(rng.integers(1, 5))
-            layers.append(Conv(sides, padding=padding, strides=strides, **rates()))
+            gaps = (int(rng.integers(1, 3)),) * 2 if rng.random() < 0.1 else (1, 1)
+            layers.append(
+                Conv(sides, padding=padding, strides=strides, dilations=gaps, **rates())
+            )
         else:
             side = int(rng.choice([1, 3]))
             if k == 0:
@@ -188,15 +219,17 @@ def _network(rng: np.random.Generator) -> tuple[Network, int]:
             else:
                 layers.append(GroupConv((side, side), padding=padding, **rates()))
         layers += relu(0.85)
-    if depth > 0 and Relu() not in layers:
-        layers.append(Relu())  # without one signed products cancel in the mean
+    if depth > 0 and act not in layers:
+        layers.append(act)  # without one signed products cancel in the mean
     if depth == 0 or rng.random() < 0.25:
         layers.append(Flatten())
+    elif group is None:
+        layers.append(GlobalSumPool() if rng.random() < 0.1 else GlobalAvgPool())
     else:
-        layers.append(GlobalAvgPool() if group is None else GroupPool())
+        layers.append(GroupPool())
     for _ in range(int(rng.integers(0, 4))):
         layers += [Dense(**rates()), *relu(0.8)]
-    if isinstance(layers[-1], Flatten | Relu) or rng.random() < 0.5:
+    if isinstance(layers[-1], Flatten) or layers[-1] == act or rng.random() < 0.5:
         layers.append(Dense(**rates()))
     order = 1 if group is None or depth == 0 else int(group[1]) * (1 + (group[0] == "D"))
     return Network(layers), order

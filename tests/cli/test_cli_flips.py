@@ -37,8 +37,8 @@ victim, words = {
     "check": ("train.h5", ["check", "train.h5"]),
     "merge": ("1", ["merge", "1", "2", "-o", "out"]),
     "export": ("train.h5", ["export", "train.h5", "--format", "npz", "-o", "out"]),
-    "predict": ("train.h5", ["predict", "train.h5", "cross.h5", "-o", "out"]),
-    "predict, cross": ("cross.h5", ["predict", "train.h5", "cross.h5", "-o", "out"]),
+    "predict": ("train.h5", ["predict", "train.h5", "cross.h5", "-o", "out.csv"]),
+    "predict, cross": ("cross.h5", ["predict", "train.h5", "cross.h5", "-o", "out.csv"]),
 }[command]
 
 def launch():
@@ -67,19 +67,21 @@ def content():
     if command == "export":
         with np.load("out") as file:
             return [file[name].tobytes() for name in sorted(file)]
-    return [Path("out").read_bytes()]
+    return [Path("out.csv").read_bytes()]
 
 status, said = launch()
 assert status == 0, said
 right = content()
 whole = Path(victim).read_bytes()
-beside = set(os.listdir()) - {"out"}
+outs = {"out", "out.csv"}
+beside = set(os.listdir()) - outs
 counts = {"flips": 0, "refused": 0, "harmless": 0}
 for place in rng.sample(range(len(whole)), min(arguments["flips"], len(whole))):
     damaged = bytearray(whole)
     damaged[place] ^= 1 << rng.randrange(8)
     Path(victim).write_bytes(damaged)
-    Path("out").unlink(missing_ok=True)
+    for name in outs:
+        Path(name).unlink(missing_ok=True)
     status, said = launch()
     about = (place, status, said)
     counts["flips"] += 1
@@ -89,9 +91,9 @@ for place in rng.sample(range(len(whole)), min(arguments["flips"], len(whole))):
     else:
         assert os.WIFEXITED(status) and os.WEXITSTATUS(status) == 2, about
         assert command == "check" or said.startswith("Error: ") and said.count("\\n") == 1, about
-        assert not Path("out").exists(), about
+        assert not outs & set(os.listdir()), about
         counts["refused"] += 1
-    assert set(os.listdir()) - {"out"} == beside, (about, os.listdir())
+    assert set(os.listdir()) - outs == beside, (about, os.listdir())
     assert Path(victim).read_bytes() == damaged, about
 print(json.dumps(counts))
 """

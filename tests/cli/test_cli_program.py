@@ -81,6 +81,18 @@ def test_debug_adds_the_traceback_and_keeps_the_status(run, error, status):
     assert result.stderr.splitlines()[-1].startswith("Error: ")
 
 
+@pytest.mark.parametrize("flag", ["-v", "--verbose"])
+def test_verbose_prints_what_is_logged(tmp_path, flag):
+    out = tmp_path / "k.h5"
+    arguments = ["compute", "mlp-1", "sample:digits", "--limit", "4", "-o", str(out), "--quiet"]
+    said = [line for line in CliRunner().invoke(main, [*arguments, flag]).stderr.splitlines()
+            if "compiling" not in line]  # fmt: skip
+    assert said[0].startswith("refntk: nngp and ntk of 4 x 4 images of 28 x 28 x 1: backend numba")
+    assert said[1:] == [f"refntk: {out}: 1 tiles to compute"]
+    again = CliRunner().invoke(main, [*arguments, "--overwrite"])
+    assert (again.exit_code, again.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help_is_short_or_long(run, flag):
     result = run(None, flag)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import refntk
 from refntk.cli import main
 from refntk.data import load_images, load_inputs
-from refntk.errors import InputError, RefntkWarning
+from refntk.errors import InputError, InputWarning
 from refntk.evaluation.images import as_images, axis_doubt, divisors, scale, stated_top
 
 OTHERS = ["int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"]
@@ -92,7 +92,7 @@ def test_the_rule_is_recorded(tmp_path):
 
 def test_bright_floats_are_one_line(tmp_path):
     np.save(tmp_path / "y.npy", np.full((2, 4, 4), 255.0))
-    with pytest.warns(RefntkWarning, match=r"y\.npy: pixels up to 255 are taken as they are"):
+    with pytest.warns(InputWarning, match=r"y\.npy: pixels up to 255 are taken as they are"):
         load_inputs(str(tmp_path / "y.npy"))
     load_inputs(str(tmp_path / "y.npy"), scale="none")  # a warning would be an error here
 
@@ -117,9 +117,9 @@ def test_doubts_about_the_order_of_axes(shape, doubt):
 def test_the_order_of_axes_is_named_on_the_way_in(tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((2, 3, 8, 8), np.uint8))
     np.save(tmp_path / "y.npy", np.zeros((32, 32, 3), np.uint8))
-    with pytest.warns(RefntkWarning, match=r"x\.npy: .*taken as \(N, H, W, C\), 8 channels"):
+    with pytest.warns(InputWarning, match=r"x\.npy: .*taken as \(N, H, W, C\), 8 channels"):
         load_images(str(tmp_path / "x.npy"))
-    with pytest.warns(RefntkWarning, match="X1: .*move them"):
+    with pytest.warns(InputWarning, match="X1: .*move them"):
         as_images(np.zeros((2, 3, 8, 8)), "X1")
     with pytest.raises(InputError, match=r"y\.npy: .* a single image \(H, W, C\) needs"):
         load_images(str(tmp_path / "y.npy"))

@@ -121,6 +121,19 @@ def test_the_table(rng):
     assert [line.split()[:2] for line in lines[5:]] == [["slope", "nngp"], ["slope", "ntk"]]
 
 
+def test_a_slope_is_said_where_its_sign_is_known(rng):
+    known = converge(EXACT, {w: draws(rng, w, 20, 1 / w, 0.01) for w in (2, 4, 8)})
+    chance = converge(EXACT, {w: draws(rng, w, 20, 0.0, 0.5) for w in (2, 3)})
+    for result, said in ((known, True), (chance, False)):
+        labels = [line.get_label() for line in plot_convergence(result).axes[0].lines[::2]]
+        rows = result.table().splitlines()[-2:]
+        for slope, label, row in zip(result.slopes.values(), labels, rows, strict=True):
+            assert slope.determined is said
+            assert label.endswith("slope not determined") is not said
+            assert ("not determined" in row) is not said
+            assert f"{slope.low:.2f} to {slope.high:.2f}" in row
+
+
 def test_the_picture(rng):
     result = converge(EXACT, {w: draws(rng, w, 20, 1 / w, 0.1) for w in (2, 4, 8)})
     figure = plot_convergence(result, "a network")

@@ -58,7 +58,7 @@ NETWORKS: dict[str, tuple[list[Any], tuple[int, ...]]] = {
     ),
 }  # fmt: skip
 
-FAST = {"signals": "slices", "rings": "slices", "pooled signals": "band"}
+FAST = {"signals": "slices", "rings": "slices", "pooled signals": "band", "volumes": "orbits"}
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -39,8 +39,8 @@ def test_every_layer_is_listed_and_frozen() -> None:
         "GroupPool", "GlobalAvgPool", "Flatten",
         "ABRelu", "Identity", "Erf", "Sigmoid_like", "Gelu", "Sin", "Cos", "Rbf", "Exp", "Gaussian",
         "ExpNormalized", "RectifiedMonomial", "Polynomial", "Hermite", "Sign", "Elementwise",
-        "AvgPool", "SumPool", "GlobalSumPool", "RotationPool", "SetLift", "SetGroupConv",
-        "SetLinear", "CosetPool",
+        "AvgPool", "SumPool", "GlobalSumPool", "RotationPool", "CentreReadout",
+        "SetLift", "SetGroupConv", "SetLinear", "CosetPool",
         "Residual", "Concat", "Product", "LayerNorm", "Dropout",
     ]  # fmt: skip
     with pytest.raises(dataclasses.FrozenInstanceError):

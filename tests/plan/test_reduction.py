@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from refntk.errors import MethodError, NetworkError, RefntkWarning, ShapeError
+from refntk.errors import MethodError, NetworkError, ShapeError, SymmetryWarning
 from refntk.evaluation.evaluate import kernel
 from refntk.network import Network, preset, presets
 from refntk.network.filters import windows
@@ -129,11 +129,13 @@ OBSTACLES: list[tuple[list[Layer], str]] = [
     ),
     (
         [Lift((1, 3), group="C4"), Relu(), GroupPool()],
-        r"layer 0 \(Lift\) has a 1x3 filter, which the group C4 does not map to itself",
+        r"layer 0 \(Lift\) has a 1x3 filter, which the group C4 does not map to itself "
+        r"\(element 1, \(y, x\) -> \(-x, y\)\)",
     ),
     (
         [Lift((3, 3), group="D4"), Relu(), GroupConv((5, 3)), GroupPool()],
-        r"layer 2 \(GroupConv\) has a 5x3 filter, which the group D4 does not map to itself",
+        r"layer 2 \(GroupConv\) has a 5x3 filter, which the group D4 does not map to itself "
+        r"\(element 1, \(y, x\) -> \(-x, y\)\)",
     ),
     (
         [Conv((3, 3), padding="CIRCULAR"), Relu(), Conv((3, 3)), GlobalAvgPool()],
@@ -154,12 +156,12 @@ LOST = [
     (
         [Lift((3, 3), group="C4", strides=(2, 2)), GroupPool()],
         r"layer 0 \(Lift\) has 3 windows of 3 every 2 of 6 positions along y, which C4 does not "
-        r"map to one another",
+        r"map to one another \(element 1, \(y, x\) -> [^;]*\)",
     ),
     (
         [Lift((3, 3), group="C4"), Relu(), GroupConv((2, 2)), GroupPool()],
         r"layer 2 \(GroupConv\) has 6 windows of 2 every 1 of 6 positions along y, which C4 does "
-        r"not map to one another",
+        r"not map to one another \(element 1, \(y, x\) -> [^;]*\)",
     ),
     (
         [Lift((1, 1), group="D4", strides=(1, 5)), Relu(), GroupConv((1, 1)), GroupPool()],
@@ -168,7 +170,7 @@ LOST = [
     (
         [Lift((2, 2), group="D1"), GroupPool()],
         r"layer 0 \(Lift\) has 6 windows of 2 every 1 of 6 positions along x, which D1 does not "
-        r"map to one another",
+        r"map to one another \(element 1, \(y, x\) -> [^;]*\)",
     ),
     (
         [
@@ -177,7 +179,7 @@ LOST = [
             GroupPool(),
         ],
         r"layer 1 \(GroupConv\) has 3 windows of 2 every 2 of 6 positions along y, which C2 does "
-        r"not map to one another",
+        r"not map to one another \(element 1, \(y, x\) -> [^;]*\)",
     ),
 ]
 
@@ -191,10 +193,10 @@ def test_where_a_network_on_a_group_is_not_equivariant(layers: list[Layer], reas
     with pytest.raises(MethodError, match=f"^the method slices does not apply: {lost}; use the"):
         make_plan(net, (6, 6, 1), "slices")
     x = np.random.default_rng(0).normal(size=(2, 6, 6, 1))
-    with pytest.warns(RefntkWarning, match=f"^{lost}$"):
+    with pytest.warns(SymmetryWarning, match=f"^{lost}$"):
         k = kernel(net, x)
     group = point_group(net.layers[0].group)  # type: ignore[union-attr]
-    with pytest.warns(RefntkWarning, match=f"^{lost}$"):
+    with pytest.warns(SymmetryWarning, match=f"^{lost}$"):
         turned = [kernel(net, rotate(x, r, group), x) for r in range(1, group.order)]
     # The network is not equivariant, indeed.
     assert max(np.abs(each.nngp / k.nngp - 1).max() for each in turned) > 1e-4
@@ -263,15 +265,15 @@ def test_where_they_do(layers: list[Layer]) -> None:
 
 
 def test_the_methods_there_are() -> None:
-    assert METHODS == ("slices", "band", "branches", "literal")
+    assert METHODS == ("slices", "band", "branches", "orbits", "literal")
 
 
 @pytest.mark.parametrize(
     ("method", "message"),
     [
         ("slice", r'^unknown method "slice" \(did you mean "slices"\?\); known: auto, slices, '),
-        ("fft", '^unknown method "fft"; known: auto, slices, band, branches, literal$'),
-        (None, "^unknown method None; known: auto, slices, band, branches, literal$"),
+        ("fft", '^unknown method "fft"; known: auto, slices, band, branches, orbits, literal$'),
+        (None, "^unknown method None; known: auto, slices, band, branches, orbits, literal$"),
     ],
 )
 def test_a_method_that_does_not_exist(method: Any, message: str) -> None:

@@ -41,13 +41,16 @@ def test_the_toy(tmp_path):
 
 def test_pairs_have_a_point_each(tmp_path):
     figure = plot_pairs(PAIRS)
-    left, middle, right = figure.axes
+    spectral, by_orbit, causes = np.reshape(figure.axes, (3, 2))
     for k, some in enumerate((PAIRS[:3], PAIRS[3:])):
         exact = [max(row["exact"], 1e-12) for row in some]
-        np.testing.assert_array_equal(left.lines[k].get_ydata(), exact)
-        np.testing.assert_array_equal(middle.lines[k].get_xdata(), exact)
-        assert len(right.lines[k].get_xdata()) == 3
-    assert [text.get_text() for text in left.get_legend().get_texts()] == ["plain", "equivariant"]
+        np.testing.assert_array_equal(spectral[k].lines[0].get_ydata(), exact)
+        np.testing.assert_array_equal(by_orbit[k].lines[0].get_xdata(), exact)
+        assert len(causes[k].lines[0].get_xdata()) == 3
+        others = spectral[1 - k].lines[1]
+        np.testing.assert_array_equal(others.get_ydata(), exact)
+        assert others.get_zorder() < spectral[1 - k].lines[0].get_zorder()
+    assert [axes.get_title() for axes in spectral] == ["plain", "equivariant"]
     save_figure(figure, tmp_path / "pairs.svg")
 
 
@@ -58,10 +61,15 @@ def test_curves_run_over_the_poses_in_order(tmp_path, errors):
         for row in rows:
             del row["exact"], row["by_orbit"], row["coset"], row["coset_accuracy"]
     figure = plot_poses(rows)
-    assert list(figure.axes[1].lines[0].get_xdata()) == [2, 4, 8]
-    assert list(figure.axes[1].lines[0].get_ydata()) == [0.5, 0.75, 0.875]
-    dashed = [line for line in figure.axes[1].lines if line.get_linestyle() == "--"]
-    assert [list(line.get_ydata()) for line in dashed] == [[0.25] * 3] * 2 * errors
+    above, below = np.reshape(figure.axes, (2, 2))
+    assert [axes.get_title() for axes in above] == ["a", "b"]
+    assert len({axes.get_ylim() for axes in above}) == 1
+    for axes in below:
+        exact, *others = axes.lines
+        assert list(exact.get_xdata()) == [2, 4, 8]
+        assert list(exact.get_ydata()) == [0.5, 0.75, 0.875]
+        dashed = [list(line.get_ydata()) for line in others if line.get_linestyle() == "--"]
+        assert dashed == [[0.25] * 3] * errors
     save_figure(figure, tmp_path / "poses.png")
 
 

@@ -24,6 +24,7 @@ from refntk.network.layers import (
     ABRelu,
     Abs,
     AvgPool,
+    CentreReadout,
     Concat,
     Conv,
     Cos,
@@ -112,6 +113,9 @@ NETWORKS: dict[str, list[Any]] = {
         GroupConv((3, 3), rotations=[0, 1]), LEAKY, RotationPool(), Lift((1, 3), group="D1"), RELU,
         GroupPool(), DENSE
     ],
+    "CentreReadout": [
+        Lift((3, 3), group="C4", b_std=0.2), RELU, GroupConv((1, 1)), LEAKY, CentreReadout(), *HEAD
+    ],
     "Dense": [Flatten(), *HEAD],
     "Residual": [
         CONV, Residual([RELU, CONV, Residual([LEAKY, CONV], shortcut=[RELU, Conv((1, 1))])]),
@@ -176,6 +180,7 @@ ON_FINITE_SETS = {"SetLift", "SetGroupConv", "SetLinear", "CosetPool"}
 
 OTHERS = {
     "RotationPool": r"layer 0 \(Lift\) has a mask, and slices sum over whole windows",
+    "CentreReadout": r"layer 4 \(CentreReadout\) reads all positions at the centre of rotation",
     "Residual": r"layer 6 \(Residual\) forks after the readout",
     "Concat": r"layer 6 \(Concat: Relu\) forks after the readout",
     "Product": r"layer 5 \(Product: Dense\) forks after the readout",
@@ -279,7 +284,8 @@ def test_slices_do_not_pool_before_the_readout(name: str, images: Any) -> None:
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_slices_name_what_they_have_no_rule_for(name: str, images: Any) -> None:
-    with pytest.raises(MethodError, match=rf"does not apply: {OTHERS[name]}; use the method lite"):
+    named = rf"does not apply: {OTHERS[name]}; use the method (literal|orbits)"
+    with pytest.raises(MethodError, match=named):
         refntk.kernel(Network(NETWORKS[name]), images, method="slices")
 
 

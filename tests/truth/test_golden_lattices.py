@@ -15,7 +15,7 @@ import refntk
 GOLDEN = json.loads((Path(__file__).parent / "groups.json").read_text())
 """Cases in words of their own; ``note`` says what these are."""
 
-CLAIMED = {case["name"] for case in GOLDEN["lattice"] if "hexagon" not in case["name"]}
+CLAIMED = {case["name"] for case in GOLDEN["lattice"]}
 
 LONG = {"O 3x3x3, 3^3 SAME", "Oh 3x3x3, 7-point SAME"}
 """Those of many seconds in the literal recursion."""
@@ -25,12 +25,14 @@ def _images(case: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Images of one pixel a position; positions are doubled, about the centre."""
     positions = np.array(case["positions_doubled"])
     shape = positions.max(axis=0) + 1
-    assert len(positions) == np.prod(shape)
+    hexagonal = "hexagon" in case["name"]
+    assert len(positions) == (3 * np.prod(shape) + 1) // 4 if hexagonal else np.prod(shape)
     places = tuple(((positions + shape - 1) // 2).T)
     images = []
     for name in ("x", "y"):
         pixels = np.array(case[name])
-        image = np.full((*shape, pixels.shape[1]), np.nan)
+        # Pixels outside of a hexagon are not read.
+        image = np.full((*shape, pixels.shape[1]), 7.0 if hexagonal else np.nan)
         image[places] = pixels
         images.append(image[None])
     return images[0], images[1]
@@ -67,7 +69,8 @@ def test_golden_lattices(
         words |= {"b_std": case["b_std"]}
         if depth == 0:
             group = case["group"].split()[-1]  # without "1-D" and "time x"
-            layers.append(refntk.Lift(sides, group=group, **words))
+            lattice = "hexagonal" if "hexagon" in case["name"] else None
+            layers.append(refntk.Lift(sides, group=group, lattice=lattice, **words))
         else:
             layers.append(refntk.GroupConv(sides, **words))
         layers.append(refntk.Relu())
@@ -80,3 +83,22 @@ def test_golden_lattices(
 
 def test_the_claimed_cases_are_there() -> None:
     assert {case["name"] for case in GOLDEN["lattice"]} >= CLAIMED
+
+
+@pytest.mark.parametrize(("group", "shape"), [("C4", (4, 4)), ("T", (3, 3, 3))])
+@pytest.mark.parametrize("method", ["orbits", "literal"])
+def test_filters_over_the_whole_grid(
+    group: str, shape: tuple[int, ...], method: str, assert_close: Callable[..., None]
+) -> None:
+    (case,) = (
+        each for each in GOLDEN["other"]
+        if each["label"].startswith(f"{group} {shape}") and "whole-grid" in each["label"]
+    )  # fmt: skip
+    words = {"W_std": 1.3, "b_std": 0.2}
+    sides = (3,) * len(shape)
+    lift, conv = refntk.Lift(sides, group=group, **words), refntk.GroupConv(sides, **words)
+    layers = [lift, refntk.Relu(), conv, refntk.Relu(), refntk.CentreReadout()]
+    volumes = np.random.default_rng(0).normal(size=(2, *shape, 2))
+    found = refntk.kernel(layers, volumes[:1], volumes[1:], method=method)
+    assert_close(found.nngp, [[case["nngp"]]])
+    assert_close(found.ntk, [[case["ntk"]]])

@@ -36,6 +36,7 @@ from flint import arb, ctx
 from refntk.errors import MethodError
 from refntk.network.layers import (
     AvgPool,
+    CentreReadout,
     Concat,
     CosetPool,
     Dense,
@@ -159,14 +160,15 @@ def _between(
     nngp, theta = np.empty(shape, object), np.empty(shape, object)
     same = np.eye(*shape, dtype=bool) & (x2 is None)
 
-    readout, stacks = READOUTS[type(net.layers[end])], type(net.layers[end]) is Flatten
+    last = type(net.layers[end])
+    readout, stacks = READOUTS[last], last in (Flatten, CentreReadout)
     channels: int | None = None
 
     def pair(x: Balls, y: Balls, wanted: bool, equal: bool) -> tuple[arb, arb]:
         nonlocal channels
         below = _through(net, x, y, wanted, equal, end)
         channels = below.channels and below.channels * (len(below.nngp) if stacks else 1)
-        return readout(below.nngp), readout(below.theta)
+        return readout(below.nngp, below), readout(below.theta, below)
 
     for i, j in np.ndindex(*shape):
         if x2 is None and j < i:

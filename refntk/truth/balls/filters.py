@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,7 @@ from refntk.truth.balls.grid_maps import (
     number,
     point_group,
     times,
+    turned,
     turned_windows,
 )
 from refntk.truth.balls.kernels import Balls, Kernels, mean_over_maps, square, sum_of_pairs, trained
@@ -40,6 +42,7 @@ __all__ = [
     "convolve",
     "convolve_on_group",
     "dense",
+    "from_the_centre",
     "pool",
     "pool_cosets",
     "pool_rotations",
@@ -49,6 +52,8 @@ __all__ = [
 def convolve(layer: Conv | Lift | GroupConv, below: Kernels) -> Kernels:
     """Average over the maps of a filter."""
     shape: tuple[int, ...]
+    if isinstance(layer, Lift) and layer.lattice is not None:
+        raise MethodError("Lift: ball arithmetic has no rule for hexagons")
     if len(below.shape) == 2:
         height, width = below.shape
         shape, elements, maps = filter_maps(layer, (height, width), below.elements)
@@ -178,6 +183,21 @@ def pool_rotations(layer: RotationPool, below: Kernels) -> Kernels:
         for r in range(len(below.elements))
     ]
     return replace(_averaged(below, maps), elements=[IDENTITY])
+
+
+def from_the_centre(kernel: Balls, below: Kernels) -> arb:
+    """Average over pairs of elements r, r', and over what both see alike from the centre."""
+    (height, width), elements = below.shape, below.elements
+    total = arb(0)
+    for q, (y, x) in product(elements, grid(height, width)):
+        offset = 2 * y - height + 1, 2 * x - width + 1
+        read = []
+        for r in elements:
+            dy, dx = turned(r, offset)
+            place = elements.index(times(r, q)), (dy + height - 1) // 2, (dx + width - 1) // 2
+            read.append(number(place, (height, width), False))
+        total += kernel[np.ix_(read, read)].sum()
+    return total / (len(elements) ** 2 * len(kernel))
 
 
 def _averaged(below: Kernels, listed: list[list[int]]) -> Kernels:

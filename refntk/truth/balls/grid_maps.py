@@ -19,6 +19,7 @@ __all__ = [
     "number",
     "point_group",
     "times",
+    "turned",
     "turned_windows",
 ]
 
@@ -52,7 +53,7 @@ def filter_maps(
         for r in above:
             target = above.index(times(r, above[q])) if isinstance(layer, GroupConv) else 0
             # Offsets s about the centre, turned by the element r of the output: c(t) + r s.
-            dy, dx = _apply(r, offset)
+            dy, dx = turned(r, offset)
             read += [
                 (
                     target,
@@ -78,11 +79,11 @@ def turned_windows(
     places: list[list[Place]] = []
     for a, b in grid(height, width):
         # Twice the places, turned about the centre of the window.
-        turned = [_apply(r, (2 * a - height + 1, 2 * b - width + 1)) for r in elements]
-        turned = [(height - 1 + dy, width - 1 + dx) for dy, dx in turned]
+        ways = [turned(r, (2 * a - height + 1, 2 * b - width + 1)) for r in elements]
+        ways = [(height - 1 + dy, width - 1 + dx) for dy, dx in ways]
         places.append([
             (r, i * step_y - low_y + dy // 2, j * step_x - low_x + dx // 2)
-            for r, (dy, dx) in enumerate(turned)
+            for r, (dy, dx) in enumerate(ways)
             for i, j in grid(rows, columns)
         ])
     wrap = layer.padding == "CIRCULAR"
@@ -169,7 +170,8 @@ def times(one: Matrix, two: Matrix) -> Matrix:
     return (a * e + b * g, a * f + b * h), (c * e + d * g, c * f + d * h)
 
 
-def _apply(matrix: Matrix, offset: tuple[int, int]) -> tuple[int, int]:
+def turned(matrix: Matrix, offset: tuple[int, int]) -> tuple[int, int]:
+    """Turn an offset."""
     (a, b), (c, d) = matrix
     y, x = offset
     return a * y + b * x, c * y + d * x

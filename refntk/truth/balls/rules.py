@@ -11,6 +11,7 @@ from refntk.network.layers import (
     ABRelu,
     Abs,
     AvgPool,
+    CentreReadout,
     Concat,
     Conv,
     CosetPool,
@@ -41,6 +42,7 @@ from refntk.truth.balls.filters import (
     convolve,
     convolve_on_group,
     dense,
+    from_the_centre,
     pool,
     pool_cosets,
     pool_rotations,
@@ -74,10 +76,11 @@ JOINTS: dict[type, Callable[[Any, list[Kernels]], Kernels]] = {
 """What each class of layers with branches makes of the kernels at their ends."""
 
 
-READOUTS: dict[type, Callable[[Balls], arb]] = {
-    GroupPool: lambda kernel: kernel.sum() / kernel.size,
-    GlobalAvgPool: lambda kernel: kernel.sum() / kernel.size,
-    GlobalSumPool: lambda kernel: kernel.sum(),
-    Flatten: lambda kernel: kernel.diagonal().sum() / len(kernel),
+READOUTS: dict[type, Callable[[Balls, Kernels], arb]] = {
+    GroupPool: lambda kernel, below: kernel.sum() / kernel.size,
+    GlobalAvgPool: lambda kernel, below: kernel.sum() / kernel.size,
+    GlobalSumPool: lambda kernel, below: kernel.sum(),
+    Flatten: lambda kernel, below: kernel.diagonal().sum() / len(kernel),
+    CentreReadout: from_the_centre,
 }
 """What each readout makes of the kernel of one pair of images."""

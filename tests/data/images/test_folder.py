@@ -14,7 +14,7 @@ from PIL import Image
 
 from refntk.data import limits, load_images
 from refntk.data.images.decode import upright
-from refntk.errors import InputError, RefntkWarning
+from refntk.errors import InputError, InputWarning
 
 
 def save(path: Path, pixels: np.ndarray) -> None:
@@ -50,7 +50,7 @@ def test_classes_and_images_are_sorted_by_name(tmp_path, rng):
     (tmp_path / "ADI" / "notes.txt").write_text("no image")
     (tmp_path / "ADI" / ".hidden.png").write_text("no image")
     (tmp_path / ".cache").mkdir()
-    with pytest.warns(RefntkWarning, match=r"4 images found; 1 entry is passed over: ADI/notes"):
+    with pytest.warns(InputWarning, match=r"4 images found; 1 entry is passed over: ADI/notes"):
         loaded = load_images(str(tmp_path))
     np.testing.assert_array_equal(loaded.images, pixels)
     assert loaded.labels is not None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from refntk.data import load_images, load_inputs
 from refntk.data.images.labels import Labels, interpret
-from refntk.errors import InputError, RefntkWarning
+from refntk.errors import InputError, InputWarning
 
 CLASSES = np.array([2, 0, 1, 2])
 
@@ -70,7 +70,7 @@ def test_booleans_are_two_classes():
 )
 def test_labels_never_decide_whether_images_load(tmp_path, images, labels, reason):
     np.savez(tmp_path / "x.npz", images=images, labels=labels)
-    with pytest.warns(RefntkWarning, match=f"labels are left out: 'labels' .*{reason}"):
+    with pytest.warns(InputWarning, match=f"labels are left out: 'labels' .*{reason}"):
         found = load_images(str(tmp_path / "x.npz"))
     assert found.labels is None
     assert len(found.images) == 4

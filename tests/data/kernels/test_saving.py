@@ -1,5 +1,9 @@
 """Kernels that were computed in memory, as files."""
 
+import gc
+import pickle
+import weakref
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -8,6 +12,8 @@ import refntk
 from refntk.cli import main
 from refntk.data import load_images
 from refntk.errors import InputError, StoreError
+from refntk.evaluation import evaluate
+from refntk.evaluation.evaluate import Job
 
 
 def test_a_saved_kernel_is_the_file_of_the_command(tmp_path):
@@ -70,6 +76,36 @@ def test_a_table_of_features(tmp_path, rng):
     k.save(tmp_path / "k.h5")
     result = CliRunner().invoke(main, ["info", str(tmp_path / "k.h5")])
     assert "4 images of 1 x 1 x 3 float64" in result.output
+
+
+def test_a_pickle_carries_no_image_and_can_be_saved(tmp_path, rng):
+    images = rng.random((2, 300, 300))
+    k = refntk.kernel("mlp-1", images)
+    data = pickle.dumps(k)
+    assert len(data) < images.nbytes // 50
+    pickle.loads(data).save(tmp_path / "k.h5")
+    k.save(tmp_path / "l.h5")
+    with refntk.open_kernel(tmp_path / "k.h5") as one, refntk.open_kernel(tmp_path / "l.h5") as two:
+        np.testing.assert_array_equal(one.ntk[...], k.ntk)
+        assert one.x1.digest == two.x1.digest
+        assert {**one.attributes, "created": None} == {**two.attributes, "created": None}
+    assert pickle.loads(pickle.dumps(pickle.loads(data))).origin.description is not None
+
+
+def test_a_kernel_does_not_keep_its_job(rng):
+    kept = []
+
+    class Noticed(Job):
+        def __init__(self, *words):
+            super().__init__(*words)
+            kept.append(weakref.ref(self))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "Job", Noticed)
+        k = refntk.kernel("mlp-1", rng.random((2, 4, 4)))
+    gc.collect()
+    assert kept[0]() is None
+    assert k.origin.job.method == "slices"
 
 
 def test_of_a_kernel_without_origin_nothing_is_known(tmp_path, rng):
