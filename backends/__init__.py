@@ -138,7 +138,6 @@ ENGINES: dict[tuple[str, str], str] = {
     ("numba", "branches"): "refntk.backends.numba.branches",
     ("numba", "orbits"): "refntk.backends.orbits",
     ("numba", "literal"): "refntk.backends.literal",
-    ("numpy", "orbits"): "refntk.backends.orbits",
     ("numpy", "literal"): "refntk.backends.literal",
     ("cupy", "slices"): "refntk.backends.cupy.engine",
     ("cupy", "literal"): "refntk.backends.cupy.literal",

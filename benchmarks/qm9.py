@@ -2,8 +2,8 @@
 
     python benchmarks/qm9.py qm9.npz --molecules 200 --train 20,40,80,160 --test 40
 
-The file has the arrays Z (N, A), charges with zeros where a molecule has no more atoms, R (N, A, 3) in
-angstrom, and U0_hartree (N,). From the energies a linear fit on the counts of elements is
+The file has the arrays Z (N, A), charges with zeros where a molecule has no more atoms, R (N, A, 3)
+in angstrom, and U0_hartree (N,). From the energies a linear fit on the counts of elements is
 subtracted, which is made on the training molecules alone.
 """
 

@@ -255,7 +255,8 @@ def _checked(images: npt.ArrayLike, name: str, axes: int) -> npt.NDArray[Any]:
     if axes == 1 and array.ndim == 4 and array.shape[3] == 1:
         array = array[..., 0]  # readers of files take three axes for those of grey images
     if array.ndim != axes + 2:
-        raise InputError(f"{name}: expected {wanted}, not {array.shape}")
+        grey = "; volumes of one channel are volumes[..., None]" * (array.ndim == axes + 1 == 4)
+        raise InputError(f"{name}: expected {wanted}, not {array.shape}{grey}")
     if min(array.shape) < 1:
         raise InputError(f"{name}: there is nothing in an array of shape {array.shape}")
     # In pieces, because a mask of all pixels may not fit where the images do.

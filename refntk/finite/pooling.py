@@ -27,20 +27,20 @@ class Pool(Operator):
 
     def forward(self, parameters: Weights | None, x: FloatArray) -> FloatArray:
         """Sum and divide; see `Operator.forward`."""
-        features = by_number(x, self._below)
+        features = _by_number(x, self._below)
         outside = np.zeros((len(x), 1, x.shape[-1]), x.dtype)
         padded = np.concatenate([features, outside], axis=1)
         total = np.sum([padded[:, places] for places in self._maps], axis=0)
         shares = self._shares.astype(x.dtype)[:, None]
-        return by_place(total * shares, self._above)
+        return _by_place(total * shares, self._above)
 
     def pull_back(self, parameters: Weights | None, x: FloatArray, g: FloatArray) -> FloatArray:
         """Add up over the windows that read a feature; see `Operator.pull_back`."""
-        shared = by_number(g, self._above) * self._shares.astype(g.dtype)[:, None]
+        shared = _by_number(g, self._above) * self._shares.astype(g.dtype)[:, None]
         below = np.zeros((len(g), self._below.size + 1, g.shape[-1]), g.dtype)
         for places in self._maps:
             below[:, places] += shared  # of one filter element, no feature inside is read twice
-        return by_place(below[:, :-1], self._below)
+        return _by_place(below[:, :-1], self._below)
 
 
 class Channels(Operator):
@@ -57,7 +57,7 @@ class Channels(Operator):
 
     def forward(self, parameters: Weights | None, x: FloatArray) -> FloatArray:
         """Collect what each output reads; see `Operator.forward`."""
-        reads = by_number(x, self._below)[:, self._maps.T]
+        reads = _by_number(x, self._below)[:, self._maps.T]
         return reads.reshape(*reads.shape[:2], -1)
 
     def pull_back(self, parameters: Weights | None, x: FloatArray, g: FloatArray) -> FloatArray:
@@ -66,17 +66,17 @@ class Channels(Operator):
         parts = g.reshape(*g.shape[:2], len(self._maps), -1)
         for r, places in enumerate(self._maps.T):
             below[:, places] += parts[:, r]  # each element reads every feature once
-        return by_place(below, self._below)
+        return _by_place(below, self._below)
 
 
-def by_number(x: FloatArray, space: Space) -> FloatArray:
+def _by_number(x: FloatArray, space: Space) -> FloatArray:
     """Bring features into the order of their numbers: (N, features, C)."""
     if _beside(space):
         x = x.transpose(0, 3, 1, 2, 4)
     return x.reshape(len(x), -1, x.shape[-1])
 
 
-def by_place(features: FloatArray, space: Space) -> FloatArray:
+def _by_place(features: FloatArray, space: Space) -> FloatArray:
     """Undo it."""
     count, _, channels = features.shape
     if not _beside(space):

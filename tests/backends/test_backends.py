@@ -32,7 +32,7 @@ from refntk.recursion import propagate
 
 Close = Callable[..., None]
 
-LOCAL = {"numba": ("slices", "band", "branches", "literal"), "numpy": ("literal",)}
+LOCAL = {"numba": ("slices", "band", "branches", "orbits", "literal"), "numpy": ("literal",)}
 """Methods of the backends that every machine has."""
 
 NETWORK = Network(

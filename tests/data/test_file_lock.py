@@ -15,7 +15,7 @@ import sys
 sys.modules["fcntl"] = None
 import numpy as np, refntk, refntk.cli
 from refntk.data.datasets import download
-k = refntk.kernel("cnn-gap", np.ones((1, 2, 2, 1)))
+k = refntk.kernel("mlp-1", np.ones((1, 2, 2, 1)))
 try:
     k.save("k.h5")
 except refntk.StoreError as error:
