@@ -27,7 +27,7 @@ _CLOSE = {"float64": (2e-6, 2e-6), "float32": (3e-6, 3e-5)}
 """Least and largest deficit from which on kernels are good enough, by their precision; see
 `_close`."""
 
-_MANY = 16
+_MANY = 32
 """Pixels over which the rounding of a sum averages out."""
 
 
@@ -44,7 +44,7 @@ def _close(plan: Plan, dtype: str, *few: Matrix) -> Matrix:
     least, most = _CLOSE[dtype]
     activations = sum(isinstance(op, Pointwise) for op in plan.head.operations)
     limit = least * activations**2 * max(1.0, len(plan.steps) / 5) ** 3
-    return np.asarray(np.minimum(min(most, limit) * np.maximum(*few), 2 * most))
+    return np.asarray(np.minimum(min(most, limit) * np.maximum(*few), 16 * most))
 
 
 def _few(images: Matrix) -> Matrix:

@@ -247,3 +247,21 @@ def test_float32_close_pairs_after_pooling(
     found, right = (refntk.kernel(net, *pairs, dtype=dtype) for dtype in ("float32", "float64"))
     assert_close(found.nngp, right.nngp)
     assert_close(found.ntk, right.ntk)
+
+
+@pytest.mark.parametrize("relus", [1, 3])
+@pytest.mark.parametrize("depth", [1, 5])
+def test_float32_close_pairs_of_one_bright_pixel(
+    depth: int, relus: int, rng: np.random.Generator, assert_close: Close
+) -> None:
+    """Kernels of images whose rounding no sum averages out."""
+    body = [layer for _ in range(depth) for layer in (Conv((2, 3), W_std=2**0.5), Relu())]
+    head = [layer for _ in range(relus) for layer in (Dense(W_std=2**0.5), Relu())]
+    net = Network([*body, GlobalAvgPool(), *head, Dense()])
+    image, change = np.zeros((6, 5, 1)), rng.normal(size=(6, 5, 1))
+    image[5, 2] = 1
+    near = image + np.geomspace(3e-5, 3e-2, 60)[:, None, None, None] * change
+    pairs = image[None].astype(np.float32), near.astype(np.float32)
+    found, right = (refntk.kernel(net, *pairs, dtype=dtype) for dtype in ("float32", "float64"))
+    assert_close(found.nngp, right.nngp)
+    assert_close(found.ntk, right.ntk)
