@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,7 +169,7 @@ class OrbitEngine:
         variance = _products(x, x)
         inside = self._inside[0]
         variances = [variance if inside is None else variance * inside]
-        for step, inside in zip(self._steps, self._inside[1:], strict=True):
+        for k, (step, inside) in enumerate(zip(self._steps, self._inside[1:], strict=True)):
             if isinstance(step, Filter):
                 assert step.support.windows is not None
                 windows = family.turned(step.support.windows)
@@ -177,7 +178,8 @@ class OrbitEngine:
                 variance = step.weight**2 * variance + step.bias**2
                 variances.append(variance if inside is None else variance * inside)
             elif isinstance(step, Pointwise):
-                variances.append(step.dual.itself(variances[-1])[0])
+                with self._named(k):
+                    variances.append(step.dual.itself(variances[-1])[0])
         return _Turned(family, x, variances)
 
     def _row(
@@ -252,12 +254,19 @@ class OrbitEngine:
             elif isinstance(step, Pointwise):
                 var1 = _cut(x.variances[k], box, axes=axes)
                 var2 = _cut(two.variances[k], box, moves[k], counts[1], self._wraps, axes)
-                try:
+                with self._named(k):
                     nngp, theta = activated(nngp, theta, step.dual, var1, var2, itself)
-                except InputError as error:
-                    raise InputError(f"{self._plan.body.name(k)}: {error}") from None
         sums = [_sums(nngp), np.zeros(len(nngp)) if theta is None else _sums(theta)]
         return np.array(sums)
+
+    @contextmanager
+    def _named(self, k: int) -> Iterator[None]:
+        """Name the layer whose formulas find that kernels are too large."""
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                yield
+        except InputError as error:
+            raise InputError(f"{self._plan.body.name(k)}: {error}") from None
 
     def _masked(
         self, slices: Array, value: int, box: list[tuple[int, int]], move: tuple[int, ...]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import refntk
-from refntk.errors import MethodError, ShapeError
+from refntk.errors import InputError, MethodError, ShapeError
 from refntk.evaluation.evaluate import Job
 from refntk.evaluation.options import Options
 from refntk.finite import FiniteNetwork
@@ -186,3 +186,9 @@ def test_errors_name_the_element() -> None:
 def test_where_orbits_do_not_apply(layers: list[Any], reason: str) -> None:
     with pytest.raises(MethodError, match=f"the method orbits does not apply: {reason}"):
         refntk.kernel(layers, np.ones((1, 2, 2, 2, 1)), method="orbits")
+
+
+def test_kernels_that_are_too_large_are_named() -> None:
+    layers = [Conv((2, 2, 2)), refntk.Exp(), Flatten()]
+    with pytest.raises(InputError, match=r"^layer 1 \(Exp\): .*too large"):
+        refntk.kernel(layers, np.full((1, 2, 2, 2, 1), 1e3), method="orbits")

@@ -163,7 +163,7 @@ def test_a_damaged_file_is_computed_again(tmp_path, images, net):
     compute(kernel)
     wanted = kernel.read()
     kernel.path.write_bytes(kernel.path.read_bytes()[:2000])
-    with pytest.raises(StoreError, match="cannot be opened"):
+    with pytest.raises(StoreError, match="cannot be read"):
         kernel.read()
     again = CachedKernel(net, inputs, "ntk", folder=tmp_path / "cache")
     assert not again.found

@@ -334,7 +334,7 @@ def test_overwrite_and_resume_continue_and_replace(out):
 
 def test_resume_beside_a_foreign_file(out):
     out.write_bytes(b"precious")
-    with pytest.raises(StoreError, match=r"k\.h5: cannot be opened"):
+    with pytest.raises(StoreError, match=r"k\.h5: as an HDF5 file it cannot be read"):
         KernelWriter(out, describe(), resume=True)
     assert out.read_bytes() == b"precious"
 

@@ -569,7 +569,7 @@ def test_not_hdf5(tmp_path):
 
 def test_truncated(stored):
     stored.write_bytes(stored.read_bytes()[:-100])
-    with pytest.raises(StoreError, match=r"cannot be opened \(.*truncated file"):
+    with pytest.raises(StoreError, match=r"cannot be read \(.*truncated file"):
         open_kernel(stored)
 
 
