@@ -15,14 +15,14 @@ from refntk.errors import RefntkError, RefntkWarning
 __all__ = ["images_at_hand"]
 
 
-def images_at_hand(info: InputInfo, alpha: str | None) -> NDArray[Any] | None:
+def images_at_hand(info: InputInfo, alpha: str | None = None) -> NDArray[Any] | None:
     """Read the images of a kernel file from where they came from.
 
     Parameters
     ----------
     info : InputInfo
         What the file keeps of them.
-    alpha : str or None
+    alpha : str, optional
         What became of transparency, as in `refntk.data.load_images`.
 
     Returns
