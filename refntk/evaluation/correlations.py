@@ -31,7 +31,7 @@ _MANY = 32
 """Pixels over which the rounding of a sum averages out."""
 
 
-def _close(plan: Plan, dtype: str, *few: Matrix) -> Matrix:
+def _close(plan: Plan, dtype: str, one: Matrix, two: Matrix) -> Matrix:
     """Deficit below which pairs are computed once more.
 
     The derivative of a Relu is wrong by the noise of the deficit u over pi sqrt(2u) of itself, and
@@ -39,12 +39,16 @@ def _close(plan: Plan, dtype: str, *few: Matrix) -> Matrix:
     leaves 2e-13. In float32 the noise grows with the layers below, and what is left is to be the
     same: so the limit grows as the square of the number of Relus, and as the cube of that of the
     layers from 5 on, as `refntk.backends.numba.rows.LIMITS` does; and where a few pixels carry an
-    image, whose rounding no sum averages out, as one over their number.
+    image, whose rounding no sum averages out, as one over their number. In float64 there is
+    nothing to be gained by any of that.
     """
     least, most = _CLOSE[dtype]
     activations = sum(isinstance(op, Pointwise) for op in plan.head.operations)
     limit = least * activations**2 * max(1.0, len(plan.steps) / 5) ** 3
-    return np.asarray(np.minimum(min(most, limit) * np.maximum(*few), 16 * most))
+    if dtype == "float64":
+        return np.asarray(min(most, limit))
+    few = np.maximum(_few(one)[:, None], _few(two)[None, :])
+    return np.asarray(np.minimum(min(most, limit) * few, 16 * most))
 
 
 def _few(images: Matrix) -> Matrix:
@@ -156,8 +160,7 @@ def at_readout(
     if len(plan.body) == 1 and isinstance(plan.body.operations[0], Stack):
         return of_vectors(*(images.reshape(len(images), -1) for images in (one, others)))
     result = of_kernels(*kernels, float(np.finfo(dtype).eps))
-    limit = _close(plan, dtype, _few(one)[:, None], _few(others)[None, :])
-    near = np.minimum(result.deficit, result.excess) < limit
+    near = np.minimum(result.deficit, result.excess) < _close(plan, dtype, one, others)
     _refine(engine, one, others, result, np.triu(near) if two is None else near)
     return result
 
