@@ -10,7 +10,7 @@ from flint import arb
 
 from refntk.network.layers import Activation
 from refntk.truth.balls.functions import FUNCTIONS
-from refntk.truth.balls.kernels import Balls, Kernels, root
+from refntk.truth.balls.kernels import Balls, Kernels, angle_share, root
 
 __all__ = ["pointwise", "slopes"]
 
@@ -65,10 +65,8 @@ def _rectified(gain: arb, skip: arb, half: arb, below: Kernels) -> tuple[Balls, 
 def _at_correlation(rho: arb) -> tuple[arb, arb]:
     """Enclose f(rho) and (pi - arccos rho) / (2 pi); see the docstring of the module."""
     one, two_pi = arb(1), 2 * arb.pi()
-    low, high = rho.lower().max(-one), rho.upper().min(one)
     middle = rho.mid().max(-one).min(one)
     theta = middle.acos()
     value = ((one - middle * middle).sqrt() + (arb.pi() - theta) * middle) / two_pi
     value += arb(0, rho.rad().upper() / 2)
-    angle = low.acos().union(high.acos())
-    return value, (arb.pi() - angle) / two_pi
+    return value, angle_share(rho)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 
@@ -23,6 +24,7 @@ from refntk.network.layers import (
     SetLinear,
     SumPool,
 )
+from refntk.network.linear import Linear
 from refntk.truth.balls.grid_maps import (
     IDENTITY,
     box_maps,
@@ -64,16 +66,8 @@ def convolve(layer: Conv | Lift | GroupConv, below: Kernels) -> Kernels:
             f"{type(layer).__name__}: ball arithmetic has no rule for groups that turn signals or "
             "volumes"
         )
-    w, b = square(layer.W_std), square(layer.b_std)
-    mean = mean_over_maps(below.nngp, maps)
-    nngp = mean * w + b
-    alpha, beta = trained(layer, below.channels and below.channels * len(maps))
-    theta = nngp * 0
-    if below.ntk:
-        theta = mean_over_maps(below.theta, maps) * w + mean * alpha + beta
-    var1, var2 = (mean_over_maps(var, maps) * w + b for var in (below.var1, below.var2))
-    same = np.eye(len(nngp), dtype=bool) & below.same.any()
-    return Kernels(nngp, theta, var1, var2, same, below.ntk, shape, elements, layer.width)
+    above = _weighed(layer, below, lambda kernel: mean_over_maps(kernel, maps), len(maps))
+    return replace(above, shape=shape, elements=elements)
 
 
 def pool(layer: AvgPool | SumPool, below: Kernels) -> Kernels:
@@ -94,12 +88,7 @@ def pool(layer: AvgPool | SumPool, below: Kernels) -> Kernels:
         count = (maps >= 0).sum(axis=0)
     divisors = np.array([[arb(int(c * d)) for d in count] for c in count], object)
     nngp, theta = (sum_of_pairs(kernel, maps) / divisors for kernel in (below.nngp, below.theta))
-    first, second = (nngp, nngp) if below.own is None else (own.nngp for own in below.own)
-    same = np.eye(len(nngp), dtype=bool) & below.same.any()
-    var1, var2 = first.diagonal(), second.diagonal()
-    return replace(
-        below, nngp=nngp, theta=theta, var1=var1, var2=var2, same=same, shape=shape
-    )
+    return replace(_of_pairs(below, nngp, theta), shape=shape)
 
 
 def convolve_on_group(layer: SetLift | SetGroupConv, below: Kernels) -> Kernels:
@@ -116,21 +105,12 @@ def convolve_on_group(layer: SetLift | SetGroupConv, below: Kernels) -> Kernels:
     def mean(kernel: Balls) -> Balls:
         return np.asarray(sum(kernel[np.ix_(*[m] * kernel.ndim)] * part for m, part in parts))
 
-    w, b = square(layer.W_std), square(layer.b_std)
-    read = mean(below.nngp)
-    nngp, theta = read * w + b, read * 0
-    alpha, beta = trained(layer, below.channels and below.channels * len(maps))
-    if below.ntk:
-        theta = mean(below.theta) * w + read * alpha + beta
-    var1, var2 = (mean(var) * w + b for var in (below.var1, below.var2))
-    same = np.eye(len(nngp), dtype=bool) & below.same.any()
-    return Kernels(nngp, theta, var1, var2, same, below.ntk, (), elements, layer.width)
+    return replace(_weighed(layer, below, mean, len(maps)), shape=(), elements=elements)
 
 
 def average_orbitals(layer: SetLinear, below: Kernels) -> Kernels:
     """Average over each orbital on both sides; `own` holds what is above already."""
     orbitals = orbital_rows(layer)
-    w, b = square(layer.W_std), square(layer.b_std)
 
     def mean(kernel: Balls) -> Balls:
         total = arb(0)
@@ -144,15 +124,8 @@ def average_orbitals(layer: SetLinear, below: Kernels) -> Kernels:
             total = total + np.array(columns, object).T
         return np.asarray(total / len(orbitals))
 
-    read = mean(below.nngp)
-    nngp, theta = read * w + b, read * 0
-    alpha, beta = trained(layer, below.channels and below.channels * len(orbitals))
-    if below.ntk:
-        theta = mean(below.theta) * w + read * alpha + beta
-    first, second = (nngp, nngp) if below.own is None else (own.nngp for own in below.own)
-    same = np.eye(len(nngp), dtype=bool) & below.same.any()
-    var1, var2 = first.diagonal(), second.diagonal()
-    return Kernels(nngp, theta, var1, var2, same, below.ntk, (len(nngp),), [], layer.width)
+    above = _weighed(layer, below, mean, len(orbitals), from_own=True)
+    return replace(above, shape=(len(above.nngp),), elements=[])
 
 
 def pool_cosets(layer: CosetPool, below: Kernels) -> Kernels:
@@ -205,11 +178,41 @@ def _averaged(below: Kernels, listed: list[list[int]]) -> Kernels:
     maps: npt.NDArray[np.int64] = np.array(listed, np.int64)
     sums = (sum_of_pairs(kernel, maps) for kernel in (below.nngp, below.theta))
     nngp, theta = (total / len(maps) ** 2 for total in sums)
+    return _of_pairs(below, nngp, theta)
+
+
+def _of_pairs(below: Kernels, nngp: Balls, theta: Balls) -> Kernels:
+    """Put in kernels whose variances need those of each image with itself; see `own`."""
     first, second = (nngp, nngp) if below.own is None else (own.nngp for own in below.own)
     same = np.eye(len(nngp), dtype=bool) & below.same.any()
     return replace(
         below, nngp=nngp, theta=theta, var1=first.diagonal(), var2=second.diagonal(), same=same,
     )  # fmt: skip
+
+
+def _weighed(
+    layer: Linear,
+    below: Kernels,
+    mean: Callable[[Balls], Balls],
+    count: int,
+    *,
+    from_own: bool = False,
+) -> Kernels:
+    """Apply weights and biases behind the mean over `count` places of a filter.
+
+    The variances are means likewise, or `from_own` those of each image with itself.
+    """
+    w, b = square(layer.W_std), square(layer.b_std)
+    read = mean(below.nngp)
+    nngp, theta = read * w + b, read * 0
+    alpha, beta = trained(layer, below.channels and below.channels * count)
+    if below.ntk:
+        theta = mean(below.theta) * w + read * alpha + beta
+    above = _of_pairs(below, nngp, theta)
+    if not from_own:
+        var1, var2 = (mean(var) * w + b for var in (below.var1, below.var2))
+        above = replace(above, var1=var1, var2=var2)
+    return replace(above, channels=layer.width, own=None)
 
 
 def dense(layer: Dense, below: Kernels) -> Kernels:

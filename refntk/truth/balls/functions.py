@@ -41,6 +41,7 @@ from refntk.network.layers import (
     Sign,
     Sin,
 )
+from refntk.truth.balls.kernels import angle_share, root
 
 __all__ = ["FUNCTIONS", "Moments"]
 
@@ -64,10 +65,6 @@ class Moments(NamedTuple):
 
 def _smooth(between: Callable[[arb, arb, arb], Pair]) -> Moments:
     return Moments(between, lambda v: between(v, v, v))
-
-
-def _root(variance: arb) -> arb:
-    return variance.nonnegative_part().sqrt()
 
 
 def _raised(x: arb, power: int) -> arb:
@@ -144,7 +141,7 @@ def _normalized(gamma: float, shift: float) -> Moments:
     rate, level = arb(gamma), arb(shift)
 
     def between(k: arb, v: arb, w: arb) -> Pair:
-        size = _root(v) * _root(w)
+        size = root(v) * root(w)
         if size.is_zero():
             return arb(0), arb(0)
         rho = k / size if size > 0 else arb(0, 1)
@@ -204,19 +201,15 @@ def _power(degree: int) -> Moments:
     odd = factorial(2 * degree) // (2**degree * factorial(degree))  # (2k - 1)!!
 
     def between(k: arb, v: arb, w: arb) -> Pair:
-        size = _root(v) * _root(w)
+        size = root(v) * root(w)
         if size.is_zero():
             return arb(0), arb(0)
         rho = k / size if size > 0 else arb(0, 1)
         if degree == 0:
-            one = arb(1)
-            low, high = rho.lower().max(-one), rho.upper().min(one)
-            return (arb.pi() - low.acos().union(high.acos())) / (2 * arb.pi()), arb("nan")
+            return angle_share(rho), arb("nan")
         slope = degree**2 * _raised(size, degree - 1)
         if degree == 1:
-            one = arb(1)
-            low, high = rho.lower().max(-one), rho.upper().min(one)
-            slope *= (arb.pi() - low.acos().union(high.acos())) / (2 * arb.pi())
+            slope *= angle_share(rho)
         else:
             slope *= _arc_value(degree - 1, rho)
         return _raised(size, degree) * _arc_value(degree, rho), slope
@@ -231,7 +224,7 @@ def _power(degree: int) -> Moments:
 
 
 def _sign(k: arb, v: arb, w: arb) -> Pair:
-    size = _root(v) * _root(w)
+    size = root(v) * root(w)
     if size.is_zero():
         return arb(0), arb("nan")
     if not size > 0:
@@ -360,7 +353,7 @@ class _Mehler:
     def between(self, k: arb, v: arb, w: arb) -> Pair:
         """Sum the series, and widen by the rest."""
         one, two = self._series(v), self._series(w)
-        size = _root(v) * _root(w)
+        size = root(v) * root(w)
         rho = k / size if size > 0 else arb(0, 1)
         if size.is_zero():
             rho = arb(0)
@@ -375,7 +368,7 @@ class _Mehler:
             for part, square in ((one, square1), (two, square2))
         )
         total = arb_poly([a * b for a, b in zip(one[:terms], two[:terms], strict=True)])(rho)
-        rest = abs(rho).upper() ** terms * (_root(left1) * _root(left2)).upper()
+        rest = abs(rho).upper() ** terms * (root(left1) * root(left2)).upper()
         return total + arb(0, rest.upper())
 
     def _series(self, v: arb) -> _Series:
@@ -388,7 +381,7 @@ class _Mehler:
 
     def _integrate(self, v: arb) -> _Series:
         with ctx.workprec(_BITS):
-            function, r = self._function, _root(v)
+            function, r = self._function, root(v)
             # A power of two, so that few tables of Hermite polynomials are needed.
             power = 0
             while r.upper() * arb(2) ** power > function.width:

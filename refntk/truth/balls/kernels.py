@@ -11,9 +11,19 @@ from flint import arb
 
 from refntk.network.linear import Linear
 
-__all__ = ["Balls", "Kernels", "mean_over_maps", "root", "square", "sum_of_pairs", "trained"]
+__all__ = [
+    "Balls",
+    "Kernels",
+    "angle_share",
+    "mean_over_maps",
+    "root",
+    "square",
+    "sum_of_pairs",
+    "trained",
+]
 
 Balls: TypeAlias = npt.NDArray[Any]  # of arb
+
 
 @dataclass(frozen=True)
 class Kernels:
@@ -81,6 +91,13 @@ def sum_of_pairs(kernel: Balls, maps: npt.NDArray[np.int64]) -> Balls:
 def root(variance: arb) -> arb:
     """Square root of a variance, whose ball may reach below 0 where features cancel."""
     return variance.nonnegative_part().sqrt()
+
+
+def angle_share(rho: arb) -> arb:
+    """Enclose (pi - arccos rho) / (2 pi), which grows with rho: by the ends of its ball."""
+    one = arb(1)
+    low, high = rho.lower().max(-one), rho.upper().min(one)
+    return (arb.pi() - low.acos().union(high.acos())) / (2 * arb.pi())
 
 
 def square(deviation: float) -> arb:
