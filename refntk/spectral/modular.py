@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.linalg
 
 from refntk.errors import InputError
 from refntk.evaluation.evaluate import kernel as evaluate
+from refntk.inference.regression import KernelRegression
 from refntk.network.network import Network
 
 __all__ = [
@@ -141,6 +141,8 @@ def modular_accuracy(
     ------
     InputError
         All cells are known, or none.
+    NotPositiveDefiniteError
+        The nugget is too small.
     """
     k = np.asarray(kernel, np.float64)
     p = _modulus(k)
@@ -148,9 +150,8 @@ def modular_accuracy(
         raise InputError("train: expected some cells of the table, not all and not none")
     a, b = np.divmod(np.arange(p * p), p)
     targets = np.eye(p)[(a + b) % p]
-    gram = k[np.ix_(train, train)]
-    gram[np.diag_indices_from(gram)] += diag_reg * np.trace(k) / len(k)
-    fitted = k[np.ix_(~train, train)] @ scipy.linalg.solve(gram, targets[train], assume_a="pos")
+    model = KernelRegression(diag_reg).fit(k[np.ix_(train, train)], targets[train])
+    fitted = model.predict(k[np.ix_(~train, train)])
     wanted = targets[~train] == 1
     best_other = np.where(wanted, -np.inf, fitted).max(axis=1)
     return float(np.mean(fitted[wanted] > best_other + 1e-6))
