@@ -59,11 +59,6 @@ class Listed(Support):
         return self.measure
 
     @property
-    def invariant(self) -> bool:
-        """False: nothing is turned."""
-        return False
-
-    @property
     def maps(self) -> Indices:  # type: ignore[override]
         """Feature below that each filter element reads: (|S|, features above)."""
         assert self.reads is not None

@@ -179,11 +179,6 @@ class Support:
         steps = np.array([window.dilation for window in self.windows], np.int64)
         return steps * (2 * places - (np.array(sides, np.int64) - 1))
 
-    @property
-    def invariant(self) -> bool:
-        """Whether the group above maps the filter's places to themselves: r S = S."""
-        return self.above.group is None or self.above.group.acts_on(self.offsets.tolist())
-
     @cached_property
     def maps(self) -> npt.NDArray[np.int64]:
         """Feature below that each filter element reads: (|S|, features above), -1 outside.

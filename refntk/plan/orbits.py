@@ -14,6 +14,7 @@ recursion of their own.
 
 from __future__ import annotations
 
+from refntk.network.arguments import times
 from refntk.ops.groups import PointGroup
 from refntk.ops.listed import Listed
 from refntk.ops.operations import Average, Filter, Pointwise, Stack
@@ -90,7 +91,7 @@ def turned_obstacle(support: Support, what: str) -> str | None:
     if group is None or mover is None:
         return None
     assert support.windows is not None
-    sides = "x".join(str(window.size) for window in support.windows)
+    sides = times([window.size for window in support.windows])
     return (
         f"has a {sides} {what}, which the group {group.name} does not map to itself (element "
         f"{mover}, {group.written(mover)})"

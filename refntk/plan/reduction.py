@@ -386,7 +386,7 @@ def _obstacle(body: Program, method: str, general: bool) -> str | None:
                     return f"{name} trains weights of deviation 0"
                 if forks and _oblong(support):
                     return f"{name} has branches beside it, and turns images to another shape"
-                if obstacle := _turned(support, "filter") or _mixed(support, wraps):
+                if obstacle := turned_obstacle(support, "filter") or _mixed(support, wraps):
                     return f"{name} {obstacle}"
             case Pointwise(dual=dual):
                 below = body.operations[k - 1]
@@ -398,7 +398,8 @@ def _obstacle(body: Program, method: str, general: bool) -> str | None:
                     return f"{name} is no Relu or the like, and images are turned to another shape"
             case Average(support=support) if support.windows and method == "band":
                 pools += 1
-                if obstacle := _turned(support, "window") or pool_obstacle(support, True in wraps):
+                obstacle = turned_obstacle(support, "window")
+                if obstacle := obstacle or pool_obstacle(support, True in wraps):
                     return f"{name} {obstacle}"
             case Stack(support=support) if support.above.group is not None:
                 return f"{name} reads all positions at the centre of rotation"
@@ -414,11 +415,6 @@ def _obstacle(body: Program, method: str, general: bool) -> str | None:
     if method == "band" and not wraps:
         return f"no convolution comes before {body.name(last)}"
     return None
-
-
-def _turned(support: Support, what: str) -> str | None:
-    """Say where a group does not map a filter or a window to itself."""
-    return None if support.invariant else turned_obstacle(support, what)
 
 
 def _mixed(support: Support, wraps: set[bool]) -> str | None:
