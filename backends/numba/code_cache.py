@@ -6,12 +6,10 @@ Numba keeps what it compiled in the package's folder, or in the user's cache, or
 
 from __future__ import annotations
 
-import logging
 import os
 import pickle
 import secrets
 import stat
-import sys
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -25,8 +23,12 @@ from numba.core.bytecode import FunctionIdentity
 from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 
 from refntk.errors import RefntkWarning
+from refntk.progress import say_once
 
-__all__ = ["compile_and_keep", "describe", "say_once", "trusted"]
+__all__ = ["COMPILING", "compile_and_keep", "describe", "trusted"]
+
+COMPILING = "compiling for this processor, which is done once and takes up to a minute"
+"""What is said once a process, where something is to be compiled."""
 
 
 def _number_apart() -> None:
@@ -96,7 +98,7 @@ class _Kept(FunctionCache):  # type: ignore[misc]
         except Exception:  # whatever the code of another release of Python or Numba raises
             found = None
         if found is None:
-            say_once()
+            say_once(COMPILING)
         return found
 
 
@@ -105,23 +107,7 @@ class _Nothing(NullCache):  # type: ignore[misc]
 
     def load_overload(self, sig: Any, target_context: Any) -> None:
         """Find nothing."""
-        say_once()
-
-
-@cache
-def say_once() -> None:
-    """Say in one line, once a process, that compilation takes its time.
-
-    It goes to the logger ``refntk``, as information, and to stderr where a person looks on: at a
-    terminal, or in a notebook.
-    """
-    text = "compiling for this processor, which is done once and takes up to a minute"
-    logging.getLogger("refntk").info(text)
-    if sys.stderr is not None and (sys.stderr.isatty() or "ipykernel" in sys.modules):
-        # A progress bar may stand in the line.
-        clear = "\r\x1b[K" if sys.stderr.isatty() else ""
-        sys.stderr.write(f"{clear}refntk: {text}\n")
-        sys.stderr.flush()
+        say_once(COMPILING)
 
 
 def compile_and_keep(function: Callable[..., Any], options: dict[str, Any]) -> Any:

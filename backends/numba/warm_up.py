@@ -12,7 +12,7 @@ import numpy as np
 
 from refntk.backends import Setting
 from refntk.backends.numba.close import close_correlations
-from refntk.backends.numba.code_cache import say_once
+from refntk.backends.numba.code_cache import COMPILING
 from refntk.backends.numba.engine import SlicesEngine
 from refntk.backends.numba.slices import block_sums
 from refntk.errors import InputError
@@ -23,6 +23,7 @@ from refntk.network.network import Network
 from refntk.network.pooling import Flatten, GlobalAvgPool
 from refntk.network.signal import Layer
 from refntk.plan.reduction import Plan, make_plan
+from refntk.progress import say_once
 
 __all__ = ["compile_piece", "folder", "pieces", "warm_up"]
 
@@ -125,7 +126,7 @@ def warm_up(names: Sequence[str], processes: int) -> Iterator[tuple[str, float]]
             "nothing that is compiled can be kept here: set NUMBA_CACHE_DIR to a folder that only "
             "you can write to"
         )
-    say_once()
+    say_once(COMPILING)
     waiting = list(names)
     running: dict[subprocess.Popen[bytes], tuple[str, float]] = {}
     try:

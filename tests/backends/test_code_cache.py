@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from refntk.backends.numba.code_cache import _Files, say_once, trusted
+from refntk.backends.numba.code_cache import COMPILING, _Files, trusted
+from refntk.progress import say_once
 
 PROGRAM = """
 import sys
@@ -199,7 +200,7 @@ def test_a_terminal_shows_that_something_is_compiled(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     say_once.cache_clear()
     for _ in range(2):
-        say_once()
+        say_once(COMPILING)
     assert terminal.getvalue() == (
         "\r\x1b[Krefntk: compiling for this processor, which is done once and takes up to a "
         "minute\n"
