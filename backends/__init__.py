@@ -61,7 +61,7 @@ class Setting:
 
 
 class Engine(Protocol):
-    """What computes with one setting."""
+    """What computes with one setting. By default it has no more than its kernels at the readout."""
 
     def prepare(self, images: Matrix) -> Any:
         """Bring images (N, H, W, C) into the engine's own layout, for `diagonal` and `block`."""
@@ -110,7 +110,7 @@ class Engine(Protocol):
         nngp, ntk : float64 arrays, shape (N, M), or None
             None where it has no way of its own for this plan, and `block` is to be asked.
         """
-        ...
+        return None
 
     def refine(
         self, images: Matrix, pairs: Sequence[tuple[int, int]]
@@ -129,7 +129,7 @@ class Engine(Protocol):
             1 - rho and 1 + rho, each to some 15 digits of its own; 1 where a variance is zero. None
             where the engine can do no better than its kernels.
         """
-        ...
+        return None
 
 
 ENGINES: dict[tuple[str, str], str] = {

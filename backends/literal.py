@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from refntk.backends import Block, Engine, Images, Matrix, Setting
+from refntk.backends import Block, Engine, Matrix, Setting
 from refntk.errors import MethodError
 from refntk.recursion.literal import run
 
@@ -21,7 +21,7 @@ _BYTES_AT_MOST = 2**33
 """Size of the kernel tensor of a single pair beyond which the literal recursion is refused."""
 
 
-class LiteralEngine:
+class LiteralEngine(Engine):
     """The recursion of the theory, with nothing assumed: for small images, and as an oracle.
 
     Parameters
@@ -93,14 +93,6 @@ class LiteralEngine:
                 put(i, columns, other[columns, ...])
             progress(1 / shape[0])
         return nngp, theta
-
-    def refine(self, images: Matrix, pairs: Sequence[tuple[int, int]]) -> None:
-        """Leave close pairs with what rounding left of them."""
-        return
-
-    def whole(self, one: Images, two: Images | None, progress: Callable[[float], None]) -> None:
-        """Leave the layers after the readout to others, see `refntk.backends.Engine.whole`."""
-        return
 
 
 def engine(setting: Setting) -> Engine:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refntk.backends import Block, Engine, Images, Matrix, Setting
+from refntk.backends import Block, Engine, Matrix, Setting
 from refntk.errors import InputError
 from refntk.ops.groups import rotate
 from refntk.ops.operations import Average, Filter, Pointwise, Stack
@@ -73,7 +73,7 @@ class _Turned:
         return _Turned(self.family, self.images[columns], variances)
 
 
-class OrbitEngine:
+class OrbitEngine(Engine):
     """Slices of ordinary networks, of any dimension and with any activation.
 
     Parameters
@@ -146,14 +146,6 @@ class OrbitEngine:
                 nngp[i, j + first : columns.stop], theta[i, j + first : columns.stop] = row
             progress((columns.stop - j) / shape[1])
         return nngp, theta if self._ntk else None
-
-    def refine(self, images: Matrix, pairs: Sequence[tuple[int, int]]) -> None:
-        """Leave close pairs with what rounding left of them."""
-        return
-
-    def whole(self, one: Images, two: Images | None, progress: Callable[[float], None]) -> None:
-        """Leave the layers after the readout to others, see `refntk.backends.Engine.whole`."""
-        return
 
     def _turned(self, images: Array, count: int | None = None) -> list[_Turned]:
         """Turn images (N, ..., C) by the first elements of each family; by default by all."""

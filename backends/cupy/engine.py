@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from refntk.backends import Block, Engine, Images, Matrix, Setting
+from refntk.backends import Block, Engine, Matrix, Setting
 from refntk.backends.cupy.device import usable_cupy
 from refntk.backends.cupy.work import Prepared, Work
 from refntk.ops.groups import point_group, rotate
@@ -15,7 +15,7 @@ from refntk.ops.groups import point_group, rotate
 __all__ = ["SlicesEngine", "engine", "require"]
 
 
-class SlicesEngine:
+class SlicesEngine(Engine):
     """Displacement slices in CUDA C++.
 
     Parameters
@@ -49,10 +49,6 @@ class SlicesEngine:
         work = self._work(one, one if two is None else two, ntk=self._setting.ntk)
         result = work.kernels(symmetric=two is None, progress=progress)
         return result[0], result[1] if self._setting.ntk else None
-
-    def whole(self, one: Images, two: Images | None, progress: Callable[[float], None]) -> None:
-        """Leave the layers after the readout to others, see `refntk.backends.Engine.whole`."""
-        return
 
     def refine(
         self, images: Matrix, pairs: Sequence[tuple[int, int]]

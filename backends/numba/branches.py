@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from refntk.backends import Block, Engine, Images, Matrix, Setting
+from refntk.backends import Block, Engine, Matrix, Setting
 from refntk.backends.numba.branch_rows import Kind, Part, branch_sums
 from refntk.backends.numba.engine import over_rotations, require
 from refntk.backends.numba.lanes import lanes_of
@@ -194,7 +194,7 @@ def _product(values: Sequence[int], variances: list[Floats]) -> Floats:
     return np.asarray(np.prod([variances[value] for value in values], axis=0))
 
 
-def _factor(operation: Rescale, variance: npt.NDArray[np.float64]) -> Floats:
+def _factor(operation: Rescale, variance: Floats) -> Floats:
     """By what features are multiplied."""
     own = variance
     if operation.whole:
@@ -229,9 +229,7 @@ def _variances(body: Program, pixels: Floats) -> list[Floats]:
     return found
 
 
-def _filtered(
-    layer: Filter, windows: tuple[Window, ...], variance: npt.NDArray[np.float64]
-) -> Floats:
+def _filtered(layer: Filter, windows: tuple[Window, ...], variance: Floats) -> Floats:
     """Take variances through a convolution, in its own order of rows and columns."""
     y, x = windows
     sums = x.sums(y.sums(variance.reshape(-1, y.n_in, x.n_in), 1), 2)
@@ -263,7 +261,7 @@ class _Task(NamedTuple):
     block: int
 
 
-class BranchesEngine:
+class BranchesEngine(Engine):
     """Displacement slices of networks with branches, in Numba.
 
     Parameters
@@ -334,14 +332,6 @@ class BranchesEngine:
         ]
         nngp, ntk = self._kernels(one, other, tasks, progress)
         return nngp, ntk if self._setting.ntk else None
-
-    def refine(self, images: Matrix, pairs: Sequence[tuple[int, int]]) -> None:
-        """Leave close pairs with what rounding left of them."""
-        return
-
-    def whole(self, one: Images, two: Images | None, progress: Callable[[float], None]) -> None:
-        """Leave the layers after the readout to others, see `refntk.backends.Engine.whole`."""
-        return
 
     def _kernels(
         self, one: _Prepared, two: _Prepared, tasks: Sequence[_Task],

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from refntk.backends import Block, Images, Matrix, Setting
+from refntk.backends import Block, Engine, Matrix, Setting
 from refntk.backends.numba.coset_rows import (
     ABOVE,
     BELOW,
@@ -114,7 +114,7 @@ class _Tables:
         return np.concatenate(found, axis=1)
 
 
-class CosetsEngine:
+class CosetsEngine(Engine):
     """Slices on cosets in Numba; all is computed in double precision.
 
     Parameters
@@ -152,14 +152,6 @@ class CosetsEngine:
             kernel[rows, columns] = numbers
             kernels.append(kernel)
         return kernels[0], kernels[1] if self._setting.ntk else None
-
-    def refine(self, images: Matrix, pairs: Sequence[tuple[int, int]]) -> None:
-        """Leave close pairs with what rounding left of them."""
-        return
-
-    def whole(self, one: Images, two: Images | None, progress: Callable[[float], None]) -> None:
-        """Leave the layers after the readout to others, see `refntk.backends.Engine.whole`."""
-        return
 
     def _pairs(
         self, one: _Prepared, two: _Prepared, rows: Ints, columns: Ints, ntk: bool,
