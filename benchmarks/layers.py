@@ -4,6 +4,7 @@
     python benchmarks/layers.py branches      # a residual network, relative to a stack
     python benchmarks/layers.py digits        # near duplicates under pooling, against certified
     python benchmarks/layers.py sets          # networks on finite sets, microseconds a pair
+    python benchmarks/layers.py stages        # what myrtle-5 keeps, and what its first stage costs
 
 Times are processor time of one thread, the least of several turns in which all networks take part,
 so that others on the machine slow all of them. Compilation is left out.
@@ -30,13 +31,20 @@ from refntk import (
     SetGroupConv,
     SetLift,
 )
+from refntk.backends.numba.band_tables import BandTables
+from refntk.backends.numba.lanes import LANE_BYTES
+from refntk.plan.reduction import make_plan
 
 _TURNS = 7
 
 
 def main(what: str) -> None:
     """Print one table."""
-    {"activations": activations, "branches": branches, "digits": digits, "sets": sets}[what]()
+    tables = {
+        "activations": activations, "branches": branches, "digits": digits, "sets": sets,
+        "stages": stages,
+    }  # fmt: skip
+    tables[what]()
 
 
 def _least(networks: dict[str, Network], x: Any, **options: Any) -> dict[str, float]:
@@ -78,7 +86,7 @@ def activations() -> None:
 def branches() -> None:
     """Print what a residual network costs, relative to a stack of as many filters."""
     conv = Conv((3, 3), W_std=2**0.5)
-    block = Residual([[Relu(), conv, Relu(), conv], []])
+    block = Residual([Relu(), conv, Relu(), conv])
     networks = {
         "stack": Network([conv] + [Relu(), conv] * 4 + [Relu(), GlobalAvgPool()]),
         "residual": Network([conv, block, block, Relu(), GlobalAvgPool()]),
@@ -148,6 +156,19 @@ def sets() -> None:
     _print(
         ("network", "microseconds a pair"),
         [(name, f"{1e6 * seconds / entries:.0f}") for name, seconds in best.items()],
+    )
+
+
+def stages() -> None:
+    """Print how many numbers a lane are kept between stages, and the share of the first stage."""
+    plan = make_plan(refntk.preset("myrtle-5"), (32, 32, 3))
+    kept = BandTables(plan, "float32").schedule.size
+    entries = [(step.y.n_out * step.x.n_out) ** 2 for step in plan.steps]
+    first = sum(count for count in entries if count == entries[0]) / sum(entries)
+    mebibytes = 2 * kept * LANE_BYTES / 2**20
+    _print(
+        ("numbers a lane and kernel", "MiB", "entries of the first stage"),
+        [(str(kept), f"{mebibytes:.2f}", f"{100 * first:.0f} %")],
     )
 
 
