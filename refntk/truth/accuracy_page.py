@@ -79,7 +79,8 @@ def _random_table(found: dict[str, fuzz.Errors], trials: int, seed: int) -> Iter
         zeros or one hot pixel; the second one is what the table says. The method is slices; figures
         are the largest errors of the pair and of the first image with itself. Where an entry is
         less than 1e-8 of both diagonal ones, its error is relative to that; where it is negative,
-        to these. `tox -e slow -- -k fuzz` tries 2,000 others, and the worst of each row of an
+        to these; where the slopes a, b of an activation have one sign, to at least 2ab/(a² + b²) of
+        these. `tox -e slow -- -k fuzz` tries 2,000 others, and the worst of each row of an
         earlier run once more (`tests/truth/worst_trials.json`).
 
     """)
@@ -104,7 +105,9 @@ def _exceptions() -> Iterator[str]:
           the entries of the images with themselves, and not of their own. Such pairs are left out
           at depth 1 above.
         - Networks without any Relu, where signed products cancel in the mean, keep 1e-12 and 5e-6
-          of the terms and not of the entry.
+          of the terms and not of the entry. So do those with a LeakyRelu or ABRelu whose slopes
+          a, b have one sign, which are in part such networks: covariances down to -2ab/(a² + b²) of
+          the variances cancel there.
     """)
 
 
