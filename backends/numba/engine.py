@@ -97,7 +97,7 @@ class SlicesEngine:
             tasks = [
                 Task((row, row + 1), row * order, 0, part)
                 for row in range(len(prepared.images))
-                for part in range(len(tables.bounds) - 1)
+                for part in range(len(tables.cuts) - 1)
             ]
             sums = self._run(prepared, prepared, family, tasks, 1, False, lambda fraction: None)
             by_family.append(over_rotations(sums[0, :, 0, :order], order)[:, 0])
@@ -124,7 +124,7 @@ class SlicesEngine:
         # Rotations of a few images fill the lanes. A group that they do not fill comes first: for
         # the same images it meets few rows there, as the last one it would meet all of them.
         last = range(len(other.rotated[family]), 0, -lanes)[::-1]
-        parts, tasks = range(len(tables.bounds) - 1), []
+        parts, tasks = range(len(tables.cuts) - 1), []
         for group, stop in enumerate(last):
             wanted = count if two is not None else stop // order
             for first in range(0, wanted, lanes):
@@ -168,7 +168,7 @@ class SlicesEngine:
         images.
         """
         tables = self._families[family][1]
-        parts, lanes = len(tables.bounds) - 1, lanes_of(self._dtype)
+        parts, lanes = len(tables.cuts) - 1, lanes_of(self._dtype)
         partial = np.zeros((parts, groups, len(one.images), 1 + ntk, lanes))
         compute = self._computation(one, two, family)
 
@@ -190,7 +190,7 @@ class SlicesEngine:
         images, tables = (one.images, two.rotated[family]), self._families[family][1]
         if self._general is not None:
             return self._any_activation(self._general, images, tables)
-        bounds, across = tables.bounds, tables.displacements[1]
+        bounds, across = tables.cuts, tables.displacements[1]
         static = tables.both, tables.rates, tables.constants, tables.unlike
         layouts = tables.layouts
 
@@ -207,7 +207,7 @@ class SlicesEngine:
 
     def _any_activation(self, general: Parameters, images: _Pair, tables: Tables) -> _Computation:
         """Do the same for activations of any kind."""
-        bounds, across = tables.bounds, tables.displacements[1]
+        bounds, across = tables.cuts, tables.displacements[1]
         sums, sides, lanes = general_sums(general.names), Sides(general), lanes_of(self._dtype)
         one, two = images
 

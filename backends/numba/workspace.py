@@ -147,7 +147,7 @@ class Tables:
         return self.layout, self.layout._replace(height=height, width=width)
 
     @cached_property
-    def bounds(self) -> tuple[int, ...]:
+    def cuts(self) -> tuple[int, ...]:
         """Where the displacements along y are cut into parts of about the same number of entries.
 
         Into how many is a matter of the plan alone, so that no sum depends on anything else.
@@ -160,8 +160,9 @@ class Tables:
             1 if self.wrap else min(one, two - dy) - max(0, -dy) for dy in range(first, last)
         ]
         share = np.cumsum([0, *rows]) / sum(rows)
-        cuts = [int(np.searchsorted(share, part / parts)) for part in range(parts + 1)]
-        return tuple(first + cut for cut in cuts)
+        return tuple(
+            first + int(np.searchsorted(share, part / parts)) for part in range(parts + 1)
+        )
 
     @property
     def map_size(self) -> int:
