@@ -162,7 +162,8 @@ def compute(
         raise BadUse("--append and --shard: images are added by one process; leave out --shard")
     net = load_network(network)
     inputs = load_inputs(
-        x1, x2, limit=limit, seed=seed, size=size, standardize=standardize, **reading
+        x1, x2, limit=limit, seed=seed, size=size, standardize=standardize, axes=net.axes,
+        **reading,
     )
     with ExitStack() as stack:
         grown = stack.enter_context(open_kernel(output)) if append else None
