@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refntk.data.images.decode import ALPHA, SUFFIXES
-from refntk.data.images.folder import read_files, read_folder
+from refntk.data.images.decode import ALPHA
+from refntk.data.images.folder import is_image, read_files, read_folder
 from refntk.data.images.idx import idx_inside, is_idx_name, read_idx
 from refntk.data.images.imageset import (
     ImageSet,
@@ -42,8 +42,8 @@ _KEYED = (".npz", ".h5", ".hdf5")
 _PAGED = (".tif", ".tiff")
 _FORMS = (
     "sample:NAME, .npy, .npz[::KEY], .h5[::DATASET], -idx3-ubyte[.gz], a folder with one "
-    "sub-folder of images a class, a folder of images, an image[::PAGE], or a pattern such as "
-    "'a/*.png'"
+    "sub-folder of images a class, a folder of images, an image[::PAGE], .nii[.gz] files in their "
+    "place, or a pattern such as 'a/*.png'"
 )
 _BRIGHT = 2.0
 _FITTING = {
@@ -93,7 +93,7 @@ def _matches(spec: str) -> list[Path]:
         found = sorted(Path(name) for name in glob(spec, recursive=True))
     except (OSError, ValueError, re.error):
         return []
-    return [path for path in found if path.is_file() and path.suffix.lower() in SUFFIXES]
+    return [path for path in found if path.is_file() and is_image(path)]
 
 
 def _read(spec: str, pick: Pick, alpha: str | None, unlike: bool) -> RawImages:
@@ -118,7 +118,7 @@ def _read(spec: str, pick: Pick, alpha: str | None, unlike: bool) -> RawImages:
         return read_npy(path, pick)
     if suffix == ".npz":
         return read_npz(path, key, pick)
-    if suffix in SUFFIXES:
+    if is_image(path):
         return read_files([path], pick, alpha=alpha, page=None if key is None else int(key))
     if is_idx_name(path.name):
         return read_idx(path, pick)
@@ -286,7 +286,7 @@ def load_images(
         images as ``path::key``; an idx file such as ``t10k-images-idx3-ubyte.gz``; a folder with
         one sub-folder of PNG, TIFF, JPEG, WebP or BMP images a class; a folder of such images, one
         of them (``stack.tif::2`` is the second page), or a pattern such as ``"tiles/*.png"``,
-        without classes.
+        without classes. NIfTI files, ``scan.nii.gz``, are volumes in the place of images.
     limit : int, optional
         Load at most this many images, chosen by `stratified_subset`. Default: all.
     seed : int

@@ -162,8 +162,8 @@ def area_resample(images: Images, px: int, rule: str | float = "auto") -> Float6
     Raises
     ------
     InputError
-        Neither four nor five axes; `px` not a positive integer; `px` larger than the images, because
-        nothing is invented between pixels; as `to_unit`.
+        Neither four nor five axes; `px` not a positive integer; `px` larger than the images,
+        because nothing is invented between pixels; as `to_unit`.
 
     Examples
     --------

@@ -36,7 +36,8 @@ def as_pictures(images: npt.ArrayLike) -> npt.NDArray[np.floating[Any]]:
     -------
     float array, shape (N, H, W, 3)
         Of volumes the middle slice. Between 0 and 1: floats there already as they are, all else
-        stretched to it, all images alike. Three channels are red, green and blue; other numbers become their mean, in grey.
+        stretched to it, all images alike. Three channels are red, green and blue; other numbers
+        become their mean, in grey.
 
     Raises
     ------
