@@ -4,9 +4,9 @@ With p the middle of a voxel, counted from the centre of the cube, a volume is
 
     v(p) = sum_k exp(-|p - a R c_k - s|^2 / 2 w^2) / max + noise,
 
-c_k being 41 points of a curve at t_k, evenly from -1 to 1; R a rotation drawn uniformly; s a shift drawn
-uniformly from a cube of side 1; a = 0.32 sides; w = 0.85; the noise normal, of deviation 0.15. The
-curves, (z, y, x):
+c_k being 41 points of a curve at t_k, evenly from -1 to 1; R a rotation drawn uniformly; s a shift
+drawn uniformly from a cube of side 1; a = 0.32 sides; w = 0.85; the noise normal, of deviation
+0.15. The curves, (z, y, x):
 
     rod            (t, 0, 0)
     ring           (0, 0.8 cos pi t, 0.8 sin pi t)

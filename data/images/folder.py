@@ -123,7 +123,7 @@ def _decode_all(
 
 
 def _kind(pixels: NDArray[Any]) -> tuple[object, ...]:
-    """What all images of a set have in common: dtype, number of axes and channels."""
+    """Give what all images of a set have in common: dtype, number of axes and channels."""
     return pixels.dtype, pixels.ndim, pixels.shape[3 if pixels.ndim == 4 else 2 :]
 
 
@@ -136,8 +136,8 @@ def read_folder(
     ----------
     path : pathlib.Path
         The folder. Classes are its sub-folders, sorted by name; images the PNG, TIFF, JPEG, WebP
-        and BMP files in them, or NIfTI files, sorted by name. A folder without sub-folders holds images without
-        classes. Hidden entries are passed over, and others with a note.
+        and BMP files in them, or NIfTI files, sorted by name. A folder without sub-folders holds
+        images without classes. Hidden entries are passed over, and others with a note.
     pick : callable
         Chooses the images to read.
     alpha : {"drop", "white", "black"} or None

@@ -80,7 +80,7 @@ def test_voxels_that_are_no_cubes_are_said(tmp_path: Path) -> None:
         load_images(path)
     path = save(tmp_path / "a.nii", scan(), np.diag([2, 2, 2, 1]))
     save(tmp_path / "b.nii", scan())
-    with pytest.warns(InputWarning, match=r"b.nii: its voxels are 1 x 1 x 1, and those of .* 2 wide"):
+    with pytest.warns(InputWarning, match=r"b.nii: its voxels are 1 x 1 x 1, and .* 2 wide"):
         load_images(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
