@@ -97,8 +97,10 @@ def as_network(net: object) -> Network:
     if isinstance(net, list | tuple):
         return Network(net)
     given = type(net).__name__
+    images = hasattr(net, "shape") or hasattr(net, "images")
+    order = "; the network comes first, and then the images" if images else ""
     raise NetworkError(
-        f"net: expected a Network, the name of a preset or a list of layers, not {given}"
+        f"net: expected a Network, the name of a preset or a list of layers, not {given}{order}"
     )
 
 
