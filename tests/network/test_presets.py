@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+import refntk
 from refntk.errors import NetworkError
 from refntk.network import load_network, preset, preset_text, presets
 from refntk.network.layers import (
@@ -72,6 +74,15 @@ def test_files_say_where_the_network_comes_from(name: str) -> None:
     text = preset_text(name)
     assert text.startswith("# ")
     assert "arXiv:" in text.split("name =")[0]
+
+
+def test_images_before_the_network() -> None:
+    images = np.zeros((2, 4, 4, 1))
+    message = r"net: expected a Network, .*, not ndarray; the network comes first, and then the images"
+    with pytest.raises(NetworkError, match=message):
+        refntk.kernel(images, preset("cnn-gap"))  # type: ignore[arg-type]
+    with pytest.raises(NetworkError, match=r"list of layers, not int$"):
+        refntk.kernel(3, images)  # type: ignore[arg-type]
 
 
 def test_unknown_preset() -> None:
