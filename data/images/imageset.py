@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refntk.errors import InputError
-from refntk.evaluation.images import axis_doubt
+from refntk.evaluation.axes import axis_doubt
 
 __all__ = [
     "ImageSet",

@@ -32,7 +32,7 @@ from refntk.data.images.preprocess import check_fit, stratified_subset, to_size,
 from refntk.data.limits import one_line, reading, refuse_memory
 from refntk.data.samples import sample_file
 from refntk.errors import InputError, InputWarning, unknown
-from refntk.evaluation.images import axis_doubt, with_channels
+from refntk.evaluation.axes import axis_doubt, with_channels
 
 __all__ = ["Stored", "load_images", "read_stored", "warn"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refntk.errors import InputError, MethodError, NetworkError, ShapeError
+from refntk.errors import InputError, InputWarning, MethodError, NetworkError, ShapeError
 from refntk.evaluation.evaluate import Job, kernel
 from refntk.network import Network
 from refntk.network.layers import (
@@ -174,3 +174,18 @@ def test_arguments_follow_the_filter() -> None:
 def test_what_does_not_fit(build: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         build()
+
+
+@pytest.mark.parametrize(
+    ("group", "words"),
+    [("O", "CentreReadout in its place reads 6.5e+05"), (None, "Flatten in its place")],
+)
+def test_pooling_that_takes_hours_is_said_before_it_begins(group: Any, words: str) -> None:
+    first = Conv((3, 3, 3)) if group is None else Lift((3, 3, 3), group=group)
+    last = GlobalAvgPool() if group is None else GroupPool()
+    x = np.zeros((200, 30, 30, 30, 1), np.float32)
+    with pytest.warns(InputWarning) as caught:
+        job = Job(Network([first, Relu(), last]), x)
+    (said,) = [str(warning.message) for warning in caught]
+    assert words in said
+    assert f"hours of one core for {job.pairs} pairs; strides of 2 in the first layer" in said
