@@ -211,7 +211,7 @@ def judge(
     net = load_network(network)
     wrong = 0
     with open_matrices(matrix, get) as file:
-        inputs = load_inputs(x1, x2, **file.preparation)
+        inputs = load_inputs(x1, x2, axes=net.axes, **file.preparation)
         for name, kernel in file.kernels.items():
             with ProgressBar(entries, quiet=quiet, unit="entries") as bar:
                 sample = judge_matrix(

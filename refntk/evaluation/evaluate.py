@@ -21,7 +21,7 @@ from refntk.backends import (
     methods_of,
     obstacle_of,
 )
-from refntk.errors import InputError, MethodError, SymmetryWarning
+from refntk.errors import InputError, InputWarning, MethodError, SymmetryWarning
 from refntk.evaluation.correlations import at_readout
 from refntk.evaluation.head import apply_head
 from refntk.evaluation.images import as_image_sets
@@ -35,6 +35,7 @@ from refntk.network.network import Network
 from refntk.network.signal import Layer
 from refntk.ops.dual import Dual
 from refntk.ops.operations import Pointwise
+from refntk.plan.orbits import orbits_too_long
 from refntk.plan.reduction import Plan, make_plan
 from refntk.progress import reporting
 
@@ -229,6 +230,8 @@ class Job:
         self.method = self._plan.method
         self.threads = options.threads or default_threads()
         self.tile = options.tile or _tile(self._plan, self.backend, self.shape)
+        if self.method == "orbits" and (doubt := orbits_too_long(self._plan.body, self.pairs)):
+            warnings.warn(doubt, InputWarning, stacklevel=3)
         self._variances = self._unknown()
         self._engine  # noqa: B018  (says now if there is none)
         logging.getLogger("refntk").info(

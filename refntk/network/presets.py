@@ -68,8 +68,8 @@ def preset_text(name: str) -> str:
 
 
 _IMAGES = (
-    ".bmp", ".gz", ".h5", ".hdf5", ".jpeg", ".jpg", ".npy", ".npz", ".png", ".tif", ".tiff",
-    ".webp",
+    ".bmp", ".gz", ".h5", ".hdf5", ".jpeg", ".jpg", ".nii", ".npy", ".npz", ".png", ".tif",
+    ".tiff", ".webp",
 )  # fmt: skip
 
 

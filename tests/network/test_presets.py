@@ -10,6 +10,7 @@ from refntk.errors import NetworkError
 from refntk.network import load_network, preset, preset_text, presets
 from refntk.network.layers import (
     AvgPool,
+    CentreReadout,
     Conv,
     Dense,
     Flatten,
@@ -52,6 +53,14 @@ EXPECTED: dict[str, list[Layer]] = {
     "cnn-fc": [CIRCULAR, Relu(), Flatten(), Dense()],
     "cnn-gap": [CIRCULAR, Relu(), GlobalAvgPool(), Dense()],
     "gcnn-c4": [Lift((3, 3), group="C4", padding="CIRCULAR"), Relu(), GroupPool(), Dense()],
+    "cnn-3d": [*[Conv((3, 3, 3), padding="VALID"), Relu()] * 5, Flatten(), *HEAD],
+    "gcnn-3d": [
+        Lift((3, 3, 3), group="O", padding="VALID"),
+        Relu(),
+        *[GroupConv((3, 3, 3), padding="VALID"), Relu()] * 4,
+        CentreReadout(),
+        *HEAD,
+    ],
     "gcnn-d4": [Lift((3, 3), group="D4", padding="CIRCULAR"), Relu(), GroupPool(), Dense()],
 }
 
