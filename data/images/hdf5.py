@@ -40,7 +40,7 @@ _BLOCK_BYTES = 1 << 24
 
 def _read_rows(dataset: h5py.Dataset, indices: IntArray) -> NDArray[Any]:
     """Read some indices of the first axis, whole chunks at a time."""
-    row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
+    row_bytes = max(1, math.prod(dataset.shape[1:]) * dataset.dtype.itemsize)
     chunk_rows = dataset.chunks[0] if dataset.chunks else 1
     step = chunk_rows * max(1, _BLOCK_BYTES // (row_bytes * chunk_rows))
     out = np.empty((len(indices), *dataset.shape[1:]), dataset.dtype.newbyteorder("="))
