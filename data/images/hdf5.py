@@ -195,6 +195,8 @@ def read_hdf5(path: Path, key: str | None, pick: Pick) -> RawImages:
     """
     source = str(path)
     with reading(source), h5py.File(path, "r") as file:
+        if "seal" in file.attrs and "network_hash" in file.attrs:
+            raise InputError(f"{source}: is a kernel file of refntk, and holds no images")
         inside = None if key is None else key.strip("/")
         return gather(source, _Datasets(file, source, inside), inside, pick)
 
