@@ -1,5 +1,8 @@
 """The words that options accept are those that the library knows."""
 
+import re
+from pathlib import Path
+
 import click
 import pytest
 from hypothesis import given
@@ -25,6 +28,12 @@ def test_choices_of_compute(option, words):
     (found,) = (param for param in compute.params if param.name == option)
     assert tuple(found.type.choices) == words
     assert found.default is None or found.default in words or found.multiple
+
+
+def test_the_page_of_the_file_has_these_methods():
+    page = (Path(__file__).parents[2] / "docs" / "file-format.md").read_text("utf-8")
+    (row,) = re.findall(r"^\| `method` .*", page, re.MULTILINE)
+    assert tuple(re.findall(r"`(\w+)`", row)) == ("method", *reduction.METHODS)
 
 
 def test_a_wrong_word_is_answered_with_the_nearest():
