@@ -6,7 +6,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -215,9 +215,12 @@ class Job:
         if x2 is not None:
             _same_shape(*self._images)
         shape = self._images[0].shape[1:]
-        if "ntk" in self.get:
-            net.program(shape).require_tangent()
         self._plan: Plan = _plan(net, shape, options.method, self.backend)
+        if self._plan.doubt is not None:
+            warnings.warn(f"{self._plan.doubt}", SymmetryWarning, stacklevel=3)
+        if "ntk" in self.get:
+            self._plan.body.require_tangent()
+            self._plan.head.require_tangent()
         # The plan takes signals as images of one row.
         self._images = [each.reshape(len(each), *self._plan.shape) for each in self._images]
         self.net = net
@@ -373,8 +376,9 @@ class Job:
         return block
 
 
-def _plan(net: Network, shape: tuple[int, int, int], method: str, backend: str) -> Plan:
-    """Plan for a backend, and say where the network is not as symmetric as its layers suggest."""
+@lru_cache(maxsize=16)
+def _plan(net: Network, shape: tuple[int, ...], method: str, backend: str) -> Plan:
+    """Plan for a backend; small kernels take less time than that, and are often asked for again."""
     available = methods_of(backend)
     general = backend not in RELU_FAMILY_ONLY
     plan = make_plan(net, shape, method, available, backend, general)
@@ -386,8 +390,6 @@ def _plan(net: Network, shape: tuple[int, int, int], method: str, backend: str) 
         )
     if obstacle is not None:
         plan = make_plan(net, shape, "literal", available, backend)
-    if plan.doubt is not None:
-        warnings.warn(f"{plan.doubt}", SymmetryWarning, stacklevel=4)
     return plan
 
 

@@ -78,6 +78,15 @@ def test_files_say_where_the_network_comes_from(name: str) -> None:
     assert "arXiv:" in text.split("name =")[0]
 
 
+def test_images_before_the_network() -> None:
+    images = np.zeros((2, 4, 4, 1))
+    message = r"net: expected a Network, .*, not ndarray; the network comes first, and then the"
+    with pytest.raises(NetworkError, match=message):
+        refntk.kernel(images, preset("cnn-gap"))  # type: ignore[arg-type]
+    with pytest.raises(NetworkError, match=r"list of layers, not int$"):
+        refntk.kernel(3, images)  # type: ignore[arg-type]
+
+
 def test_unknown_preset() -> None:
     with pytest.raises(NetworkError, match=r'unknown preset "mlp-2" \(did you mean "mlp-\d"\?\)'):
         preset("mlp-2")
