@@ -50,6 +50,8 @@ EXPECTED: dict[str, list[Layer]] = {
     ],
     "mlp-1": [Flatten(), *HIDDEN, Dense()],
     "mlp-5": [Flatten(), *HIDDEN * 5, Dense()],
+    "mlp-1-released": [Flatten(), *HIDDEN, Dense(b_std=1.0)],
+    "mlp-5-released": [Flatten(), *HIDDEN * 5, Dense(b_std=1.0)],
     "cnn-fc": [CIRCULAR, Relu(), Flatten(), Dense()],
     "cnn-gap": [CIRCULAR, Relu(), GlobalAvgPool(), Dense()],
     "gcnn-c4": [Lift((3, 3), group="C4", padding="CIRCULAR"), Relu(), GroupPool(), Dense()],
@@ -97,3 +99,11 @@ def test_images_before_the_network() -> None:
 def test_unknown_preset() -> None:
     with pytest.raises(NetworkError, match=r'unknown preset "mlp-2" \(did you mean "mlp-\d"\?\)'):
         preset("mlp-2")
+
+
+@pytest.mark.parametrize("name", ["mlp-1", "mlp-5"])
+def test_the_released_readout_adds_1(name: str, assert_close) -> None:
+    images = np.random.default_rng(0).normal(size=(4, 3, 3, 1))
+    plain, released = (refntk.kernel(preset(n), images) for n in (name, f"{name}-released"))
+    assert_close(released.nngp, plain.nngp + 1, tol=1e-14)
+    assert_close(released.ntk, plain.ntk + 1, tol=1e-14)
