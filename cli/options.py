@@ -54,7 +54,7 @@ class Word(click.Choice[str]):
         return unknown(self._what, value, self.choices)
 
 
-class Numbers(click.ParamType):
+class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions alone
     """Positive numbers with commas between them, in the order in which they are given.
 
     Parameters
