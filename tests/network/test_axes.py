@@ -155,9 +155,9 @@ def test_arguments_follow_the_filter() -> None:
             r"^X1: expected signals of shape \(N, L, C\), channels last; .* not \(2, 4, 4, 3\)",
         ),
         (
-            lambda: kernel(Network([Conv((3, 3, 3)), Flatten()]), np.ones((2, 4, 4, 1))),
+            lambda: kernel(Network([Conv((3, 3, 3)), Flatten()]), np.ones((2, 4, 4))),
             InputError,
-            "^X1: expected volumes of .* channels last, not .*; volumes of one channel",
+            r"^X1: expected volumes of shape \(N, D, H, W, C\), channels last, not \(2, 4, 4\)",
         ),
         (
             lambda: Network([Conv((3,)), Flatten()]).signals((4, 4, 1)),

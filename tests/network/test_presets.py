@@ -76,7 +76,7 @@ def test_layers(name: str) -> None:
     net = preset(name)
     assert net.name == name
     assert list(net.layers) == EXPECTED[name]
-    assert net.signals((28, 28, 3))[-1].kind == "vector"
+    assert net.signals((*[28] * net.axes, 3))[-1].kind == "vector"
     assert load_network(name) == net
 
 
