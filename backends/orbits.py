@@ -120,7 +120,7 @@ class OrbitEngine(Engine):
         found = np.zeros(len(prepared))
         for k in range(len(prepared)):
             image = prepared[k : k + 1]
-            found[k] = self._row(self._turned(image, 1)[0], self._turned(image), 0, False)[0][0]
+            found[k] = self._row(self._turned(image, 1)[0], self._turned(image), False)[0][0]
         return found
 
     def block(
@@ -139,10 +139,9 @@ class OrbitEngine(Engine):
             for i in range(rows):
                 # Of images with themselves, what is below the diagonal is not needed.
                 first = max(i - j, 0) if two is None else 0
-                own = i - j - first if two is None and i >= j else -1
                 kept = slice(first, None)
                 x = self._turned(one[i : i + 1], 1)[0]
-                row = self._row(x, [each.part(kept) for each in turned], own, self._ntk)
+                row = self._row(x, [each.part(kept) for each in turned], self._ntk)
                 nngp[i, j + first : columns.stop], theta[i, j + first : columns.stop] = row
             progress((columns.stop - j) / shape[1])
         return nngp, theta if self._ntk else None
@@ -174,15 +173,12 @@ class OrbitEngine(Engine):
                     variances.append(step.dual.itself(variances[-1])[0])
         return _Turned(family, x, variances)
 
-    def _row(
-        self, x: _Turned, two: list[_Turned], own: int, ntk: bool
-    ) -> tuple[Matrix, Matrix]:
-        """Kernels of one image with others, of which number `own` is itself."""
+    def _row(self, x: _Turned, two: list[_Turned], ntk: bool) -> tuple[Matrix, Matrix]:
+        """Kernels of one image with others."""
         count = len(two[0].images)
         total = np.zeros((2, count))
         for turned in two:
-            same = np.zeros((count, len(turned.family.elements)), bool)
-            same[own, 0] = own >= 0 and turned.family.elements[0] == 0
+            same = _same(x.images, turned.images)
             sides = self._last.shape, tuple(self._last.shape[k] for k in turned.family.sources)
             ranges = [
                 range(n) if self._wraps else range(1 - m, n) for m, n in zip(*sides, strict=True)
@@ -269,6 +265,13 @@ class OrbitEngine(Engine):
             return slices
         both = _cut(inside, box, axes=2) & _cut(inside, box, move, inside.shape, False, 2)
         return np.asarray(slices * both)
+
+
+def _same(one: Array, two: Array) -> npt.NDArray[np.bool_]:
+    """Find which of the turned images are the first one, whose correlations with it are 1."""
+    if one.shape[2:] != two.shape[2:]:
+        return np.zeros(two.shape[:2], bool)
+    return np.asarray((one == two).all(axis=tuple(range(2, two.ndim))))
 
 
 def _below(move: tuple[int, ...], one: Windows, two: Windows) -> tuple[int, ...]:

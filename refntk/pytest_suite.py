@@ -28,7 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--refntk-suite",
         metavar="FILE",
-        help="suite of `refntk oracle export`; its cases become tests that ask for refntk_case",
+        help="suite of `refntk oracle export`, or sample:oracle, which comes along; its cases "
+        "become tests that ask for refntk_case",
     )
 
 

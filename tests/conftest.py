@@ -25,7 +25,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if parallel and session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
         from refntk.backends.numba.warm_up import pieces, warm_up
 
-        for _ in warm_up(pieces(), parallel):
+        for _ in warm_up(pieces(others=True), parallel):
             pass
 
 

@@ -42,6 +42,9 @@ __all__ = ["BranchesEngine", "engine", "require"]
 
 Floats = npt.NDArray[np.float64]
 
+_DTYPE = np.dtype("float64")
+"""What slices are computed in: without a careful form, single precision leaves too few digits."""
+
 
 @dataclass
 class _Tables:
@@ -271,12 +274,7 @@ class BranchesEngine(Engine):
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self._plan = setting, setting.plan
-        # An activation after the readout reads how near to parallel all features there are, of
-        # which single precision leaves little.
-        heads = [op.dual for op in self._plan.head.operations if isinstance(op, Pointwise)]
-        careful = any(dual.kinked for dual in heads)
-        self._dtype = np.dtype("float64" if careful else setting.dtype)
-        self._lanes = lanes_of(self._dtype)
+        self._lanes = lanes_of(_DTYPE)
         self._tables = _tables(self._plan.body)
         spaces = self._plan.body.spaces[:-1]
         self._size = max(space.positions for space in spaces)
@@ -295,17 +293,16 @@ class BranchesEngine(Engine):
         for number, recipe in enumerate(self._tables.recipes):
             found = recipe(variances)
             maps[:, number, : found.shape[1]] = found
-        one, maps = pixels.astype(self._dtype), maps.astype(self._dtype)
         blocks = -(-len(pixels) // self._lanes)
         places = np.minimum(np.arange(blocks * self._lanes), len(pixels) - 1)
         two, maps2 = (
             np.ascontiguousarray(
                 np.moveaxis(array[places].reshape(blocks, self._lanes, *array.shape[1:]), 1, -1)
             )
-            for array in (one, maps)
+            for array in (pixels, maps)
         )
         own = slice(None, None, group.order)
-        return _Prepared(one[own].copy(), maps[own].copy(), two, maps2)
+        return _Prepared(pixels[own].copy(), maps[own].copy(), two, maps2)
 
     def diagonal(self, prepared: _Prepared) -> Matrix:
         """NNGP of each image with itself, see `refntk.backends.Engine.diagonal`."""
@@ -339,7 +336,7 @@ class BranchesEngine(Engine):
     ) -> tuple[Matrix, Matrix]:  # fmt: skip
         plan, tables = self._plan, self._tables
         table = np.array(tables.rows, np.int64)
-        constants = np.array(tables.constants).astype(self._dtype)
+        constants = np.array(tables.constants)
         shape, bounds = (plan.shape[2], self._room, self._margin), _displacements(plan, tables.wrap)
         sums = np.zeros((len(one.one), 2, len(two.two), self._lanes))
 
@@ -351,7 +348,7 @@ class BranchesEngine(Engine):
             )  # fmt: skip
 
         size = (1 + 3 * tables.slots) * self._room
-        share(tasks, self._setting.threads, lambda: np.zeros(size, self._dtype), work, progress)
+        share(tasks, self._setting.threads, lambda: np.zeros(size, _DTYPE), work, progress)
         flat = sums.reshape(len(one.one), 2, -1)
         count = len(two.one) * plan.order
         total = over_rotations(flat[..., :count], plan.order)

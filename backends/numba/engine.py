@@ -20,20 +20,13 @@ from refntk.backends.numba.parameters import Parameters, Sides
 from refntk.backends.numba.perceptron import is_perceptron, perceptron_block, vectors
 from refntk.backends.numba.slices import block_sums, fast_sums
 from refntk.backends.numba.team import share
-from refntk.backends.numba.workspace import Tables, Workspace
+from refntk.backends.numba.workspace import Tables, Workspace, tables_of
 from refntk.errors import InputError
 from refntk.ops.groups import point_group, rotate
 from refntk.ops.operations import Pointwise
 from refntk.plan.reduction import Plan
 
 __all__ = ["Prepared", "SlicesEngine", "Task", "engine", "over_rotations", "require"]
-
-_ENTRIES_A_PART = 500_000
-"""Entries of a pair of images after which its displacements are split into parts.
-
-One part takes a few milliseconds for one image x and all lanes; it is what threads share out.
-"""
-
 
 @dataclass(frozen=True)
 class Prepared:
@@ -82,7 +75,7 @@ class SlicesEngine:
 
     def _tables(self, turned: bool) -> Tables:
         """Write the plan as tables; whether x' has the shape of x turned by 90 degrees."""
-        return Tables(self._plan, self._dtype.name, turned)
+        return tables_of(self._plan, self._dtype.name, turned)
 
     def prepare(self, images: Matrix) -> Prepared:
         """Scale and lay out images, see `refntk.backends.Engine.prepare`."""
@@ -104,7 +97,7 @@ class SlicesEngine:
             tasks = [
                 Task((row, row + 1), row * order, 0, part)
                 for row in range(len(prepared.images))
-                for part in range(_parts(tables))
+                for part in range(len(tables.cuts) - 1)
             ]
             sums = self._run(prepared, prepared, family, tasks, 1, False, lambda fraction: None)
             by_family.append(over_rotations(sums[0, :, 0, :order], order)[:, 0])
@@ -131,12 +124,12 @@ class SlicesEngine:
         # Rotations of a few images fill the lanes. A group that they do not fill comes first: for
         # the same images it meets few rows there, as the last one it would meet all of them.
         last = range(len(other.rotated[family]), 0, -lanes)[::-1]
-        tasks = []
+        parts, tasks = range(len(tables.cuts) - 1), []
         for group, stop in enumerate(last):
             wanted = count if two is not None else stop // order
             for first in range(0, wanted, lanes):
                 rows, lane = (first, min(first + lanes, wanted)), max(stop - lanes, 0)
-                tasks += [Task(rows, lane, group, part) for part in range(_parts(tables))]
+                tasks += [Task(rows, lane, group, part) for part in parts]
         share = len(self._families)
         sums = self._run(
             one, other, family, tasks, len(last), ntk, lambda fraction: progress(fraction / share)
@@ -175,7 +168,7 @@ class SlicesEngine:
         images.
         """
         tables = self._families[family][1]
-        parts, lanes = _parts(tables), lanes_of(self._dtype)
+        parts, lanes = len(tables.cuts) - 1, lanes_of(self._dtype)
         partial = np.zeros((parts, groups, len(one.images), 1 + ntk, lanes))
         compute = self._computation(one, two, family)
 
@@ -197,7 +190,7 @@ class SlicesEngine:
         images, tables = (one.images, two.rotated[family]), self._families[family][1]
         if self._general is not None:
             return self._any_activation(self._general, images, tables)
-        bounds, across = _bounds(tables, _parts(tables)), tables.displacements[1]
+        bounds, across = tables.cuts, tables.displacements[1]
         static = tables.both, tables.rates, tables.constants, tables.unlike
         layouts = tables.layouts
 
@@ -214,7 +207,7 @@ class SlicesEngine:
 
     def _any_activation(self, general: Parameters, images: _Pair, tables: Tables) -> _Computation:
         """Do the same for activations of any kind."""
-        bounds, across = _bounds(tables, _parts(tables)), tables.displacements[1]
+        bounds, across = tables.cuts, tables.displacements[1]
         sums, sides, lanes = general_sums(general.names), Sides(general), lanes_of(self._dtype)
         one, two = images
 
@@ -232,26 +225,6 @@ class SlicesEngine:
             )  # fmt: skip
 
         return compute
-
-
-def _parts(tables: Tables) -> int:
-    """Into how many parts the displacements are split: a matter of the plan alone."""
-    if tables.plan.pools:
-        return 1  # sums over windows take slices from far apart
-    (first, last), _ = tables.displacements
-    entries = tables.plan.entries // tables.plan.order
-    return max(1, min(last - first, entries // _ENTRIES_A_PART))
-
-
-def _bounds(tables: Tables, parts: int) -> list[int]:
-    """Cut the displacements along y into parts of about the same number of entries."""
-    (first, last), (one, two) = tables.displacements[0], tables.heights
-    rows = [
-        1 if tables.wrap else min(one, two - dy) - max(0, -dy) for dy in range(first, last)
-    ]
-    share = np.cumsum([0, *rows]) / sum(rows)
-    cuts = [int(np.searchsorted(share, part / parts)) for part in range(parts + 1)]
-    return [first + cut for cut in cuts]
 
 
 def over_rotations(sums: npt.NDArray[np.float64], order: int) -> npt.NDArray[np.float64]:

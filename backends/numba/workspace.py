@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,13 @@ from refntk.backends.table import is_usual, step_constants, step_table
 from refntk.ops.dual import RELU
 from refntk.plan.reduction import Plan
 
-__all__ = ["Tables", "Workspace", "aligned"]
+__all__ = ["Tables", "Workspace", "aligned", "tables_of"]
+
+_ENTRIES_A_PART = 500_000
+"""Entries of a pair of images after which its displacements are split into parts.
+
+One part takes a few milliseconds for one image x and all lanes; it is what threads share out.
+"""
 
 
 @dataclass(frozen=True)
@@ -106,19 +112,19 @@ class Tables:
         """How unlike two images may be, see `refntk.backends.numba.rows.LIMITS`."""
         return np.dtype(self.dtype).type(LIMITS[self.dtype][2])
 
-    @property
+    @cached_property
     def wrap(self) -> int:
         """1 with circular padding, else 0."""
         return int(any(step.y.wrap for step in self.plan.steps))
 
-    @property
+    @cached_property
     def margin(self) -> int:
         """Positions that any window reaches out of its image, on the side where it is most."""
         windows = [window for step in self.plan.steps for window in (step.y, step.x)]
         high = [w.stride * (w.n_out - 1) - w.low + w.span - w.n_in for w in windows]
         return max([0, *high, *(w.low for w in windows)])
 
-    @property
+    @cached_property
     def displacements(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """Range of the displacements after the last step, along y and along x."""
         if not self.plan.pooled:
@@ -134,11 +140,29 @@ class Tables:
         """Rows of positions at the readout, of x and of x'."""
         return self.plan.last[0], self._other.plan.last[0]
 
-    @property
+    @cached_property
     def layouts(self) -> tuple[Layout, Layout]:
         """The layout as images x have it, and as images x' have it."""
         height, width, _ = self._other.plan.shape
         return self.layout, self.layout._replace(height=height, width=width)
+
+    @cached_property
+    def cuts(self) -> tuple[int, ...]:
+        """Where the displacements along y are cut into parts of about the same number of entries.
+
+        Into how many is a matter of the plan alone, so that no sum depends on anything else.
+        """
+        (first, last), (one, two) = self.displacements[0], self.heights
+        entries = self.plan.entries // self.plan.order
+        # Sums over windows take slices from far apart.
+        parts = 1 if self.plan.pools else max(1, min(last - first, entries // _ENTRIES_A_PART))
+        rows = [
+            1 if self.wrap else min(one, two - dy) - max(0, -dy) for dy in range(first, last)
+        ]
+        share = np.cumsum([0, *rows]) / sum(rows)
+        return tuple(
+            first + int(np.searchsorted(share, part / parts)) for part in range(parts + 1)
+        )
 
     @property
     def map_size(self) -> int:
@@ -178,6 +202,22 @@ class Tables:
             height=height, width=width, channels=channels, margin=self.margin, wrap=self.wrap,
             line=line, slot=slot, **places,
         )  # fmt: skip
+
+
+@lru_cache(maxsize=16)
+def tables_of(plan: Plan, dtype: str, turned: bool) -> Tables:
+    """Write a plan as tables once: for small images that takes longer than their kernel.
+
+    Parameters
+    ----------
+    plan, dtype, turned
+        See `Tables`.
+
+    Returns
+    -------
+    Tables
+    """
+    return Tables(plan, dtype, turned)
 
 
 class Workspace:

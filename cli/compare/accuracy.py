@@ -31,10 +31,11 @@ def accuracy(trials: int, seed: int) -> None:
     Both methods, both precisions, on benign images and on those that take digits away, and random
     networks. It takes a quarter of an hour, and the extra oracle.
     """
-    from refntk.truth.accuracy import page
+    from refntk.truth.accuracy import measure
+    from refntk.truth.accuracy_page import page
 
     def report(done: int, total: int) -> None:
         say(f"network {done} of {total}", err=True)
 
-    for line in page(report, trials, seed):
+    for line in page(measure(report, trials, seed), trials, seed):
         say(line)

@@ -135,7 +135,9 @@ def converge(
 
         check_figure_path(plot, overwrite=resume or overwrite)
     net = load_network(network)
-    inputs = load_inputs(x, limit=limit, seed=seed, size=size, standardize=standardize, **reading)
+    inputs = load_inputs(
+        x, limit=limit, seed=seed, size=size, standardize=standardize, axes=net.axes, **reading
+    )
     sampler = Sampler(net, inputs.x1, seed, dtype)
     experiment = Experiment(
         net.to_toml(), net.hash, dtype, seed, inputs.info1, inputs.preprocessing

@@ -46,26 +46,31 @@ Examples:
 )
 @click.argument("suite", type=click.Path())
 @_only
+@click.option(
+    "--prove",
+    is_flag=True,
+    help='Compute the answers again, in ball arithmetic; needs the extra "oracle".',
+)
 @click.option("--overwrite", is_flag=True, help="Replace SUITE if it exists.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")
-def export(suite: str, only: str, overwrite: bool, quiet: bool) -> None:
+def export(suite: str, only: str, prove: bool, overwrite: bool, quiet: bool) -> None:
     """Write SUITE, an HDF5 file of small cases with answers and their error radii.
 
     A case is a network, as TOML, and a few small images; its answers are NNGP and NTK in ball
     arithmetic, with a radius that is proven. An implementation that is to be judged computes the
     same kernels and writes them into a file of its own, which `refntk oracle check` compares.
-    docs/oracle.md describes both files. Needs the extra "oracle" of refntk.
+    docs/oracle.md describes both files.
     """
-    from refntk.data.results.oracle_file import check_suite_path, write_suite
+    from refntk.data.results.oracle_file import check_suite_path, read_suite, write_suite
     from refntk.oracle.cases import cases
     from refntk.oracle.truth import solve
 
     check_suite_path(suite, overwrite=overwrite)
     wanted = [case for case in cases() if fnmatchcase(case.name, only)]
     _some(only, len(wanted))
-    solved = []
+    solved = [] if prove else [read_suite().solved[case.name] for case in wanted]
     with ProgressBar(len(wanted), quiet=quiet, unit="cases") as bar:
-        for case in wanted:
+        for case in wanted[len(solved) :]:
             solved.append(solve(case))
             bar.update(1)
     write_suite(suite, solved, overwrite=overwrite)
@@ -80,6 +85,7 @@ Examples:
   refntk oracle check suite.h5 answers.h5
   refntk oracle check suite.h5 answers.h5 --only 'cnn-*' --answered
   refntk oracle check suite.h5 answers.h5 --json
+  refntk oracle check sample:oracle answers.h5
 
 Exit status: 0 all answers are right; 1 some are wrong; 2 none is wrong, but something could
 not be judged.""",
@@ -96,6 +102,7 @@ not be judged.""",
 def check(suite: str, answers: str, only: str, answered: bool, as_json: bool) -> None:
     """Judge ANSWERS, another implementation's kernels of the cases in SUITE.
 
+    SUITE is a file of `refntk oracle export`, or sample:oracle, which comes with refntk.
     Prints a table with the error of each case in units of its tolerance: up to 1 is right. Where
     wrong answers follow the pattern of a known mistake, such as a factor of 2 in the NTK of the
     first layer, it is named. What cannot be judged is one line on stderr.
@@ -204,7 +211,7 @@ def judge(
     net = load_network(network)
     wrong = 0
     with open_matrices(matrix, get) as file:
-        inputs = load_inputs(x1, x2, **file.preparation)
+        inputs = load_inputs(x1, x2, axes=net.axes, **file.preparation)
         for name, kernel in file.kernels.items():
             with ProgressBar(entries, quiet=quiet, unit="entries") as bar:
                 sample = judge_matrix(

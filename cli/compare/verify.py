@@ -170,7 +170,7 @@ def augmentation(
     from refntk.symmetry.augmentation import BOUND, compare, pairs, split_targets
 
     net = load_network(network)
-    inputs = load_inputs(images, limit=limit, seed=seed, size=size, **reading)
+    inputs = load_inputs(images, limit=limit, seed=seed, size=size, axes=net.axes, **reading)
     if inputs.info1.labels is None:
         raise BadUse(f"{images}: has no labels, which are what the networks are trained on")
     train, test, targets = split_targets(inputs.info1.labels, seed)

@@ -46,9 +46,8 @@ Ctrl-C keeps what is done, and --resume continues; it also adds widths and draws
               help="Channels of each layer with parameters.")  # fmt: skip
 @click.option("--draws", type=options.positive, default=16, show_default=True, metavar="D",
               help="Pairs of networks of each width.")  # fmt: skip
-@click.option("--times", type=options.Numbers(float, "1,6,40"), default="1,6,40",
-              show_default=True, metavar="T,…",
-              help="Training times, times the fastest rate.")  # fmt: skip
+@click.option("--times", type=options.Numbers(float, "1,6,40"), default="1,6,40", metavar="T,…",
+              show_default=True, help="Training times, times the fastest rate.")  # fmt: skip
 @click.option("--rate", type=float, default=0.25, show_default=True, metavar="R",
               help="Learning rate; descent diverges above 2.")  # fmt: skip
 @click.option("--classes", metavar="A,B", help="Two classes, by number.  [default: first, last]")

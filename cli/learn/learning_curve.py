@@ -109,8 +109,9 @@ def learning_curve(
         check_figure_path(plot, overwrite=overwrite)
     nets = _names(networks, [load_network(network) for network in networks])
     inputs = load_inputs(
-        images, limit=limit, seed=seed, size=size, standardize=standardize, **reading
-    )
+        images, limit=limit, seed=seed, size=size, standardize=standardize,
+        axes=_axes(nets), **reading,
+    )  # fmt: skip
     labels = inputs.info1.labels
     if labels is None:
         raise InputError(
@@ -141,6 +142,20 @@ def learning_curve(
     if plot is not None:
         save_figure(plot_learning_curve(curve), plot, overwrite=overwrite)
     _echo_table(curve)
+
+
+def _axes(nets: dict[str, Network]) -> int:
+    """Return the number of axes of positions that all networks have."""
+    from refntk.errors import InputError
+
+    first, *others = nets
+    for name in others:
+        if nets[name].axes != nets[first].axes:
+            raise InputError(
+                f"{name}: takes inputs with {nets[name].axes} axes of positions, and {first} with "
+                f"{nets[first].axes}; networks are compared on the same data"
+            )
+    return nets[first].axes
 
 
 def _names(typed: tuple[str, ...], nets: list[Network]) -> dict[str, Network]:

@@ -92,7 +92,8 @@ def predict(
         net = load_network(source[0])
         both = load_inputs(
             source[1], source[2],
-            limit=limit, seed=seed, size=size, standardize=standardize, **reading,
+            limit=limit, seed=seed, size=size, standardize=standardize, axes=net.axes,
+            **reading,
         )  # fmt: skip
         kernels = []
         for inputs in (training_inputs(both), both):

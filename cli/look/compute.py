@@ -24,13 +24,14 @@ _KERNELS = ("nngp", "ntk")
     short_help="Compute the kernels of a network for images.",
     epilog="""\b
 Inputs, for X1 and X2:
-  sample:histology, sample:digits       images that come with refntk
+  sample:histology, sample:digits       images that come with refntk; sample:volumes for gcnn-3d
   images.npy                            (N, H, W, C), or (N, H, W) for grey images
   images.npz, images.npz::train         the only array of images in it, or the one called train
   images.h5, images.h5::group/train     the same for HDF5
   t10k-images-idx3-ubyte.gz             as MNIST has them; labels from the file beside it
   tiles/                                a folder with a sub-folder of images a class, or of images
   tile.tif, 'tiles/*.png'               one image, or those that a pattern finds
+  volumes.npy, .npz, .h5, scan.nii.gz   (N, D, H, W, C) or (N, D, H, W), for networks of volumes
 
 Image files are PNG, TIFF, JPEG, WebP or BMP. Pixels of type uint8 are divided by 255, those of
 other integers by the largest value of their type where they fill it (else say --scale), and
@@ -162,7 +163,8 @@ def compute(
         raise BadUse("--append and --shard: images are added by one process; leave out --shard")
     net = load_network(network)
     inputs = load_inputs(
-        x1, x2, limit=limit, seed=seed, size=size, standardize=standardize, **reading
+        x1, x2, limit=limit, seed=seed, size=size, standardize=standardize, axes=net.axes,
+        **reading,
     )
     with ExitStack() as stack:
         grown = stack.enter_context(open_kernel(output)) if append else None

@@ -75,6 +75,6 @@ def fetch(ctx: click.Context, name: str | None, folder: str | None, quiet: bool)
     width = max(len(path) for path, _ in fetched.inputs)
     for path, what in fetched.inputs:
         say(f"{path:<{width}}  {what}")
-    again = f"refntk compute gcnn-paper {fetched.inputs[0][0]} {wanted.options}"
+    again = f"refntk compute {wanted.network} {fetched.inputs[0][0]} {wanted.options}"
     say(f"next: {again} -o {wanted.name}.h5")
     say(f"cite: {wanted.source}; {wanted.licence}")

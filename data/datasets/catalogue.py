@@ -25,12 +25,16 @@ class RemoteFile:
         In bytes.
     checksum : str
         As pooch writes it: the algorithm, a colon and the digest in hexadecimal.
+    exact : bool
+        Whether the publisher states `size`; else it is an upper bound, and the server says how
+        long the file is.
     """
 
     name: str
     url: str
     size: int
     checksum: str
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Dataset:
         holds.
     unpacked : str, optional
         The folder inside the only file, a ZIP archive, that takes the place of that file.
+    network : str
+        A preset that takes its images.
     options : str
         Options that `refntk compute` should get with images this many or this large.
     """
@@ -62,11 +68,12 @@ class Dataset:
     files: tuple[RemoteFile, ...]
     inputs: tuple[tuple[str, str], ...]
     unpacked: str | None = None
+    network: str = "gcnn-paper"
     options: str = ""
 
     @property
     def size(self) -> int:
-        """Bytes to download in all."""
+        """Bytes to download in all, or at most."""
         return sum(file.size for file in self.files)
 
 
@@ -144,7 +151,32 @@ _HISTOLOGY = Dataset(
     options="--limit 90 --size 32",
 )
 
-DATASETS: dict[str, Dataset] = {each.name: each for each in (_MNIST, _PATHMNIST, _HISTOLOGY)}
+_ORGANS = Dataset(
+    name="organmnist3d",
+    title="organs in CT scans, volumes of 28x28x28, 11 classes",
+    source="J. Yang et al., MedMNIST v2, Scientific Data 10:41 (2023), doi:10.5281/zenodo.10519652",
+    licence="CC BY 4.0",
+    files=(
+        RemoteFile(
+            "organmnist3d.npz",
+            "https://zenodo.org/records/10519652/files/organmnist3d.npz?download=1",
+            38_300_000,  # 1742 volumes before they are compressed
+            "md5:a0c5a1ff56af4f155c46d46fbb45a2fe",
+            exact=False,
+        ),
+    ),
+    inputs=(
+        ("organmnist3d.npz::train_images", "971 training volumes, with labels"),
+        ("organmnist3d.npz::val_images", "161 validation volumes, with labels"),
+        ("organmnist3d.npz::test_images", "610 test volumes, with labels"),
+    ),
+    network="gcnn-3d",
+    options="--limit 90 --size 14",
+)
+
+DATASETS: dict[str, Dataset] = {
+    each.name: each for each in (_MNIST, _PATHMNIST, _HISTOLOGY, _ORGANS)
+}
 """Every data set by its name."""
 
 

@@ -151,7 +151,7 @@ class _Resuming:
 
         start = stream.tell()
         self._tell(start)
-        if start == self._file.size:
+        if start == self._file.size and self._file.exact:
             return
         headers = {"Accept-Encoding": "identity"}
         if start:
@@ -165,20 +165,23 @@ class _Resuming:
                     self._continue(url, stream)
                     return
             answer.raise_for_status()
+            size = self._file.size
+            if not self._file.exact:
+                size = min(size, start + int(answer.headers.get("Content-Length", size)))
             # Else what came in of the last piece is lost; the length is checked below.
             answer.raw.enforce_content_length = False
             # The raw stream: an encoding that was not asked for is not unpacked.
-            while piece := _read(answer, min(_PIECE, self._file.size - stream.tell() + 1)):
-                if stream.tell() + len(piece) > self._file.size:
+            while piece := _read(answer, min(_PIECE, size - stream.tell() + 1)):
+                if stream.tell() + len(piece) > size:
                     stream.truncate(0)
                     raise DownloadError(
                         f"{self._file.name}: {_host(self._file)} sends more than the "
-                        f"{size_text(self._file.size)} of this file, and what came in was removed; "
+                        f"{size_text(size)} of this file, and what came in was removed; "
                         "the file there has changed: do not use it"
                     )
                 stream.write(piece)
                 self._tell(stream.tell())
-        if stream.tell() < self._file.size:
+        if stream.tell() < size:
             raise requests.exceptions.ConnectionError("the connection was closed")
 
     def _tell(self, size: int) -> None:

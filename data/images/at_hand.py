@@ -27,14 +27,14 @@ def images_at_hand(info: InputInfo, alpha: str | None = None) -> NDArray[Any] | 
 
     Returns
     -------
-    array, shape (N, H, W, C), or None
+    array, shape (N, H, W, C) or (N, D, H, W, C), or None
         As stored, in the order of `info`. None where the source is gone, or holds other images by
         now: every digest must be right.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RefntkWarning)  # said when they were read first
-            images = read_stored(info.source, alpha=alpha).images
+            images = read_stored(info.source, alpha=alpha, axes=len(info.shape) - 1).images
     except RefntkError:
         return None
     if not isinstance(images, np.ndarray) or info.count == 0:

@@ -82,7 +82,7 @@ def _choose_images(
     likely = [
         name
         for name, entry in entries.items()
-        if len(entry.shape) in (3, 4) and entry.dtype.kind in "iuf"
+        if len(entry.shape) in (3, 4, 5) and entry.dtype.kind in "iuf"
     ]
     if len(likely) == 1:
         return likely[0]
@@ -93,7 +93,8 @@ def _choose_images(
         )
     held = ", ".join(f"{name!r} {entry.shape}" for name, entry in list(entries.items())[:_LISTED])
     raise InputError(
-        f"{source}: holds no array of images, shape (N, H, W) or (N, H, W, C); it holds {held}"
+        f"{source}: holds no array of images, shape (N, H, W) or (N, H, W, C), nor of volumes, "
+        f"(N, D, H, W) or (N, D, H, W, C); it holds {held}"
     )
 
 

@@ -1,10 +1,11 @@
 """Images as files: a folder with one sub-folder a class, a folder of images, or some files.
 
-One sub-folder a class is the layout of NCT-CRC-HE-100K.
+One sub-folder a class is the layout of NCT-CRC-HE-100K. NIfTI files are volumes, else the same.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,28 @@ from numpy.typing import NDArray
 
 from refntk.data.images.decode import SUFFIXES, decode, need_pillow
 from refntk.data.images.imageset import Pick, RawImages
+from refntk.data.images.nifti import decode_nifti, is_nifti, voxel_doubt
 from refntk.data.limits import reading, refuse_memory
-from refntk.errors import InputError
+from refntk.errors import InputError, InputWarning
 
-__all__ = ["read_files", "read_folder"]
+__all__ = ["is_image", "read_files", "read_folder"]
 
-_KINDS = "PNG, TIFF, JPEG, WebP or BMP image"
+_KINDS = "PNG, TIFF, JPEG, WebP or BMP image, or NIfTI file"
 _SHOWN = 3
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is called as one that holds an image or a volume.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    bool
+    """
+    return path.suffix.lower() in SUFFIXES or is_nifti(path)
 
 
 def _sort(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
@@ -31,7 +47,7 @@ def _sort(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
             continue
         if entry.is_dir():
             folders.append(entry)
-        elif entry.suffix.lower() in SUFFIXES and entry.is_file():
+        elif is_image(entry) and entry.is_file():
             images.append(entry)
         else:
             others.append(entry)
@@ -80,16 +96,18 @@ def _decode_all(
     files: Sequence[Path], alpha: str | None, unlike: bool, page: int | None = None
 ) -> NDArray[Any] | list[NDArray[Any]]:
     """Decode images of one kind, and of one size unless `unlike`."""
-    first = decode(files[0], alpha, page)
+    scans = [path for path in files if is_nifti(path)]
+    first = decode_nifti(files[0]) if scans[:1] == files[:1] else decode(files[0], alpha, page)
+    if doubt := voxel_doubt(scans):
+        warnings.warn(doubt, InputWarning, stacklevel=4)
     refuse_memory(files[0].parent.parent, first.nbytes * len(files))
     out: list[NDArray[Any]] = [first]
     for path in files[1:]:
-        pixels = decode(path, alpha)
-        if (pixels.dtype, pixels.shape[2:]) != (first.dtype, first.shape[2:]) or (
-            pixels.shape != first.shape and not unlike
-        ):
+        pixels = decode_nifti(path) if is_nifti(path) else decode(path, alpha)
+        alike = _kind(pixels) == _kind(first)
+        if not alike or (pixels.shape != first.shape and not unlike):
             remedy = "--size PX shrinks images of unlike size to one"
-            if (pixels.dtype, pixels.shape[2:]) != (first.dtype, first.shape[2:]):
+            if not alike:
                 remedy = "convert them"
             raise InputError(
                 f"{path}: has shape {pixels.shape} and dtype {pixels.dtype}, but {files[0]} has "
@@ -104,6 +122,11 @@ def _decode_all(
     return joined
 
 
+def _kind(pixels: NDArray[Any]) -> tuple[object, ...]:
+    """Give what all images of a set have in common: dtype, number of axes and channels."""
+    return pixels.dtype, pixels.ndim, pixels.shape[3 if pixels.ndim == 4 else 2 :]
+
+
 def read_folder(
     path: Path, pick: Pick, *, alpha: str | None = None, unlike: bool = False
 ) -> RawImages:
@@ -113,8 +136,8 @@ def read_folder(
     ----------
     path : pathlib.Path
         The folder. Classes are its sub-folders, sorted by name; images the PNG, TIFF, JPEG, WebP
-        and BMP files in them, sorted by name. A folder without sub-folders holds images without
-        classes. Hidden entries are passed over, and others with a note.
+        and BMP files in them, or NIfTI files, sorted by name. A folder without sub-folders holds
+        images without classes. Hidden entries are passed over, and others with a note.
     pick : callable
         Chooses the images to read.
     alpha : {"drop", "white", "black"} or None
@@ -135,10 +158,11 @@ def read_folder(
         Pillow is not installed; no sub-folder, or one without images; an image that is damaged, of
         another size or kind than the first, too large (Pillow's own limit) or of several frames.
     """
-    need_pillow(path)
     with reading(path):
         class_names, classes, passed = _find(path)
     every = [file for files in classes for file in files]
+    if not all(map(is_nifti, every)):
+        need_pillow(path)
     labels = np.repeat(np.arange(len(classes)), [len(files) for files in classes])
     known = None if class_names is None else labels
     names = tuple(file.relative_to(path).as_posix() for file in every)
@@ -183,7 +207,8 @@ def read_files(
     InputError
         As `read_folder`.
     """
-    need_pillow(paths[0])
+    if not all(map(is_nifti, paths)):
+        need_pillow(paths[0])
     names = tuple(file.as_posix() for file in paths)
     indices = pick(len(paths), None, names)
     chosen = [paths[index] for index in indices]

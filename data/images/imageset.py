@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refntk.errors import InputError
-from refntk.evaluation.images import axis_doubt
+from refntk.evaluation.axes import axis_doubt
 
 __all__ = [
     "ImageSet",
@@ -39,8 +39,8 @@ class RawImages:
     Parameters
     ----------
     images : array of integer or float, shape (N, H, W) or (N, H, W, C), or list of arrays
-        The chosen images, in native byte order. A list, of shapes (H, W) or (H, W, C), where they
-        differ in size.
+        The chosen images, in native byte order; or volumes (N, D, H, W) or (N, D, H, W, C). A list,
+        of shapes (H, W) or (H, W, C), where they differ in size.
     indices : array of int64, shape (N,)
         Their positions in the file.
     labels : array of int64, shape (N,), optional
@@ -70,7 +70,7 @@ class InputInfo:
     source : str
         Where the images come from, as it was given.
     shape : tuple of int
-        ``(H, W, C)`` of the images as read, before any preparation.
+        ``(H, W, C)`` of the images as read, before any preparation; ``(D, H, W, C)`` of volumes.
     dtype : str
         Name of their dtype as read, such as ``"uint8"``.
     indices : array of int64, shape (N,)
@@ -86,13 +86,18 @@ class InputInfo:
     """
 
     source: str
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     dtype: str
     indices: IntArray
     sha256: NDArray[np.bytes_]
     labels: IntArray | None = None
     class_names: tuple[str, ...] | None = None
     names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a shape that no image and no volume has, as a damaged file may say it."""
+        if len(self.shape) not in (3, 4):
+            raise ValueError(f"shape {self.shape} is not (H, W, C) nor (D, H, W, C)")
 
     @property
     def count(self) -> int:
@@ -111,8 +116,9 @@ class ImageSet:
 
     Parameters
     ----------
-    images : array of integer or float, shape (N, H, W, C)
-        Axes: image, y, x, channel. As stored, or float64 where they were resampled.
+    images : array of integer or float, shape (N, H, W, C), or (N, D, H, W, C)
+        Axes: image, y, x, channel; of volumes z, y, x. As stored, or float64 where they were
+        resampled.
     info : InputInfo
         Source, indices, labels and digests of these images.
     """
@@ -162,7 +168,7 @@ def check_layout(source: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -
     ------
     InputError
         Pickled objects; values that are neither integers nor floats; a number of axes other than 3
-        or 4; three axes that look like those of a single colour image; an axis of length 0.
+        to 5; three axes that look like those of a single colour image; an axis of length 0.
     """
     if dtype.hasobject:
         raise InputError(
@@ -173,10 +179,10 @@ def check_layout(source: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -
         raise InputError(
             f"{source}: holds values of dtype {dtype}, expected integers or floats; convert them"
         )
-    if len(shape) not in (3, 4):
+    if not 3 <= len(shape) <= 5:
         raise InputError(
-            f"{source}: has {len(shape)} axes, shape {shape}; expected (N, H, W) or (N, H, W, C): "
-            "reshape it"
+            f"{source}: has {len(shape)} axes, shape {shape}; expected (N, H, W) or (N, H, W, C), "
+            "or volumes (N, D, H, W) or (N, D, H, W, C): reshape it"
         )
     if len(shape) == 3 and 0 not in shape:
         doubt = axis_doubt(shape)
@@ -246,8 +252,8 @@ def describe_images(
     Parameters
     ----------
     images : array of integer or float, shape (N, H, W, C), or sequence of arrays (H, W, C)
-        The images before any preparation. Where their sizes differ, the largest height and width
-        are kept as theirs.
+        The images, or volumes, before any preparation. Where their sizes differ, the largest side
+        along each axis is kept as theirs.
     source : str
         Where they come from.
     indices : array of int64, shape (N,), optional
@@ -263,17 +269,13 @@ def describe_images(
     Raises
     ------
     InputError
-        Not four axes.
+        Neither four nor five axes.
     """
-    if isinstance(images, np.ndarray) and images.ndim != 4:
+    if isinstance(images, np.ndarray) and images.ndim not in (4, 5):
         raise InputError(f"{source}: images of shape {images.shape}; expected (N, H, W, C)")
-    if isinstance(images, np.ndarray):
-        height, width, channels = images.shape[1:]
-    else:
-        height, width, channels = np.max([image.shape for image in images], axis=0).tolist()
     return InputInfo(
         source=escaped(source),
-        shape=(height, width, channels),
+        shape=tuple(np.max([image.shape for image in images], axis=0).tolist()),
         dtype=(images if isinstance(images, np.ndarray) else images[0]).dtype.name,
         indices=np.arange(len(images)) if indices is None else indices,
         sha256=image_digests(images),

@@ -25,7 +25,7 @@ class Inputs:
     Parameters
     ----------
     x1 : array of float, shape (N1, H, W, C)
-        Prepared images.
+        Prepared images; volumes have an axis more.
     x2 : array of float, shape (N2, H, W, C), or None
         Prepared images of the second argument; None where it is the first again.
     info1, info2 : InputInfo
@@ -73,6 +73,7 @@ def load_inputs(
     alpha: str | None = None,
     labels: Sequence[str] = (),
     fit: str = "resize",
+    axes: int | None = None,
 ) -> Inputs:
     """Load one or two sets of images and prepare them: subset, resample, scale, standardise.
 
@@ -94,6 +95,8 @@ def load_inputs(
         Files of labels, as in `load_images`: of `x1`, and of `x2`.
     fit : str
         As in `load_images`, for each of the two.
+    axes : int, optional
+        As in `load_images`: `Network.axes` of the network that they are for.
 
     Returns
     -------
@@ -116,7 +119,7 @@ def load_inputs(
     stored = [
         read_stored(
             spec, limit=limit, seed=seed, alpha=alpha, unlike=size is not None,
-            labels=labels[place] if place < len(labels) else None,
+            labels=labels[place] if place < len(labels) else None, axes=axes,
         )
         for place, spec in enumerate(given)
     ]  # fmt: skip

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refntk.data.images.decode import ALPHA, SUFFIXES
-from refntk.data.images.folder import read_files, read_folder
+from refntk.data.images.decode import ALPHA
+from refntk.data.images.folder import is_image, read_files, read_folder
 from refntk.data.images.idx import idx_inside, is_idx_name, read_idx
 from refntk.data.images.imageset import (
     ImageSet,
@@ -32,7 +32,7 @@ from refntk.data.images.preprocess import check_fit, stratified_subset, to_size,
 from refntk.data.limits import one_line, reading, refuse_memory
 from refntk.data.samples import sample_file
 from refntk.errors import InputError, InputWarning, unknown
-from refntk.evaluation.images import axis_doubt
+from refntk.evaluation.axes import axis_doubt, with_channels
 
 __all__ = ["Stored", "load_images", "read_stored", "warn"]
 
@@ -42,8 +42,8 @@ _KEYED = (".npz", ".h5", ".hdf5")
 _PAGED = (".tif", ".tiff")
 _FORMS = (
     "sample:NAME, .npy, .npz[::KEY], .h5[::DATASET], -idx3-ubyte[.gz], a folder with one "
-    "sub-folder of images a class, a folder of images, an image[::PAGE], or a pattern such as "
-    "'a/*.png'"
+    "sub-folder of images a class, a folder of images, an image[::PAGE], .nii[.gz] files in their "
+    "place, or a pattern such as 'a/*.png'"
 )
 _BRIGHT = 2.0
 _FITTING = {
@@ -93,7 +93,7 @@ def _matches(spec: str) -> list[Path]:
         found = sorted(Path(name) for name in glob(spec, recursive=True))
     except (OSError, ValueError, re.error):
         return []
-    images = [path for path in found if path.is_file() and path.suffix.lower() in SUFFIXES]
+    images = [path for path in found if path.is_file() and is_image(path)]
     if found and not images:
         raise InputError(
             f"{spec}: finds {found[0]} and no image; a pattern is for image files, as in "
@@ -124,7 +124,7 @@ def _read(spec: str, pick: Pick, alpha: str | None, unlike: bool) -> RawImages:
         return read_npy(path, pick)
     if suffix == ".npz":
         return read_npz(path, key, pick)
-    if suffix in SUFFIXES:
+    if is_image(path):
         return read_files([path], pick, alpha=alpha, page=None if key is None else int(key))
     if is_idx_name(path.name):
         return read_idx(path, pick)
@@ -151,7 +151,7 @@ class Stored:
     Parameters
     ----------
     images : array of integer or float, shape (N, H, W, C), or list of arrays (H, W, C)
-        A list where they differ in size.
+        Or volumes, with an axis more. A list where they differ in size.
     info : InputInfo
     """
 
@@ -176,7 +176,7 @@ class Stored:
 
         Returns
         -------
-        array of float, shape (N, H, W, C)
+        array of float, shape (N, H, W, C) or (N, D, H, W, C)
         """
         if isinstance(self.images, list):
             warn(f"{self.info.source}: its images differ in size; {_FITTING[fit]}")
@@ -212,12 +212,13 @@ def read_stored(
     alpha: str | None = None,
     labels: str | os.PathLike[str] | None = None,
     unlike: bool = False,
+    axes: int | None = None,
 ) -> Stored:
     """Read images, and their labels where these are known, and do nothing to them.
 
     Parameters
     ----------
-    spec, limit, seed, alpha, labels
+    spec, limit, seed, alpha, labels, axes
         As for `load_images`.
     unlike : bool
         Let image files differ in size.
@@ -252,10 +253,10 @@ def read_stored(
     for note in raw.notes if found is None else ():
         warn(f"{spec}: {note}")
     if isinstance(raw.images, list):
-        images: Any = [i[..., np.newaxis] if i.ndim == 2 else i for i in raw.images]
+        images: Any = [with_channels(i[np.newaxis], spec, axes)[0] for i in raw.images]
     else:
-        images = raw.images[..., np.newaxis] if raw.images.ndim == 3 else raw.images
-        doubt = axis_doubt(images.shape)
+        images = with_channels(raw.images, spec, axes)
+        doubt = axis_doubt(images.shape, images.ndim - 2)
         if doubt is not None:
             warn(f"{spec}: {doubt}")
     _refuse_non_finite(spec, images, raw.indices)
@@ -280,6 +281,7 @@ def load_images(
     alpha: str | None = None,
     labels: str | os.PathLike[str] | None = None,
     fit: str = "resize",
+    axes: int | None = None,
 ) -> ImageSet:
     """Load images, and their labels where these are known.
 
@@ -290,7 +292,7 @@ def load_images(
         images as ``path::key``; an idx file such as ``t10k-images-idx3-ubyte.gz``; a folder with
         one sub-folder of PNG, TIFF, JPEG, WebP or BMP images a class; a folder of such images, one
         of them (``stack.tif::2`` is the second page), or a pattern such as ``"tiles/*.png"``,
-        without classes.
+        without classes. NIfTI files, ``scan.nii.gz``, are volumes in the place of images.
     limit : int, optional
         Load at most this many images, chosen by `stratified_subset`. Default: all.
     seed : int
@@ -308,12 +310,16 @@ def load_images(
     fit : {"resize", "crop", "pad"}
         With `size`: average over areas, each image squeezed into the square; take the middle; or
         put black around. See `refntk.data.images.preprocess.to_size`.
+    axes : int, optional
+        Number of axes of positions, as `Network.axes` says it: with 3, arrays of four axes are
+        volumes (N, D, H, W) of one channel. Default: those of five axes are volumes.
 
     Returns
     -------
     ImageSet
-        Images (N, H, W, C), grey ones with C = 1, in the dtype of the file and native byte order;
-        float64, integers scaled to [0, 1], where `size` is given. Order: as in the source.
+        Images (N, H, W, C), grey ones with C = 1, or volumes (N, D, H, W, C), in the dtype of the
+        file and native byte order; float64, integers scaled to [0, 1], where `size` is given.
+        Order: as in the source.
 
     Raises
     ------
@@ -337,7 +343,7 @@ def load_images(
     """
     check_fit(fit, size)
     stored = read_stored(
-        spec, limit=limit, seed=seed, alpha=alpha, labels=labels, unlike=size is not None
+        spec, limit=limit, seed=seed, alpha=alpha, labels=labels, unlike=size is not None, axes=axes
     )
     if size is None and scale == "auto":
         assert isinstance(stored.images, np.ndarray)

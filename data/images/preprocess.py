@@ -6,6 +6,7 @@ resampled integer image is no longer one of integers, so `area_resample` scales 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -70,7 +71,7 @@ def channel_statistics(images: NDArray[np.floating[Any]]) -> tuple[Float64Array,
 
     Parameters
     ----------
-    images : array of float, shape (N, H, W, C)
+    images : array of float, shape (N, H, W, C) or (N, D, H, W, C)
         Scaled images.
 
     Returns
@@ -83,11 +84,11 @@ def channel_statistics(images: NDArray[np.floating[Any]]) -> tuple[Float64Array,
     Raises
     ------
     InputError
-        Not four axes, or empty.
+        Neither four nor five axes, or empty.
     """
-    if images.ndim != 4 or images.size == 0:
+    if images.ndim not in (4, 5) or images.size == 0:
         raise InputError(f"images: shape {images.shape}; expected a non-empty (N, H, W, C)")
-    values = images.reshape(-1, images.shape[3])
+    values = images.reshape(-1, images.shape[-1])
     return np.mean(values, axis=0, dtype=np.float64), np.std(values, axis=0, dtype=np.float64)
 
 
@@ -98,14 +99,14 @@ def apply_statistics(
 
     Parameters
     ----------
-    images : array of float, shape (N, H, W, C)
+    images : array of float, shape (N, H, W, C) or (N, D, H, W, C)
         Scaled images.
     mean, std : array_like of float, shape (C,)
         Statistics, of these or of other images. A channel whose `std` is 0 is centred only.
 
     Returns
     -------
-    array of float64, shape (N, H, W, C)
+    array of float64, shape of `images`
         The standardised images.
 
     Raises
@@ -115,7 +116,7 @@ def apply_statistics(
     """
     centre = np.asarray(mean, np.float64)
     spread = np.asarray(std, np.float64)
-    if images.ndim != 4 or not images.shape[3:] == centre.shape == spread.shape:
+    if images.ndim not in (4, 5) or not images.shape[-1:] == centre.shape == spread.shape:
         raise InputError(
             f"standardize: images of shape {images.shape} do not fit the statistics of "
             f"{centre.size} channels; X1 and X2 need the same channels"
@@ -146,7 +147,7 @@ def area_resample(images: Images, px: int, rule: str | float = "auto") -> Float6
     ----------
     images : array of integer or float, shape (N, H, W, C), or sequence of arrays (H, W, C)
         Scaled by `to_unit` on the way. The arrays of a sequence may differ in H and W; sides of
-        unlike length are squeezed into a square.
+        unlike length are squeezed into a square. Volumes, (N, D, H, W, C), become cubes.
     px : int
         New height and width, at most H and at most W.
     rule : str or float
@@ -161,8 +162,8 @@ def area_resample(images: Images, px: int, rule: str | float = "auto") -> Float6
     Raises
     ------
     InputError
-        Not four axes; `px` not a positive integer; `px` larger than the images, because nothing is
-        invented between pixels; as `to_unit`.
+        Neither four nor five axes; `px` not a positive integer; `px` larger than the images,
+        because nothing is invented between pixels; as `to_unit`.
 
     Examples
     --------
@@ -170,27 +171,32 @@ def area_resample(images: Images, px: int, rule: str | float = "auto") -> Float6
     >>> area_resample(ramp, 2).ravel().tolist()
     [1.0, 5.0, 1.0, 5.0]
     """
-    if isinstance(images, np.ndarray) and images.ndim != 4:
+    if isinstance(images, np.ndarray) and images.ndim not in (4, 5):
         raise InputError(f"images: shape {images.shape}; expected (N, H, W, C)")
-    if px < 1:
-        raise InputError(f"size {px}: expected a positive number of pixels")
-    top = divisors({"images": images}, rule)["images"]
-    channels = images[0].shape[2]
-    refuse_memory("images", 8 * len(images) * px * px * channels)
-    out = np.empty((len(images), px, px, channels))
+    top, out = _room(images, px, rule)
     for index, image in enumerate(images):
-        height, width, _ = image.shape
-        if px > min(height, width):
+        sides = image.shape[:-1]
+        if px > min(sides):
             raise InputError(
-                f"size {px}: the images have {height} x {width} pixels and are only ever made "
-                f"smaller; choose at most {min(height, width)}, or put black around with --fit pad"
+                f"size {px}: the images have {_text(sides)} pixels and are only ever made "
+                f"smaller; choose at most {min(sides)}, or put black around with --fit pad"
             )
         # One image at a time: the integers of a whole set would become eight times as large.
-        rows = _area_weights(height, px) @ np.asarray(divide(image, top), np.float64).reshape(
-            height, -1
-        )
-        out[index] = _area_weights(width, px) @ rows.reshape(px, width, channels)
+        values = np.asarray(divide(image, top), np.float64)
+        for axis, side in enumerate(sides):
+            values = _area_weights(side, px) @ values.reshape(px**axis, side, -1)
+        out[index] = values.reshape(out.shape[1:])
     return out
+
+
+def _room(images: Images, px: int, rule: str | float) -> tuple[float | None, Float64Array]:
+    """Find what pixels are divided by, and make room for images of `px` pixels along each axis."""
+    if px < 1:
+        raise InputError(f"size {px}: expected a positive number of pixels")
+    *sides, channels = images[0].shape
+    refuse_memory("images", 8 * len(images) * px ** len(sides) * channels)
+    top = divisors({"images": images}, rule)["images"]
+    return top, np.zeros((len(images), *[px] * len(sides), channels))
 
 
 def check_fit(fit: str, size: int | None) -> None:
@@ -240,28 +246,31 @@ def to_size(
     check_fit(fit, px)
     if fit == "resize":
         return area_resample(images, px, rule)
-    if px < 1:
-        raise InputError(f"size {px}: expected a positive number of pixels")
-    top = divisors({"images": images}, rule)["images"]
-    channels = images[0].shape[2]
-    refuse_memory("images", 8 * len(images) * px * px * channels)
-    out = np.zeros((len(images), px, px, channels))
+    top, out = _room(images, px, rule)
     for place, image in zip(out, images, strict=True):
-        sides = image.shape[:2]
+        sides = image.shape[:-1]
         if fit == "crop" and px > min(sides) or fit == "pad" and px < max(sides):
             limit = f"at most {min(sides)}" if fit == "crop" else f"at least {max(sides)}"
             raise InputError(
-                f"size {px}: an image has {sides[0]} x {sides[1]} pixels and cannot be brought to "
+                f"size {px}: an image has {_text(sides)} pixels and cannot be brought to "
                 f"it by --fit {fit}; choose {limit}, or another --fit ({', '.join(FITS)})"
             )
         scaled = divide(image, top)
         if fit == "crop":
-            y, x = ((side - px) // 2 for side in sides)
-            place[...] = scaled[y : y + px, x : x + px]
+            place[...] = scaled[tuple(_middle(side, px) for side in sides)]
         else:
-            y, x = ((px - side) // 2 for side in sides)
-            place[y : y + sides[0], x : x + sides[1]] = scaled
+            place[tuple(_middle(px, side) for side in sides)] = scaled
     return out
+
+
+def _text(sides: Sequence[int]) -> str:
+    return " x ".join(map(str, sides))
+
+
+def _middle(side: int, part: int) -> slice:
+    """Find the places of the middle of an axis."""
+    first = (side - part) // 2
+    return slice(first, first + part)
 
 
 def stratified_subset(

@@ -221,6 +221,7 @@ def _images_again(
         scale=prepared.get("scale", "auto"),
         alpha=prepared.get("alpha"),
         fit=prepared.get("fit", "resize"),
+        axes=len(file.x1.shape) - 1,
     )
     if inputs.preprocessing.get("standardize") != prepared.get("standardize"):
         raise StoreError(f"{inputs.info1.source}: the mean and deviation of its images are others")

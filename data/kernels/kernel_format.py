@@ -350,10 +350,9 @@ def read_input(group: h5py.Group) -> InputInfo:
     source, dtype = (read_text(group.attrs, name) for name in ("source", "dtype"))
     if source is None or dtype is None:
         raise LookupError(f"{group.name} lacks an attribute")
-    height, width, channels = (int(side) for side in group.attrs["shape"])
     return InputInfo(
         source=source,
-        shape=(height, width, channels),
+        shape=tuple(int(side) for side in group.attrs["shape"]),
         dtype=dtype,
         indices=read_values(group, "indices").astype(np.int64),
         sha256=read_values(group, "sha256").astype("S64"),

@@ -110,10 +110,9 @@ def _input(fields: dict[str, Any]) -> InputInfo:
         name: None if fields[name] is None else tuple(fields[name])
         for name in ("class_names", "names")
     }
-    height, width, channels = fields["shape"]
     return InputInfo(
         source=fields["source"],
-        shape=(height, width, channels),
+        shape=tuple(fields["shape"]),
         dtype=fields["dtype"],
         indices=np.array(fields["indices"], np.int64),
         sha256=np.array(fields["sha256"], "S64"),

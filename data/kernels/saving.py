@@ -114,6 +114,8 @@ def _info(images: object, axes: int) -> InputInfo:
             names=known.names,
         )  # fmt: skip
     shape = array.shape
+    if axes == 3 and array.ndim == 4:
+        array = array[..., None]
     if axes == 2 and array.ndim < 4:  # grey images, or a table
         array = array[..., None] if array.ndim == 3 else array.reshape(shape[0], 1, 1, shape[1])
     return describe_images(array, source=_SOURCE)

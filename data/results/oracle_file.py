@@ -5,12 +5,14 @@ docs/oracle.md describes both for people.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,17 @@ from refntk.oracle.cases import Case
 from refntk.oracle.truth import Solved, Truth
 from refntk.output import Output
 
-__all__ = ["FORMAT", "Suite", "check_suite_path", "read_answers", "read_suite", "write_suite"]
+__all__ = [
+    "BUNDLED", "FORMAT", "Suite", "check_suite_path", "read_answers", "read_suite", "write_suite",
+]  # fmt: skip
 
 FORMAT = "refntk-oracle/1"
+
+BUNDLED = "sample:oracle"
+"""Name of the suite that comes with refntk: all cases, as ``oracle export --prove`` wrote it.
+
+It is ``oracle.h5.gz`` beside this module: most of a file of many small arrays is HDF5's own.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,12 +113,13 @@ def write_suite(path: str | Path, solved: Sequence[Solved], *, overwrite: bool =
         stream.write(buffer.getvalue())
 
 
-def read_suite(path: str | Path) -> Suite:
+def read_suite(path: str | Path = BUNDLED) -> Suite:
     """Read a suite.
 
     Parameters
     ----------
     path : str or path
+        A file, or ``sample:oracle``, the suite that comes with refntk.
 
     Returns
     -------
@@ -239,6 +250,11 @@ def _read_answer(item: h5py.Group | h5py.Dataset) -> dict[str, NDArray[Any] | st
 
 @contextmanager
 def _open(path: str | Path) -> Iterator[h5py.File]:
+    if path == BUNDLED:
+        whole = gzip.decompress(files(__package__).joinpath("oracle.h5.gz").read_bytes())
+        with h5py.File(io.BytesIO(whole), "r") as file:
+            yield file
+        return
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file")
     with reading(path), h5py.File(path, "r") as file:

@@ -1,7 +1,7 @@
-"""Images that come with refntk: small labelled subsets of public data sets.
+"""Images that come with refntk: small labelled subsets of public data sets, and made volumes.
 
-Each is a pair of files: ``NAME.npz`` with ``images``, ``labels``, ``class_names`` and
-``source_indices``, and ``NAME.md`` with source, choice, licence and citation.
+Each is a pair of files: ``NAME.npz`` with ``images``, ``labels``, ``class_names`` and, of subsets,
+``source_indices``, and ``NAME.md`` with source or formula, choice, licence and citation.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""Tiles on the workers of a dask cluster, or in this process: one interface for both.
+"""Tiles on the workers of a dask cluster.
 
-A `Runner` takes a job and some of its tiles and yields each with its kernels as it is finished, in
-any order. What is above it, progress and storage, is the same for one processor and for a
-thousand. Images go to the workers once, whole; then only tiles come back, and only this process
-writes. A tile whose worker dies is computed again by another.
+Images go to the workers once, whole; then only tiles come back, and only this process writes. A
+tile whose worker dies is computed again by another.
 """
 
 from __future__ import annotations
@@ -20,20 +18,17 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from refntk.errors import ClusterError, InputError, RefntkError, missing_package
-from refntk.evaluation.evaluate import FloatArray, Job
+from refntk.evaluation.evaluate import Job
+from refntk.evaluation.runner import Done, Kernels, Runner, in_process
 from refntk.evaluation.tiles import Tile
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
 
-__all__ = ["Done", "Runner", "check_scheduler", "compute_tile", "in_process", "open_runner"]
-
-Kernels = dict[str, FloatArray]
-Done = tuple[Tile, Kernels]
-"""A tile and its kernels by name, each an array of the shape of the tile."""
+__all__ = ["check_scheduler", "compute_tile", "open_runner"]
 
 _LOCAL = re.compile(r"local:([1-9][0-9]*)")
 _REMOTE = re.compile(r"(tcp|tls)://.+:[0-9]+")
@@ -52,44 +47,6 @@ _SECONDS_BETWEEN_COUNTS = 2.0
 
 _SECONDS_TO_FETCH = 30.0
 """How long a finished tile may be on its way before another is looked at."""
-
-
-class Runner(Protocol):
-    """Compute tiles of a job, see `in_process` and `open_runner`."""
-
-    def __call__(
-        self, job: Job, tiles: Iterable[Tile], progress: Callable[[int], None] = ...
-    ) -> Iterator[Done]:
-        """Yield each tile with its kernels, in the order in which they are finished.
-
-        Parameters
-        ----------
-        job : Job
-        tiles : iterable of Tile
-            Some of ``job.tiles``; they are taken from it as they are needed.
-        progress : callable
-            Called with numbers of pairs that have been computed since the last call.
-        """
-        ...
-
-
-def in_process(
-    job: Job, tiles: Iterable[Tile], progress: Callable[[int], None] = lambda pairs: None
-) -> Iterator[Done]:
-    """Compute tiles one after the other in this process, with all threads of the job.
-
-    Parameters
-    ----------
-    job, tiles, progress
-        See `Runner`.
-
-    Yields
-    ------
-    tile : Tile
-    kernels : dict of float array, shape of the tile
-    """
-    for tile in tiles:
-        yield tile, job.block(tile, progress)
 
 
 def check_scheduler(scheduler: str | None) -> None:

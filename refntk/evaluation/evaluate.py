@@ -6,7 +6,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from refntk.backends import (
     methods_of,
     obstacle_of,
 )
-from refntk.errors import InputError, MethodError, SymmetryWarning
+from refntk.errors import InputError, InputWarning, MethodError, SymmetryWarning
 from refntk.evaluation.correlations import at_readout
 from refntk.evaluation.head import apply_head
 from refntk.evaluation.images import as_image_sets
@@ -35,6 +35,7 @@ from refntk.network.network import Network
 from refntk.network.signal import Layer
 from refntk.ops.dual import Dual
 from refntk.ops.operations import Pointwise
+from refntk.plan.orbits import orbits_too_long
 from refntk.plan.reduction import Plan, make_plan
 from refntk.progress import reporting
 
@@ -215,9 +216,12 @@ class Job:
         if x2 is not None:
             _same_shape(*self._images)
         shape = self._images[0].shape[1:]
-        if "ntk" in self.get:
-            net.program(shape).require_tangent()
         self._plan: Plan = _plan(net, shape, options.method, self.backend)
+        if self._plan.doubt is not None:
+            warnings.warn(f"{self._plan.doubt}", SymmetryWarning, stacklevel=3)
+        if "ntk" in self.get:
+            self._plan.body.require_tangent()
+            self._plan.head.require_tangent()
         # The plan takes signals as images of one row.
         self._images = [each.reshape(len(each), *self._plan.shape) for each in self._images]
         self.net = net
@@ -226,6 +230,8 @@ class Job:
         self.method = self._plan.method
         self.threads = options.threads or default_threads()
         self.tile = options.tile or _tile(self._plan, self.backend, self.shape)
+        if self.method == "orbits" and (doubt := orbits_too_long(self._plan.body, self.pairs)):
+            warnings.warn(doubt, InputWarning, stacklevel=3)
         self._variances = self._unknown()
         self._engine  # noqa: B018  (says now if there is none)
         logging.getLogger("refntk").info(
@@ -373,8 +379,9 @@ class Job:
         return block
 
 
-def _plan(net: Network, shape: tuple[int, int, int], method: str, backend: str) -> Plan:
-    """Plan for a backend, and say where the network is not as symmetric as its layers suggest."""
+@lru_cache(maxsize=16)
+def _plan(net: Network, shape: tuple[int, ...], method: str, backend: str) -> Plan:
+    """Plan for a backend; small kernels take less time than that, and are often asked for again."""
     available = methods_of(backend)
     general = backend not in RELU_FAMILY_ONLY
     plan = make_plan(net, shape, method, available, backend, general)
@@ -386,8 +393,6 @@ def _plan(net: Network, shape: tuple[int, int, int], method: str, backend: str) 
         )
     if obstacle is not None:
         plan = make_plan(net, shape, "literal", available, backend)
-    if plan.doubt is not None:
-        warnings.warn(f"{plan.doubt}", SymmetryWarning, stacklevel=4)
     return plan
 
 

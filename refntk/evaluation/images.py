@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.errors import InputError, InputWarning
+from refntk.evaluation.axes import axis_doubt, with_channels
 
 __all__ = [
     "Images",
     "as_image_sets",
     "as_images",
-    "axis_doubt",
     "divide",
     "divisors",
     "scale",
@@ -184,42 +184,6 @@ def divide(images: npt.NDArray[Any], top: float | None) -> FloatArray:
     return images if images.dtype.kind == "f" else images.astype(np.float64)
 
 
-def axis_doubt(shape: tuple[int, ...]) -> str | None:
-    """Say what speaks against the order of axes (N, H, W, C), or (N, H, W) for grey images.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Three or four axes.
-
-    Returns
-    -------
-    str or None
-        How the axes are taken and what else they may be; None where nothing looks odd.
-
-    Examples
-    --------
-    >>> axis_doubt((100, 32, 32, 3)) is None
-    True
-    """
-    if len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) > 4:
-        return (
-            f"shape {shape} is taken as (N, H, W), {shape[0]} grey images of {shape[1]} x "
-            f"{shape[2]} pixels; a single image (H, W, C) needs a first axis: images[None]"
-        )
-    if len(shape) != 4:
-        return None
-    _, height, width, channels = shape
-    taken = f"shape {shape} is taken as (N, H, W, C), {channels} channels"
-    if height in (1, 3, 4) and min(width, channels) > 4:
-        return (
-            f"{taken}; if the channels come first, (N, C, H, W), move them: x.transpose(0, 2, 3, 1)"
-        )
-    if height == width == channels > 4:
-        return f"{taken}; volumes (N, D, H, W) are not images: take slices of them"
-    return None
-
-
 def _checked(images: npt.ArrayLike, name: str, axes: int) -> npt.NDArray[Any]:
     """Check all that `as_images` checks, before scaling."""
     wanted = "images of shape (N, H, W, C), channels last"
@@ -252,11 +216,12 @@ def _checked(images: npt.ArrayLike, name: str, axes: int) -> npt.NDArray[Any]:
         if doubt is not None:
             raise InputError(f"{name}: {doubt}, and grey images that are meant images[..., None]")
         array = array[..., np.newaxis]
+    if array.ndim == 4 and axes == 3:
+        array = with_channels(array, name, axes)
     if axes == 1 and array.ndim == 4 and array.shape[3] == 1:
         array = array[..., 0]  # readers of files take three axes for those of grey images
     if array.ndim != axes + 2:
-        grey = "; volumes of one channel are volumes[..., None]" * (array.ndim == axes + 1 == 4)
-        raise InputError(f"{name}: expected {wanted}, not {array.shape}{grey}")
+        raise InputError(f"{name}: expected {wanted}, not {array.shape}")
     if min(array.shape) < 1:
         raise InputError(f"{name}: there is nothing in an array of shape {array.shape}")
     # In pieces, because a mask of all pixels may not fit where the images do.
@@ -267,7 +232,7 @@ def _checked(images: npt.ArrayLike, name: str, axes: int) -> npt.NDArray[Any]:
                 f"{name}: image {first + int(np.argmin(finite))} has NaN or infinite pixels: "
                 "repair or remove it"
             )
-    doubt = axis_doubt(array.shape) if axes == 2 else None
+    doubt = axis_doubt(array.shape, axes) if axes > 1 else None
     if doubt is not None:
         warnings.warn(f"{name}: {doubt}", InputWarning, stacklevel=4)
     return array

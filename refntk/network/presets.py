@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def presets() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml")))
 
 
+@cache
 def preset(name: str) -> Network:
     """Return the shipped network of this name.
 
@@ -66,8 +68,8 @@ def preset_text(name: str) -> str:
 
 
 _IMAGES = (
-    ".bmp", ".gz", ".h5", ".hdf5", ".jpeg", ".jpg", ".npy", ".npz", ".png", ".tif", ".tiff",
-    ".webp",
+    ".bmp", ".gz", ".h5", ".hdf5", ".jpeg", ".jpg", ".nii", ".npy", ".npz", ".png", ".tif",
+    ".tiff", ".webp",
 )  # fmt: skip
 
 
@@ -95,8 +97,10 @@ def as_network(net: object) -> Network:
     if isinstance(net, list | tuple):
         return Network(net)
     given = type(net).__name__
+    images = hasattr(net, "shape") or hasattr(net, "images")
+    order = "; the network comes first, and then the images" if images else ""
     raise NetworkError(
-        f"net: expected a Network, the name of a preset or a list of layers, not {given}"
+        f"net: expected a Network, the name of a preset or a list of layers, not {given}{order}"
     )
 
 

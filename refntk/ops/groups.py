@@ -7,6 +7,7 @@ left against right. `refntk.ops.lattices` has the other lattices.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -179,7 +180,27 @@ def point_group(name: str, lattice: str = "square") -> PointGroup:
         for symbol, names in known.items():
             if name in (symbol, names.hermann_mauguin, names.space_group):
                 return _build(symbol, lattice)
-    raise NetworkError(unknown("group", name, known), key="group")
+    reason = _elsewhere(name, lattice) if isinstance(name, str) else ""
+    raise NetworkError(unknown("group", name, known) + reason, key="group")
+
+
+def _elsewhere(name: str, lattice: str) -> str:
+    """Say on which lattice a group is at home, or why it is on none."""
+    there = [other for other, groups in LATTICES.items() if name in groups and other != lattice]
+    ways = {
+        "line": "filters of one side", "square": "filters of two sides",
+        "hexagonal": 'lattice="hexagonal"', "cubic": "filters of three sides",
+    }  # fmt: skip
+    if there:
+        return f"; {name} is a group of {' and of '.join(ways[other] for other in there)}"
+    turns = re.fullmatch(r"[CD]([1-9]\d*)", name)
+    if turns is None or int(turns[1]) in (1, 2, 3, 4, 6):
+        return ""
+    return (
+        f"; turns by {360 / int(turns[1]):.4g} degrees map no lattice to itself, and interpolated "
+        "filters are no symmetry (bilinear ones of 3x3 places keep 0.42 of their variance at 45 "
+        'degrees): take C6 or D6 with lattice="hexagonal", or refntk.sphere, which has all turns'
+    )
 
 
 @cache

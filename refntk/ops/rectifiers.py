@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 from array_api_compat import array_namespace, device
@@ -49,8 +50,7 @@ class Rectifier(Dual):
     @property
     def arccos(self) -> ArcCosine:  # type: ignore[override]
         """Gain and skip, exactly."""
-        a, b = Fraction(self.negative), Fraction(self.positive)
-        return ArcCosine((a - b) ** 2, a * b)
+        return _combination(self.negative, self.positive)
 
     def value(self, x: Array) -> Array:
         """Apply the activation; see `Dual.value`."""
@@ -81,3 +81,9 @@ class Rectifier(Dual):
         half = constant(self.arccos.half, var)
         zero = array_namespace(var).zeros_like(var)
         return half * var, array_namespace(var).where(var > 0, half, zero)
+
+
+@cache
+def _combination(negative: float, positive: float) -> ArcCosine:
+    a, b = Fraction(negative), Fraction(positive)
+    return ArcCosine((a - b) ** 2, a * b)

@@ -105,7 +105,7 @@ def _plain(numbers: Mapping[str, float]) -> dict[str, float | str]:
     return {name: n if np.isfinite(n) else str(n) for name, n in numbers.items()}
 
 
-def judge(answers: Answers, suite: str | Path) -> Judgement:
+def judge(answers: Answers, suite: str | Path = "sample:oracle") -> Judgement:
     """Compare answers with the certified ones of a suite.
 
     Parameters
@@ -114,7 +114,7 @@ def judge(answers: Answers, suite: str | Path) -> Judgement:
         By the name of a case ``{"nngp": array, "ntk": array}``, a `refntk.Kernel` or a pair of
         arrays; or a function that gives this for a `Case`, and None for one that it cannot answer.
     suite : str or path
-        A file of ``refntk oracle export``.
+        A file of ``refntk oracle export``; by default the suite that comes with refntk.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def judge(answers: Answers, suite: str | Path) -> Judgement:
 
     Examples
     --------
-    >>> judgement = judge(my_kernels, "suite.h5")  # doctest: +SKIP
+    >>> judgement = judge(my_kernels)  # doctest: +SKIP
     >>> assert judgement.right, judgement  # doctest: +SKIP
     """
     # Files are above this module: they are read by the name of what reads them.

@@ -21,7 +21,20 @@ from refntk.ops.operations import Average, Filter, Pointwise, Stack
 from refntk.ops.program import Program
 from refntk.ops.support import Support
 
-__all__ = ["group_of", "is_centred", "orbit_entries", "orbit_obstacle", "turned_obstacle"]
+__all__ = [
+    "group_of",
+    "is_centred",
+    "orbit_entries",
+    "orbit_obstacle",
+    "orbits_too_long",
+    "turned_obstacle",
+]
+
+_SECONDS_AN_ENTRY = 16e-9
+"""Of the NTK in float32 on one core, as docs/benchmarks.md has it."""
+
+_PATIENCE = 3.0
+"""Hours that are not worth a word."""
 
 
 def group_of(body: Program) -> PointGroup | None:
@@ -46,6 +59,39 @@ def orbit_entries(body: Program) -> int:
     order = 1 if group is None or isinstance(last, Stack) else group.order
     equal = isinstance(last, Stack) or is_centred(body)
     return order * sum(count if equal else count**2 for count in places)
+
+
+def orbits_too_long(body: Program, pairs: int) -> str | None:
+    """Say how long a pooled kernel takes where that is hours, and what would take less.
+
+    Parameters
+    ----------
+    body : Program
+        Operations up to the readout, to which orbits apply.
+    pairs : int
+        Pairs of images.
+
+    Returns
+    -------
+    str or None
+    """
+    last, group = body.operations[-1], group_of(body)
+    entries = orbit_entries(body)
+    hours = entries * pairs * _SECONDS_AN_ENTRY / 3600
+    if hours < _PATIENCE or isinstance(last, Stack) or is_centred(body):
+        return None
+    order = 1 if group is None else group.order
+    equal = order * sum(
+        space.positions
+        for space, operation in zip(body.spaces[1:], body.operations, strict=True)
+        if isinstance(operation, Filter)
+    )
+    readout = "Flatten" if group is None else "CentreReadout"
+    return (
+        f"{body.name(len(body) - 1)}: pooling takes {entries:.2g} kernel entries a pair, some "
+        f"{hours:.0f} hours of one core for {pairs} pairs; strides of 2 in the first layer divide "
+        f"that by {4 ** len(body.spaces[0].shape)}, and {readout} in its place reads {equal:.2g}"
+    )
 
 
 def orbit_obstacle(body: Program) -> str | None:

@@ -316,8 +316,6 @@ def make_plan(
         reasons = {method_: _obstacle(body, method_, general) for method_ in reasons}
         reasons["orbits"] = orbit_obstacle(body)
     best = next(known for known in METHODS if known in available and reasons.get(known) is None)
-    if method == "auto" and best == "branches":
-        best = "literal"  # it has no careful form: NTKs of hard images lose digits
     method = best if method == "auto" else method
     if method not in available:
         raise MethodError(

@@ -30,20 +30,23 @@ def as_pictures(images: npt.ArrayLike) -> npt.NDArray[np.floating[Any]]:
 
     Parameters
     ----------
-    images : array of integer or float, shape (N, H, W, C)
+    images : array of integer or float, shape (N, H, W, C), or (N, D, H, W, C)
 
     Returns
     -------
     float array, shape (N, H, W, 3)
-        Between 0 and 1: floats there already as they are, all else stretched to it, all images
-        alike. Three channels are red, green and blue; other numbers become their mean, in grey.
+        Of volumes the middle slice. Between 0 and 1: floats there already as they are, all else
+        stretched to it, all images alike. Three channels are red, green and blue; other numbers
+        become their mean, in grey.
 
     Raises
     ------
     InputError
-        Not four axes.
+        Neither four nor five axes.
     """
     array = np.asarray(images)
+    if array.ndim == 5:
+        array = array[:, array.shape[1] // 2]
     if array.ndim != 4 or not array.size:
         raise InputError(f"images: expected shape (N, H, W, C), not {array.shape}")
     if array.dtype == np.uint8:

@@ -35,6 +35,7 @@ from refntk.network.layers import (
     Activation,
     AvgPool,
     Branching,
+    CentreReadout,
     Conv,
     Dense,
     Dropout,
@@ -119,17 +120,18 @@ def ordinary(net: Network) -> Network:
     Parameters
     ----------
     net : Network
-        It begins with a Lift and ends behind a GroupPool.
+        It begins with a Lift and ends behind a GroupPool or a CentreReadout.
 
     Returns
     -------
     Network
-        Lift and GroupConv have become Conv, GroupPool GlobalAvgPool; all else is as it was.
+        Lift and GroupConv have become Conv, GroupPool GlobalAvgPool, and CentreReadout, which has
+        one filter over all positions, Flatten; all else is as it was.
 
     Raises
     ------
     MethodError
-        There is no Lift or no GroupPool, or a Relu after the pooling, for which the theorem does
+        There is no Lift or no such readout, or a Relu after the pooling, for which the theorem does
         not hold.
     """
     _group(net)
@@ -146,7 +148,7 @@ def ungrouped(net: Network) -> Network:
     Returns
     -------
     Network
-        Lift and GroupConv have become Conv, GroupPool GlobalAvgPool; all else is as it was.
+        As of `ordinary`.
 
     Raises
     ------
@@ -176,12 +178,13 @@ def require_ntk_parametrization(net: Network) -> None:
 def _group(net: Network) -> str:
     """Name the group of a network for which the theorem holds; `ordinary` says which do."""
     kinds = [type(layer) for layer in net.layers]
-    if Lift not in kinds or GroupPool not in kinds:
+    ends = [place for place, kind in enumerate(kinds) if kind in (GroupPool, CentreReadout)]
+    if Lift not in kinds or not ends:
         raise MethodError(
             "augmentation: expected a network with a Lift and a GroupPool, such as the preset "
             "gcnn-convergence"
         )
-    for place in range(kinds.index(GroupPool) + 1, len(kinds)):
+    for place in range(ends[0] + 1, len(kinds)):
         if kinds[place] is not Dense:
             raise MethodError(
                 f"augmentation: layer {place} ({kinds[place].__name__}) comes after the pooling, "
@@ -202,6 +205,8 @@ def _ordinary_layer(index: int, layer: Layer) -> Layer:
             return recast(layer, Conv)
         case GroupPool():
             return GlobalAvgPool()
+        case CentreReadout():
+            return Flatten()
         case Conv() | Activation() | AvgPool() | SumPool() | Flatten() | GlobalAvgPool() | Dense():
             return layer
         case LayerNorm() | Dropout():
@@ -301,7 +306,7 @@ def pairs(net: Network, train: npt.ArrayLike, test: npt.ArrayLike) -> int:
         As `compare`.
     """
     plain = ordinary(net)
-    inside = as_images(train, "train")
+    inside = as_images(train, "train", axes=net.axes)
     copies = rotated_copies(inside, _group(net))
     return sum(
         Job(network, images).pairs + Job(network, test, images).pairs
@@ -362,8 +367,9 @@ def compare(
         Rounding decides the predictions at one of the times.
     """
     plain = ordinary(net)
-    inside, outside = as_image_sets({"train": train, "test": test})
-    make_plan(net, inside.shape[1:], "slices")  # an error where rotations change the kernel
+    inside, outside = as_image_sets({"train": train, "test": test}, axes=net.axes)
+    reduced = "slices" if net.axes == 2 else "orbits"
+    make_plan(net, inside.shape[1:], reduced)  # an error where rotations change the kernel
     group = _group(net)
     copies = rotated_copies(inside, group)
     wanted = np.asarray(targets)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
-from textwrap import dedent
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,17 +16,20 @@ from refntk.network.network import Network
 from refntk.truth import fuzz
 from refntk.truth.certified import Certified, certify
 
-__all__ = ["NEAR", "hard_pairs", "page"]
+__all__ = ["METHODS", "NEAR", "Errors", "Measured", "hard_pairs", "measure"]
 
 Images = npt.NDArray[np.float64]
 Pairs = dict[str, tuple[Images, Images]]
-Errors = dict[tuple[str, str, str], float]  # by method, dtype and kernel
+Errors = dict[tuple[str, str, str], float]
+"""Largest relative errors by method, dtype and kernel."""
 _Key = TypeVar("_Key", bound=tuple[str, ...])
 
 NEAR = (1e-2, 1e-4, 1e-6, 1e-8)
 """Relative distances of near duplicates, and of what is nearly constant or nearly opposite."""
 
-_METHODS = ("slices", "literal")
+METHODS = ("slices", "literal")
+"""Methods that are measured."""
+
 _SIDES = {"C1": 4, "C4": 3, "D4": 3}
 _DEPTHS = (1, 2, 5, 10, 20)
 _SHOWN = (
@@ -79,22 +81,45 @@ def hard_pairs(side: int) -> Pairs:
     return pairs
 
 
-def page(
-    progress: Callable[[int, int], None] | None = None, trials: int = 500, seed: int = 0
-) -> Iterator[str]:
-    """Measure, and give the lines of the page on accuracy, in Markdown.
+@dataclass(frozen=True)
+class Measured:
+    """Errors of kernels against certified ones.
+
+    Attributes
+    ----------
+    stacks : dict of (Errors, Errors), by (group, padding, depth)
+        On benign and on hard images.
+    kinds : dict of Errors
+        Of all stacks, by what is hard about the images.
+    others : dict of Errors
+        Of networks of other forms on all hard images, by name.
+    random : dict of dict of float, by (dtype, kernel)
+        Of random networks, by what is hard about the images, see `refntk.truth.fuzz`.
+    """
+
+    stacks: dict[tuple[str, str, int], tuple[Errors, Errors]]
+    kinds: dict[str, Errors]
+    others: dict[str, Errors]
+    random: dict[str, fuzz.Errors]
+
+
+def measure(
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    trials: int = 500,
+    seed: int = 0,
+) -> Measured:
+    """Measure both methods in both precisions.
 
     Parameters
     ----------
-    progress : callable, optional
+    progress : callable
         Called as ``progress(done, total)`` with numbers of networks.
     trials, seed : int
         How many random networks there are, and their seed, see `refntk.truth.fuzz`.
 
-    Yields
-    ------
-    str
-        One line.
+    Returns
+    -------
+    Measured
     """
     jobs = [
         (group, padding, depth)
@@ -104,123 +129,24 @@ def page(
     ]
     special = _special()
     total = len(jobs) + len(special) + trials
-    by_kind: dict[str, Errors] = {}
-    rows, others = [], []
-    for done, (group, padding, depth) in enumerate(jobs):
+    measured = Measured({}, {}, {}, {})
+    for done, (group, padding, depth) in enumerate(jobs, 1):
         net = Network([*_stack(group, padding, depth), GroupPool(), Dense()])
         hard = _errors(net, _chosen(_SIDES[group], vanishing=depth == 1))
         for kind, errors in hard.items():
-            by_kind[kind] = _worst([by_kind.get(kind, {}), errors])
-        benign = _worst(list(_errors(net, _benign(_SIDES[group])).values()))
-        rows.append((f"{group} | {padding} | {depth}", benign, _worst(list(hard.values()))))
-        if progress is not None:
-            progress(done + 1, total)
-    for done, (name, net, vanishing) in enumerate(special):
-        hard = _errors(net, _chosen(3, vanishing))
-        others.append((name, _worst(list(hard.values()))))
-        if progress is not None:
-            progress(len(jobs) + done + 1, total)
-    random: dict[str, fuzz.Errors] = {}
-    for done, trial in enumerate(fuzz.trials(seed, trials)):
-        random[trial.kind] = _worst([random.get(trial.kind, {}), fuzz.errors(trial)])
-        if progress is not None:
-            progress(len(jobs) + len(special) + done + 1, total)
-    yield from _text(rows, by_kind, others)
-    yield from _random_table(random, trials, seed)
-    yield from _exceptions()
-
-
-def _text(rows: list[Any], by_kind: dict[str, Errors], others: list[Any]) -> Iterator[str]:
-    packages = ", ".join(f"{name} {version(name)}" for name in ("refntk", "numpy", "numba"))
-    yield from _lines(f"""
-        # Accuracy
-
-        This page is the output of `refntk accuracy` ({packages}). Each figure is the largest
-        relative error of a kernel of two small images against `refntk.certify`, whose own radius is
-        1.2e-16 of it.
-        Networks are stacks of 3×3 convolutions (1×1 after the first with VALID) with Relu,
-        `GroupPool` and `Dense`; images are 4×4 (C1) and 3×3 pixels of two channels, seeded.
-
-        Bounds on pooled networks, hard images included: 1e-12 in float64, 5e-6 in float32.
-    """)
-    for method in _METHODS:
-        yield from ("", f"## Method {method}", "")
-        heads = [f"{dtype} {kind} {name}" for dtype in DTYPES for kind in ("benign", "hard")
-                 for name in KERNELS]  # fmt: skip
-        yield "| group | padding | depth | " + " | ".join(heads) + " |"
-        yield "|---" * (3 + len(heads)) + "|"
-        for name, benign, hard in rows:
-            cells = [
-                f"{errors[method, dtype, which]:.1e}"
-                for dtype in DTYPES
-                for errors in (benign, hard)
-                for which in KERNELS
-            ]
-            yield f"| {name} | " + " | ".join(cells) + " |"
-    yield from ("", "## By what is hard", "", "The largest over all networks above.", "")
-    yield from _table("images", by_kind.items())
-    yield from ("", "## Other networks", "", "The largest over all hard images (3×3).", "")
-    yield from _table("network", others)
-
-
-def _random_table(found: dict[str, fuzz.Errors], trials: int, seed: int) -> Iterator[str]:
-    """Largest errors on random networks, by what is hard about the images."""
-    yield from _lines(f"""
-
-        ## Random networks
-
-        {trials} networks of the seed {seed} that `refntk.truth.fuzz` drew, as in
-        `refntk accuracy --trials {trials} --seed {seed}`: any layers, up to 12 convolutions and 3
-        Dense layers after the readout, biases in some of them, W_std from 0.2 to 8, strides,
-        paddings and groups. The first image is random, positive, constant, standardised, or has
-        zeros or one hot pixel; the second one is what the table says. The method is slices; figures
-        are the largest errors of the pair and of the first image with itself. Where an entry is
-        less than 1e-8 of both diagonal ones, its error is relative to that; where it is negative,
-        to these.
-
-    """)
-    keys = [(dtype, name) for dtype in DTYPES for name in KERNELS]
-    yield "| images | " + " | ".join(f"{dtype} {name}" for dtype, name in keys) + " |"
-    yield "|---" * (1 + len(keys)) + "|"
-    for kind in fuzz.KINDS:
-        if kind in found:
-            cells = [f"{found[kind].get(key, 0.0):.1e}" for key in keys]
-            yield f"| {kind} | " + " | ".join(cells) + " |"
-
-
-def _exceptions() -> Iterator[str]:
-    yield from _lines("""
-
-        ## Where the bounds do not hold
-
-        - The method literal is written as in the papers, and takes the arccos of a correlation:
-          half of the digits are lost near 1 and -1, and with them as many of the NTK.
-        - One layer that sees hardly anything but opposite patches has a kernel that vanishes as the
-          cube of their distance from opposite, and an NTK below zero. Both keep 1e-12 and 5e-6 of
-          the entries of the images with themselves, and not of their own. Such pairs are left out
-          at depth 1 above.
-        - Networks without any Relu, where signed products cancel in the mean, keep 1e-12 and 5e-6
-          of the terms and not of the entry.
-    """)
-
-
-def _lines(text: str) -> Iterator[str]:
-    """Lines of a text that is indented as its place in the code."""
-    yield from dedent(text.removeprefix("\n")).rstrip().splitlines()
-
-
-def _table(title: str, rows: Any) -> Iterator[str]:
-    heads = [f"{m} {dtype} {name}" for m in _METHODS for dtype in DTYPES for name in KERNELS]
-    yield f"| {title} | " + " | ".join(heads) + " |"
-    yield "|---" * (1 + len(heads)) + "|"
-    for name, errors in rows:
-        cells = [
-            f"{errors[m, dtype, which]:.1e}"
-            for m in _METHODS
-            for dtype in DTYPES
-            for which in KERNELS
-        ]
-        yield f"| {name} | " + " | ".join(cells) + " |"
+            measured.kinds[kind] = _worst([measured.kinds.get(kind, {}), errors])
+        benign = _errors(net, _benign(_SIDES[group]))
+        both = _worst(list(benign.values())), _worst(list(hard.values()))
+        measured.stacks[group, padding, depth] = both
+        progress(done, total)
+    for done, (name, net) in enumerate(special.items(), len(jobs) + 1):
+        measured.others[name] = _worst(list(_errors(net, _chosen(3)).values()))
+        progress(done, total)
+    for done, trial in enumerate(fuzz.trials(seed, trials), len(jobs) + len(special) + 1):
+        worst = measured.random.get(trial.kind, {})
+        measured.random[trial.kind] = _worst([worst, fuzz.errors(trial)])
+        progress(done, total)
+    return measured
 
 
 def _stack(group: str, padding: str, depth: int, w: float = 1.0, b: float = 0.0) -> list[Layer]:
@@ -236,8 +162,7 @@ def _stack(group: str, padding: str, depth: int, w: float = 1.0, b: float = 0.0)
     return layers
 
 
-def _special() -> list[tuple[str, Network, bool]]:
-    """Networks by name, and whether some pairs have a kernel that vanishes."""
+def _special() -> dict[str, Network]:
     pool: list[Layer] = [GroupPool(), Dense()]
     dense: list[Layer] = [
         Dense(W_std=1.4, b_std=0.1),
@@ -246,19 +171,18 @@ def _special() -> list[tuple[str, Network, bool]]:
         Relu(),
         Dense(),
     ]
-    return [
-        ("depth 5, biases", Network([*_stack("C1", "SAME", 5, 1.4, 0.1), *pool]), False),
-        ("depth 50, W_std 1.4", Network([*_stack("C1", "SAME", 50, 1.4), *pool]), False),
-        ("the same, CIRCULAR", Network([*_stack("C1", "CIRCULAR", 50, 1.4), *pool]), False),
-        ("depth 20, W_std 8", Network([*_stack("C1", "SAME", 20, 8.0), *pool]), False),
-        ("depth 2, Flatten", Network([*_stack("C1", "SAME", 2), Flatten(), Dense()]), False),
-        ("Flatten, Dense and Relu twice", Network([Flatten(), *dense]), False),
-        (
-            "depth 2, Relu after pooling",
-            Network([*_stack("C1", "SAME", 2), *pool, Relu(), Dense()]),
-            False,
-        ),
-    ]
+    return {
+        name: Network(layers)
+        for name, layers in {
+            "depth 5, biases": [*_stack("C1", "SAME", 5, 1.4, 0.1), *pool],
+            "depth 50, W_std 1.4": [*_stack("C1", "SAME", 50, 1.4), *pool],
+            "the same, CIRCULAR": [*_stack("C1", "CIRCULAR", 50, 1.4), *pool],
+            "depth 20, W_std 8": [*_stack("C1", "SAME", 20, 8.0), *pool],
+            "depth 2, Flatten": [*_stack("C1", "SAME", 2), Flatten(), Dense()],
+            "Flatten, Dense and Relu twice": [Flatten(), *dense],
+            "depth 2, Relu after pooling": [*_stack("C1", "SAME", 2), *pool, Relu(), Dense()],
+        }.items()
+    }
 
 
 def _benign(side: int) -> Pairs:
@@ -267,7 +191,7 @@ def _benign(side: int) -> Pairs:
     return {"signed": (x, y), "positive": (np.abs(x), np.abs(y))}
 
 
-def _chosen(side: int, vanishing: bool) -> Pairs:
+def _chosen(side: int, vanishing: bool = False) -> Pairs:
     pairs = hard_pairs(side)
     return {kind: pairs[kind] for kind in _SHOWN if not (vanishing and "opposite" in kind)}
 
@@ -280,7 +204,7 @@ def _errors(net: Network, pairs: Pairs) -> dict[str, Errors]:
 def _error(net: Network, x1: Images, x2: Images) -> Errors:
     exact: Certified = certify(net, x1, x2)
     errors: Errors = {}
-    for method in _METHODS:
+    for method in METHODS:
         for dtype in DTYPES:
             result = kernel(net, x1, x2, dtype=dtype, method=method, threads=1)
             for name in KERNELS:

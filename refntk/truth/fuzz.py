@@ -18,6 +18,7 @@ from refntk.evaluation.evaluate import DTYPES, KERNELS, kernel
 from refntk.network.layers import (
     ABRelu,
     Abs,
+    Activation,
     Conv,
     Dense,
     Flatten,
@@ -44,6 +45,9 @@ BOUNDS = {"float64": 1e-12, "float32": 5e-6}
 
 _VANISHED = 1e-8
 """Entries below this part of the root of the product of both diagonal ones are measured by that."""
+
+_NEARLY_OPPOSITE = 1e-4
+"""The same where one activation alone sees patches that may be opposite."""
 
 _ENTRIES = 60_000
 """Kernel entries of all layers of a trial, at most: about a second in ball arithmetic."""
@@ -157,7 +161,7 @@ def draw(seed: int, number: int) -> Trial:
 def _applies(network: Network, shape: tuple[int, int, int]) -> bool:
     try:
         make_plan(network, shape, "slices", ("slices",), "numba")
-    except (MethodError, ShapeError):
+    except (MethodError, NetworkError, ShapeError):
         return False
     return True
 
@@ -246,8 +250,10 @@ def errors(trial: Trial) -> Errors:
     -------
     dict of float, by (dtype, kernel)
         Relative errors; of entries that are negative, or nearly vanish beside those of both images
-        with themselves, relative to these. A precision that the kernel is too large for is left
-        out.
+        with themselves, relative to these. Where slopes a, b of an activation have one sign,
+        covariances may be as low as -2ab / (a² + b²) of the variances, and cancel in the mean over
+        positions: errors are relative to at least that part of the entries of both images. A
+        precision that the kernel is too large for is left out.
 
     Raises
     ------
@@ -270,13 +276,21 @@ def errors(trial: Trial) -> Errors:
         for name in KERNELS:
             right, values = getattr(exact, name), getattr(result, name).astype(np.float64)
             # An NTK below zero is a sum with signs, of opposite patches before the first Relu.
-            share = np.where(right[0] < 0, 1.0, _VANISHED)
+            share = np.where(right[0] < 0, 1.0, _floor(trial.network))
             floor = share * np.sqrt(right[0, 0] * right.diagonal())
             difference = np.abs(values[0] - right[0])
             scale = np.maximum(np.abs(right[0]), floor)
             relative = np.divide(difference, scale, out=np.zeros(2), where=difference > 0)
             found[dtype, name] = float(relative.max())
     return found
+
+
+def _floor(network: Network) -> float:
+    """Part of the diagonal entries that smaller ones are measured by."""
+    duals = [layer.dual.arccos for layer in network.layers if isinstance(layer, Activation)]
+    # How far below zero a correlation after an activation may be.
+    lowest = max((float(dual.skip / dual.half) for dual in duals if dual), default=0.0)
+    return max(lowest, _NEARLY_OPPOSITE if len(duals) == 1 else _VANISHED)
 
 
 def _size(trial: Trial) -> int:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from refntk.errors import MissingPackageError
 from refntk.evaluation.evaluate import DTYPES, Kernel, default_threads, kernel
 from refntk.network.layers import (
+    CentreReadout,
     Conv,
     Dense,
     Flatten,
@@ -29,7 +30,7 @@ from refntk.network.layers import (
 from refntk.network.network import Network
 from refntk.network.presets import preset
 from refntk.ops.groups import GROUPS, point_group, rotate
-from refntk.symmetry.augmentation import BOUND, compare
+from refntk.symmetry.augmentation import BOUND, compare, rotated_copies
 from refntk.truth.certified import certify
 
 __all__ = ["CHECKS", "Check", "Outcome", "verify"]
@@ -181,6 +182,50 @@ def _augmentation() -> Iterator[float]:
         ).differences
 
 
+def _volume_network(group: str, end: Layer) -> Network:
+    # Even sides and no padding leave few positions, which the literal recursion has squared.
+    lift = Lift((2, 2, 2), group=group, padding="VALID", W_std=1.25, b_std=0.25)
+    return Network([lift, Relu(), GroupConv((1, 1, 1), W_std=1.5), Relu(), end, Dense()])
+
+
+def _volumes(count: int, seed: int = _SEED) -> Images:
+    return np.random.default_rng(seed).normal(size=(count, 3, 3, 3, 1))
+
+
+def _orbits() -> Iterator[float]:
+    hexagons = Lift((3, 3), group="D6", lattice="hexagonal", W_std=1.25, b_std=0.25)
+    for net, shape in (
+        (_volume_network("T", GroupPool()), (3, 3, 3, 1)),
+        (_volume_network("O", CentreReadout()), (3, 3, 3, 1)),
+        (_volume_network("D4h", GroupPool()), (2, 3, 3, 1)),
+        (Network([hexagons, Relu(), GroupConv((3, 3)), Relu(), GroupPool()]), (3, 3, 2)),
+    ):
+        x1, x2 = np.random.default_rng(_SEED).normal(size=(2, 1, *shape))
+        fast = kernel(net, x1, x2, method="orbits")
+        yield from _far(fast, kernel(net, x1, x2, method="literal"))
+
+
+def _turned_volumes() -> Iterator[float]:
+    volumes = _volumes(2)
+    for name, end in (("O", CentreReadout()), ("Oh", CentreReadout()), ("T", GroupPool())):
+        group, net = point_group(name, "cubic"), _volume_network(name, end)
+        turned = rotated_copies(volumes, name)
+        still = kernel(net, volumes, np.concatenate([volumes] * group.order))
+        yield from _far(kernel(net, volumes, turned), still)
+        still = kernel(net, np.concatenate([volumes] * group.order), volumes)
+        yield from _far(kernel(net, turned, volumes), still)
+
+
+def _augmented_volumes() -> Iterator[float]:
+    targets = np.random.default_rng(_SEED).normal(size=(2, 2))
+    train, test = _volumes(2), _volumes(1, _SEED + 1)
+    for end in (GroupPool(), CentreReadout()):
+        net = _volume_network("O", end)
+        yield from compare(
+            net, train, targets, test, scaled_times=_TIMES, method="literal"
+        ).differences
+
+
 def _definite() -> Iterator[float]:
     images = _images(24, 8)
     images[1] = images[0]  # a duplicate and two constant images, which make the matrix singular
@@ -217,5 +262,8 @@ CHECKS: tuple[Check, ...] = (
     Check("no eigenvalue below zero, relative to the largest", _definite, 1e-12),
     Check("Gram matrices are exactly symmetric", _symmetry, 0.0),
     Check("the same bits for any tile and number of threads", _repeatability, 0.0),
+    Check("orbits against the literal recursion, volumes and hexagons", _orbits, 1e-12),
+    Check("turns of volumes leave the kernel as it is", _turned_volumes, 1e-12),
+    Check("augmented volumes against group network, at 4 times", _augmented_volumes, BOUND),
 )
 """What `refntk verify` runs. Errors of kernels are relative to each entry, NNGP and NTK alike."""

@@ -17,9 +17,10 @@ from distributed import LocalCluster
 import refntk
 from refntk.errors import ClusterError, InputError, MissingPackageError, UnknownBackendError
 from refntk.evaluation import cluster
-from refntk.evaluation.cluster import Done, Runner, in_process, open_runner
+from refntk.evaluation.cluster import open_runner
 from refntk.evaluation.evaluate import DTYPES, Job
 from refntk.evaluation.options import Options
+from refntk.evaluation.runner import Done, Runner, in_process
 from refntk.evaluation.tiles import Tile
 
 PEM = str(Path(__file__).parent / "tls" / "test.pem")

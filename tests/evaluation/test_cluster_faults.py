@@ -21,9 +21,10 @@ from click.testing import CliRunner
 import refntk
 from refntk.cli import main
 from refntk.errors import ClusterError
-from refntk.evaluation.cluster import Done, open_runner
+from refntk.evaluation.cluster import open_runner
 from refntk.evaluation.evaluate import Job
 from refntk.evaluation.options import Options
+from refntk.evaluation.runner import Done
 
 pytestmark = pytest.mark.slow
 

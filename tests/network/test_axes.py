@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refntk.errors import InputError, MethodError, NetworkError, ShapeError
+from refntk.errors import InputError, InputWarning, MethodError, NetworkError, ShapeError
 from refntk.evaluation.evaluate import Job, kernel
 from refntk.network import Network
 from refntk.network.layers import (
@@ -110,7 +110,10 @@ def test_arguments_follow_the_filter() -> None:
     [
         (lambda: Conv((3, 3, 3, 3)), NetworkError, "^filter_shape: expected two positive integers"),
         (lambda: Conv((3,), strides=(2, 2)), NetworkError, "^strides: expected 1 numbers, as filt"),
-        (lambda: Lift((3,), group="C2"), NetworkError, '^unknown group "C2"; known: C1, D1$'),
+        (
+            lambda: Lift((3,), group="C2"), NetworkError,
+            '^unknown group "C2"; known: C1, D1; C2 is a group of filters of two',
+        ),
         (lambda: Lift((3, 3), group="O"), NetworkError, '^unknown group "O"; .*known: C1, C2'),
         (
             lambda: Network([Lift((3, 3, 3), group="O"), Relu(), GroupConv((3, 3))]),
@@ -174,3 +177,18 @@ def test_arguments_follow_the_filter() -> None:
 def test_what_does_not_fit(build: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         build()
+
+
+@pytest.mark.parametrize(
+    ("group", "words"),
+    [("O", "CentreReadout in its place reads 6.5e+05"), (None, "Flatten in its place")],
+)
+def test_pooling_that_takes_hours_is_said_before_it_begins(group: Any, words: str) -> None:
+    first = Conv((3, 3, 3)) if group is None else Lift((3, 3, 3), group=group)
+    last = GlobalAvgPool() if group is None else GroupPool()
+    x = np.zeros((200, 30, 30, 30, 1), np.float32)
+    with pytest.warns(InputWarning) as caught:
+        job = Job(Network([first, Relu(), last]), x)
+    (said,) = [str(warning.message) for warning in caught]
+    assert words in said
+    assert f"hours of one core for {job.pairs} pairs; strides of 2 in the first layer" in said

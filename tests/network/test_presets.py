@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+import refntk
 from refntk.errors import NetworkError
 from refntk.network import load_network, preset, preset_text, presets
 from refntk.network.layers import (
     AvgPool,
+    CentreReadout,
     Conv,
     Dense,
     Flatten,
@@ -47,9 +50,19 @@ EXPECTED: dict[str, list[Layer]] = {
     ],
     "mlp-1": [Flatten(), *HIDDEN, Dense()],
     "mlp-5": [Flatten(), *HIDDEN * 5, Dense()],
+    "mlp-1-released": [Flatten(), *HIDDEN, Dense(b_std=1.0)],
+    "mlp-5-released": [Flatten(), *HIDDEN * 5, Dense(b_std=1.0)],
     "cnn-fc": [CIRCULAR, Relu(), Flatten(), Dense()],
     "cnn-gap": [CIRCULAR, Relu(), GlobalAvgPool(), Dense()],
     "gcnn-c4": [Lift((3, 3), group="C4", padding="CIRCULAR"), Relu(), GroupPool(), Dense()],
+    "cnn-3d": [*[Conv((3, 3, 3), padding="VALID"), Relu()] * 5, Flatten(), *HEAD],
+    "gcnn-3d": [
+        Lift((3, 3, 3), group="O", padding="VALID"),
+        Relu(),
+        *[GroupConv((3, 3, 3), padding="VALID"), Relu()] * 4,
+        CentreReadout(),
+        *HEAD,
+    ],
     "gcnn-d4": [Lift((3, 3), group="D4", padding="CIRCULAR"), Relu(), GroupPool(), Dense()],
 }
 
@@ -74,6 +87,23 @@ def test_files_say_where_the_network_comes_from(name: str) -> None:
     assert "arXiv:" in text.split("name =")[0]
 
 
+def test_images_before_the_network() -> None:
+    images = np.zeros((2, 4, 4, 1))
+    message = r"net: expected a Network, .*, not ndarray; the network comes first, and then the"
+    with pytest.raises(NetworkError, match=message):
+        refntk.kernel(images, preset("cnn-gap"))  # type: ignore[arg-type]
+    with pytest.raises(NetworkError, match=r"list of layers, not int$"):
+        refntk.kernel(3, images)  # type: ignore[arg-type]
+
+
 def test_unknown_preset() -> None:
     with pytest.raises(NetworkError, match=r'unknown preset "mlp-2" \(did you mean "mlp-\d"\?\)'):
         preset("mlp-2")
+
+
+@pytest.mark.parametrize("name", ["mlp-1", "mlp-5"])
+def test_the_released_readout_adds_1(name: str, assert_close) -> None:
+    images = np.random.default_rng(0).normal(size=(4, 3, 3, 1))
+    plain, released = (refntk.kernel(preset(n), images) for n in (name, f"{name}-released"))
+    assert_close(released.nngp, plain.nngp + 1, tol=1e-14)
+    assert_close(released.ntk, plain.ntk + 1, tol=1e-14)

@@ -62,6 +62,10 @@ def test_groups_are_values() -> None:
         ("c4", r'unknown group "c4" \(did you mean "C4"\?\); known: C1, C2, C4, D1, D2, D4'),
         ("SO3", r'unknown group "SO3"; known'),
         (4, "unknown group 4; known"),
+        ("C6", 'C6 is a group of lattice="hexagonal"'),
+        ("O", "D4; O is a group of filters of three sides"),
+        ("C8", "; turns by 45 degrees map no lattice to itself, .* keep 0.42 of their variance"),
+        ("D16", 'turns by 22.5 degrees .*: take C6 or D6 with lattice="hexagonal", or refntk.sph'),
         (["C4"], "unknown group"),
     ],
 )
@@ -124,3 +128,12 @@ def test_rotation_runs_in_any_namespace(rng: np.random.Generator) -> None:
         assert turned.device == device
         on_cpu = turned.to_device(array_api_strict.Device("CPU_DEVICE"))
         assert np.array_equal(np.asarray(on_cpu), rotate(image, r, group))
+
+
+def test_interpolated_filters_lose_variance_at_45_degrees():
+    places = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1], indexing="ij"), axis=-1).reshape(-1, 2)
+    half = np.sqrt(0.5)
+    turned = places @ np.array([[half, half], [-half, half]])
+    far = np.abs(turned[:, None, :] - places)  # B[s, t], the weight of place t in the turned s
+    weights = np.clip(1 - far, 0, None).prod(axis=-1)
+    assert round(float((weights**2).sum() / len(places)), 2) == 0.42

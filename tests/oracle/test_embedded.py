@@ -43,6 +43,12 @@ def test_right_answers(suite):
     assert json.loads(json.dumps(judgement.to_json()))["right"] is True
 
 
+def test_without_a_suite_it_is_the_one_that_comes_along():
+    judgement = refntk.oracle.judge(lambda case: right(case) if case.name in CHOSEN else None)
+    assert judgement.right
+    assert {verdict.case for verdict in judgement.verdicts} == set(CHOSEN)
+
+
 def test_some_answers(suite):
     case = next(case for case in refntk.oracle.cases() if case.name == "mlp-relu")
     k = right(case)

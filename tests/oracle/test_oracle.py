@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 
 import refntk
 from refntk.cli import main
+from refntk.data.results import oracle_file
 from refntk.data.results.oracle_file import read_suite, write_suite
 from refntk.network import Network
 from refntk.network.layers import Conv, Dense, GlobalAvgPool, GroupConv, GroupPool, Lift, Relu
@@ -342,12 +343,31 @@ def test_the_suite_is_read_as_it_was_written(solved: list[Solved], suite: Path) 
             assert again.truth[name].tolerance == truth.tolerance
 
 
-def test_a_suite_is_the_same_each_time(tmp_path: Path) -> None:
-    for name in ("a.h5", "b.h5"):
-        result = run("export", tmp_path / name, "--only", "mlp-*", "-q")
+def test_a_suite_is_the_same_each_time_proven_or_taken_from_the_one_that_comes_along(
+    tmp_path: Path,
+) -> None:
+    for name, prove in (("a.h5", "--prove"), ("b.h5", "--prove"), ("c.h5", "--quiet")):
+        result = run("export", tmp_path / name, "--only", "mlp-*", "-q", prove)
         assert (result.exit_code, result.stderr) == (0, "")
         assert result.stdout == f"{tmp_path / name}: 5 cases\n"
-    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+        assert (tmp_path / name).read_bytes() == (tmp_path / "a.h5").read_bytes()
+
+
+def test_the_suite_that_comes_along_has_todays_cases(tmp_path: Path) -> None:
+    """Where not: ``refntk oracle export --prove suite.h5``, and gzip it into its place."""
+    suite = read_suite()
+    assert list(suite.solved) == [case.name for case in cases()]
+    run("export", tmp_path / "today.h5")
+    assert suite.identity == oracle_file._identity(cases())
+    assert read_suite(tmp_path / "today.h5").identity == suite.identity
+    assert not suite.damaged
+
+
+@pytest.mark.slow
+def test_the_suite_that_comes_along_is_proven(tmp_path: Path) -> None:
+    run("export", tmp_path / "taken.h5")
+    run("export", tmp_path / "proven.h5", "--prove")
+    assert (tmp_path / "taken.h5").read_bytes() == (tmp_path / "proven.h5").read_bytes()
 
 
 def test_what_cannot_be_judged_is_named_and_the_rest_is_judged(
@@ -492,10 +512,11 @@ def test_bad_use_is_2_and_one_line(
 def test_export_without_ball_arithmetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "refntk.truth.balls", raising=False)
     monkeypatch.setitem(sys.modules, "flint", None)
-    result = run("export", tmp_path / "suite.h5", "--only", "mlp-linear")
+    result = run("export", tmp_path / "suite.h5", "--only", "mlp-linear", "--prove")
     assert result.exit_code == 2
     assert 'need python-flint; install it with pip install "refntk[oracle]"' in result.stderr
     assert not list(tmp_path.iterdir())
+    assert run("export", tmp_path / "suite.h5", "--only", "mlp-linear").exit_code == 0
 
 
 # ---------------------------------------------------------------------------------------------
@@ -530,7 +551,7 @@ def fast(case: Case, dtype: str) -> dict[str, Any]:
 @pytest.mark.slow
 def test_refntk_answers_all_cases_right(tmp_path: Path) -> None:
     suite = tmp_path / "suite.h5"
-    assert run("export", suite).exit_code == 0
+    assert run("export", suite, "--prove").exit_code == 0
     truth = read_suite(suite).solved.values()
     for dtype in ("float64", "float32"):
         path = write(suite, {one.case.name: plain(one.case, dtype) for one in truth})

@@ -35,10 +35,11 @@ from refntk import (
 RELU, DENSE = Relu(), Dense(W_std=1.3, b_std=0.2)
 
 
-def networks() -> Iterator[tuple[str, Network, tuple[int, int, int]]]:
+def networks() -> Iterator[tuple[str, Network, tuple[int, ...]]]:
     """Name networks, with the shape of the images that they get."""
     for name in presets():
-        yield name, preset(name), (12, 12, 3)
+        net = preset(name)
+        yield name, net, (12,) * net.axes + (3,)
     head = [DENSE, RELU, DENSE, RELU, Dense()]
     same, wide = Conv((3, 3), W_std=1.4, b_std=0.3), Conv((5, 3), W_std=0.9)
     for name, layers, shape in (

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from refntk.cli import main
 from refntk.truth import accuracy
+from refntk.truth.accuracy_page import page
 
 PAGE = Path(__file__).parents[2] / "docs" / "accuracy.md"
 
@@ -19,7 +20,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accuracy, "_DEPTHS", (1, 2))
     monkeypatch.setattr(accuracy, "_SIDES", {"C1": 3})
     monkeypatch.setattr(accuracy, "_SHOWN", ("duplicates", "flat regions", "opposite"))
-    monkeypatch.setattr(accuracy, "_special", list)
+    monkeypatch.setattr(accuracy, "_special", dict)
 
 
 def rows_of(lines: list[str], title: str) -> dict[tuple[str, ...], list[float]]:
@@ -51,7 +52,7 @@ def test_a_small_page() -> None:
     # What the fast method is better at: the NTK of hard images in float64.
     assert max(figures[3] for figures in literal.values()) > 1e-10
     assert "## Random networks" in lines
-    assert list(accuracy.page(trials=3, seed=2)) == lines
+    assert list(page(accuracy.measure(trials=3, seed=2), 3, 2)) == lines
 
 
 def test_the_page_keeps_the_bounds() -> None:

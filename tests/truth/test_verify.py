@@ -13,7 +13,8 @@ from refntk.truth import verify as module
 from refntk.truth.verify import CHECKS, Check, verify
 
 BY_NAME = {check.name: check for check in CHECKS}
-LITERAL, BALLS, SINGLE, TURNS, COPIES, DEFINITE, SYMMETRY, BITS = CHECKS
+LITERAL, BALLS, SINGLE, TURNS, COPIES, DEFINITE, SYMMETRY, BITS, *VOLUMES = CHECKS
+ORBITS, TURNED_VOLUMES, AUGMENTED_VOLUMES = VOLUMES
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
@@ -52,6 +53,8 @@ def ntk_times(factor: Any) -> Any:
         (SINGLE, ntk_times(lambda x1, options: 1 + 1e-5 * ("dtype" in options))),
         # It depends on the orientation of an image.
         (TURNS, ntk_times(lambda x1, options: 1 + 1e-11 * x1[:1, 0, 0, 0])),
+        (TURNED_VOLUMES, ntk_times(lambda x1, options: 1 + 1e-11 * x1[:1, 0, 0, 0])),
+        (ORBITS, ntk_times(lambda x1, options: 1 + 2e-12 * (options["method"] == "orbits"))),
         # It has a negative direction, is not symmetric, depends on the tile.
         (DEFINITE, changed(lambda k, x1, o: Kernel(k.nngp, k.ntk - 1e-9 * np.eye(len(k.ntk))))),
         (SYMMETRY, changed(lambda k, x1, o: Kernel(k.nngp, k.ntk + 1e-6 * np.tri(len(k.ntk))))),
@@ -66,12 +69,13 @@ def test_every_check_can_fail(check: Check, faulty: Any, monkeypatch: Any) -> No
     assert not outcome.passed
 
 
-def test_the_check_of_augmentation_can_fail(monkeypatch: Any) -> None:
+@pytest.mark.parametrize("check", [COPIES, AUGMENTED_VOLUMES], ids=lambda check: check.name)
+def test_the_check_of_augmentation_can_fail(check: Check, monkeypatch: Any) -> None:
     from refntk.symmetry import augmentation
 
     copies = augmentation.rotated_copies
     monkeypatch.setattr(augmentation, "rotated_copies", lambda images, group: copies(images, "C2"))
-    (outcome,) = verify([COPIES])
+    (outcome,) = verify([check])
     assert not outcome.passed
 
 

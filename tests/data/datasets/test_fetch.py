@@ -92,7 +92,7 @@ def server(monkeypatch):
 def offer(server, monkeypatch):
     """Put a file on the server, and a data set of it into the catalogue; return its content."""
 
-    def offer(name="set.npz", content=None, unpacked=None, inputs=None):
+    def offer(name="set.npz", content=None, unpacked=None, inputs=None, bound=None):
         if content is None:
             buffer = io.BytesIO()
             rng = np.random.default_rng(4)
@@ -101,7 +101,8 @@ def offer(server, monkeypatch):
             content = buffer.getvalue()
         server.files[f"/{name}"] = content
         digest = hashlib.md5(content).hexdigest()
-        file = RemoteFile(name, f"{server.url}/{name}", len(content), f"md5:{digest}")
+        size, exact = bound or len(content), bound is None
+        file = RemoteFile(name, f"{server.url}/{name}", size, f"md5:{digest}", exact)
         given = inputs or ((f"{name}::train_images", "20 images"),)
         made = Dataset("toy", "a toy", "nobody", "CC0", (file,), given, unpacked)
         monkeypatch.setitem(catalogue.DATASETS, "toy", made)
@@ -146,6 +147,21 @@ def test_checksums_and_addresses_are_well_formed():
         roots = [known.unpacked] if known.unpacked else [file.name for file in known.files]
         for path, _ in known.inputs:
             assert path.partition("::")[0] in roots
+
+
+@pytest.mark.parametrize("breaks", [[], [100]])
+def test_a_file_whose_length_is_known_to_the_server_alone(offer, server, tmp_path, breaks):
+    content = offer(bound=10**6)
+    server.breaks = list(breaks)
+    fetched = fetch("toy", tmp_path)
+    assert (fetched.folder / "set.npz").read_bytes() == content
+    assert len(server.requests) == 1 + len(breaks)
+
+
+def test_a_file_above_its_bound_is_refused(offer, tmp_path):
+    offer(bound=1000)
+    with pytest.raises(DownloadError, match="sends more than the 1.0 kB"):
+        fetch("toy", tmp_path)
 
 
 def test_the_sizes_of_the_paper_s_data_set():

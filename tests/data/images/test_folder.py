@@ -232,11 +232,12 @@ def test_more_images_than_memory(tmp_path, monkeypatch, rng):
         load_images(str(tmp_path))
 
 
-@pytest.mark.parametrize("suffix", ["png", "tif", "jpg"])
-def test_truncated_and_foreign_files(tmp_path, rng, suffix):
+@pytest.mark.parametrize("lost", [1, 20, 300])
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "bmp", "webp"])
+def test_truncated_and_foreign_files(tmp_path, rng, suffix, lost):
     path = tmp_path / "a" / f"x.{suffix}"
     save(path, random_pixels(rng, 32, 32, 3))
-    path.write_bytes(path.read_bytes()[:-300])
+    path.write_bytes(path.read_bytes()[:-lost])
     with pytest.raises(InputError, match=rf"x\.{suffix}: cannot be read \(.*the file is damaged"):
         load_images(str(tmp_path))
     path.write_bytes(b"GIF89a, or something else")

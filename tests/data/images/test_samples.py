@@ -13,7 +13,7 @@ from refntk.errors import InputError
 
 
 def test_the_samples_are_known_by_name():
-    assert sample_names() == ("digits", "histology")
+    assert sample_names() == ("digits", "histology", "volumes")
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,25 @@ def test_ten_images_of_each_class_in_order(name, shape, classes):
     assert sample.indices.tolist() == list(range(10 * classes))
     assert sample.source == f"sample:{name}"
     assert len(np.unique(sample.info.sha256)) == 10 * classes
+
+
+def test_volumes_are_what_their_formula_says():
+    sample = load_images("sample:volumes")
+    assert sample.images.shape == (20, 13, 13, 13, 1)
+    assert sample.labels.tolist() == np.repeat(np.arange(4), 5).tolist()
+    assert sample.class_names == ("rod", "ring", "right screw", "left screw")
+    # A rod is long, a ring flat: of the spreads along its axes the middle one, by the largest.
+    axis = np.arange(13) - 6.0
+    places = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    for image, label in zip(sample.images[:10], sample.labels, strict=False):
+        mass = np.where(image > 165, 1.0, 0.0).ravel()
+        middle = mass @ places / mass.sum()
+        spread = (places - middle).T @ ((places - middle) * mass[:, None])
+        _, mid, high = np.linalg.eigvalsh(spread)
+        assert mid < 0.3 * high if label == 0 else mid > 0.3 * high
+    text = (files("refntk.data.samples") / "volumes.md").read_text(encoding="utf-8")
+    for heading in ("Formula", "Choice", "Licence"):
+        assert f"**{heading}.**" in text
 
 
 def test_histology_has_the_classes_of_its_source():
