@@ -107,12 +107,14 @@ def quotient_rows(
         method on the quotient; ``condition`` of the Hessian in the plane.
     """
     moves: dict[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
-        "descent": lambda h, g: rate * g, "newton": np.linalg.solve, "cg": conjugate_gradient,
+        "descent": lambda h, g: rate * g,
+        "newton": lambda h, g: np.asarray(np.linalg.solve(h, g), np.float64),
+        "cg": conjugate_gradient,
     }  # fmt: skip
     for wrong in (0.0, error):
         for method, move in moves.items():
             x = np.array(start, np.float64)
-            r = np.linalg.norm(x, keepdims=True)
+            r = np.array([np.hypot(*x)])
             for step in range(steps + 1):
                 hessian = curvature(x)
                 values = np.abs(np.linalg.eigvalsh(hessian))

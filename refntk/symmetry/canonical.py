@@ -105,7 +105,7 @@ class Symmetrization:
         """
         x = as_images(images, "images").astype(np.float64, copy=False)
         poses, shares = Symmetrization("pose", self.group, self.energy)._parts(x)
-        return poses[np.arange(len(x)), shares.argmax(axis=1)]
+        return np.asarray(poses[np.arange(len(x)), shares.argmax(axis=1)])
 
     def predictor(self, f: Predictor) -> Predictor:
         """Make a predictor invariant.
@@ -151,7 +151,7 @@ class Symmetrization:
         sides = [(poses.reshape(-1, *poses.shape[2:]), s) for poses, s in map(self._parts, (x, y))]
         (left, p), (right, q) = sides
         full = np.asarray(k(left, right), np.float64).reshape(*p.shape, *q.shape)
-        return np.einsum("ig,jh,igjh->ij", p, q, full)
+        return np.asarray(np.einsum("ig,jh,igjh->ij", p, q, full))
 
     def _parts(self, images: FloatArray) -> tuple[FloatArray, FloatArray]:
         """All poses (N, n, H, W, C) and the share of each, (N, n)."""

@@ -156,7 +156,7 @@ def symmetrized_rows(
     about, turns = point_action(group), cyclic_action(CyclicAction("rotation", poses))
     rows = []
     for kind in ("mean", "pose"):
-        way = Symmetrization(kind, group)  # type: ignore[arg-type]  # of the two
+        way = Symmetrization(kind, group)
         shown = way.canonical(inside) if kind == "pose" else inside
         trained = kernel_predictor(net, shown, targets, diag_reg=diag_reg, threads=threads)
         predictor = way.predictor(trained)
