@@ -85,6 +85,7 @@ def _random_table(found: dict[str, fuzz.Errors], trials: int, seed: int) -> Iter
         (`tests/truth/worst_trials.json`).
 
     """)
+    yield ""
     keys = [(dtype, name) for dtype in DTYPES for name in KERNELS]
     yield "| images | " + " | ".join(f"{dtype} {name}" for dtype, name in keys) + " |"
     yield "|---" * (1 + len(keys)) + "|"
