@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -191,7 +192,7 @@ def area_resample(images: Images, px: int, rule: str | float = "auto") -> Float6
 
 def _room(images: Images, px: int, rule: str | float) -> tuple[float | None, Float64Array]:
     """Find what pixels are divided by, and make room for images of `px` pixels along each axis."""
-    if px < 1:
+    if not isinstance(px, Integral) or px < 1:
         raise InputError(f"size {px}: expected a positive number of pixels")
     *sides, channels = images[0].shape
     refuse_memory("images", 8 * len(images) * px ** len(sides) * channels)
@@ -308,9 +309,9 @@ def stratified_subset(
     >>> np.bincount(classes[stratified_subset(classes, 9, seed=0)]).tolist()
     [6, 3]
     """
-    if limit < 1:
+    if not isinstance(limit, Integral) or limit < 1:
         raise InputError(f"limit {limit}: expected a positive number of images")
-    if seed < 0:
+    if not isinstance(seed, Integral) or seed < 0:
         raise InputError(f"seed {seed}: expected an integer that is not negative")
     if labels is None and count is None:
         raise InputError("stratified_subset: give the labels, or the number of images as count")

@@ -55,7 +55,7 @@ def stated_top(rule: str | float) -> float | None:
     >>> stated_top("uint8"), stated_top("4095"), stated_top("none")
     (255.0, 4095.0, None)
     """
-    if rule == "none":
+    if str(rule) == "none":
         return None
     try:
         return float(np.iinfo(str(rule)).max)
@@ -114,7 +114,7 @@ def divisors(sets: Mapping[str, Images], rule: str | float = "auto") -> dict[str
             raise InputError(
                 f"{name}: expected integer or floating-point pixels, not {_dtype(images)}"
             )
-    if rule != "auto":
+    if str(rule) != "auto":  # of an array, which compares with no text, this is another, too
         return dict.fromkeys(sets, stated_top(rule))
     found: dict[str, float | None] = {}
     for name, images in sets.items():

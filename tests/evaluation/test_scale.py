@@ -57,6 +57,11 @@ def test_a_scale_that_is_none(rule):
         stated_top(rule)
 
 
+def test_an_array_is_no_scale():
+    with pytest.raises(InputError, match=r"scale array\(\[1\., 1\.\]\): expected auto, none"):
+        divisors({"X1": np.ones(2)}, np.ones(2))
+
+
 def test_one_rule_for_two_sets():
     bright, dark = np.array([60000], np.uint16), np.array([100], np.uint16)
     assert divisors({"X1": bright, "X2": dark}) == {"X1": 65535.0, "X2": 65535.0}

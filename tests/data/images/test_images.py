@@ -159,6 +159,9 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch, name):
         ({"limit": 0}, "limit 0: expected a positive number of images"),
         ({"limit": 1, "seed": -1}, "seed -1: expected an integer that is not negative"),
         ({"size": 0}, "size 0: expected a positive number of pixels"),
+        ({"size": 2.5}, "size 2.5: expected a positive number of pixels"),
+        ({"limit": 2.5}, "limit 2.5: expected a positive number of images"),
+        ({"limit": 1, "seed": "a"}, "seed a: expected an integer that is not negative"),
         ({"size": 29}, "size 29: the images have 28 x 28 pixels"),
     ],
 )
