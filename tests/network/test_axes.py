@@ -110,7 +110,7 @@ def test_arguments_follow_the_filter() -> None:
     [
         (lambda: Conv((3, 3, 3, 3)), NetworkError, "^filter_shape: expected two positive integers"),
         (lambda: Conv((3,), strides=(2, 2)), NetworkError, "^strides: expected 1 numbers, as filt"),
-        (lambda: Lift((3,), group="C2"), NetworkError, '^unknown group "C2"; known: C1, D1; C2 is a group of filters of two'),
+        (lambda: Lift((3,), group="C2"), NetworkError, "known: C1, D1; C2 is a group of filters of"),
         (lambda: Lift((3, 3), group="O"), NetworkError, '^unknown group "O"; .*known: C1, C2'),
         (
             lambda: Network([Lift((3, 3, 3), group="O"), Relu(), GroupConv((3, 3))]),
