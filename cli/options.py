@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
@@ -11,6 +12,7 @@ import click
 from refntk.errors import unknown
 
 __all__ = [
+    "Numbers",
     "Word",
     "backend",
     "cache",
@@ -52,6 +54,37 @@ class Word(click.Choice[str]):
         return unknown(self._what, value, self.choices)
 
 
+class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions alone
+    """Positive numbers with commas between them, in the order in which they are given.
+
+    Parameters
+    ----------
+    kind : {int, float}
+        What each of them is.
+    example : str
+        For the message.
+    """
+
+    name = "numbers"
+
+    def __init__(self, kind: type[int] | type[float], example: str) -> None:
+        self._kind, self._example = kind, example
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Any, ...]:
+        """Read them, or say what was expected."""
+        try:
+            numbers = tuple(self._kind(part) for part in value.split(","))
+        except ValueError:
+            numbers = ()
+        if not numbers or not all(0 < number < 1 << 63 for number in numbers):
+            whole = "whole numbers" if self._kind is int else "numbers"
+            given = reprlib.repr(value)
+            self.fail(f"{given}: expected positive {whole} such as {self._example}", param, ctx)
+        return numbers
+
+
 def read_share(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> tuple[int, int] | None:
@@ -75,9 +108,9 @@ def read_share(
     if value is None:
         return None
     first, slash, second = value.partition("/")
-    numbers = slash and first.isdecimal() and second.isdecimal()
+    numbers = slash and all(part.isdecimal() and len(part) < 19 for part in (first, second))
     if not numbers or not 1 <= int(first) <= int(second):
-        message = f"{value!r}: expected I/N with I from 1 to N, such as 3/64"
+        message = f"{reprlib.repr(value)}: expected I/N with I from 1 to N, such as 3/64"
         raise click.BadParameter(message, ctx, param)
     return int(first), int(second)
 

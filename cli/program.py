@@ -41,7 +41,7 @@ ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What the system has too little of, wherever that shows: disk, descriptors, memory.
 _SCARCE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 
-_OUTPUTS = ("output", "plot", "csv")
+_OUTPUTS = ("output", "plot", "csv", "geometry")
 _INPUTS = ("networks", "labels")
 
 

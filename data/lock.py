@@ -89,21 +89,30 @@ class Lock:
     def _take(self, output: Path) -> int:
         """Create and lock the file, or take over one that nobody holds any more."""
         while True:
-            with contextlib.suppress(FileNotFoundError):
+            try:
+                fd, created = create_whole(self.path, _signature()), True
+            except FileExistsError:
                 try:
-                    fd, created = create_whole(self.path, _signature()), True
-                except FileExistsError:
                     # Who holds it may be writing the text: `_claim` judges it.
                     fd, created = open_ours(self.path, lambda head: True), False
-                try:
-                    self._claim(fd, output, created)
-                    if os.path.samestat(os.fstat(fd), os.stat(self.path, follow_symlinks=False)):
-                        self._sign(fd)
-                        return fd
-                except BaseException:
-                    os.close(fd)
-                    raise
+                except FileNotFoundError:
+                    continue
+            try:
+                self._claim(fd, output, created)
+                if self._is_named(fd):
+                    self._sign(fd)
+                    return fd
+            except BaseException:
                 os.close(fd)
+                raise
+            os.close(fd)
+
+    def _is_named(self, fd: int) -> bool:
+        """Whether the name still leads to the open file, and nobody removed it meanwhile."""
+        try:
+            return os.path.samestat(os.fstat(fd), os.stat(self.path, follow_symlinks=False))
+        except FileNotFoundError:
+            return False
 
     def _claim(self, fd: int, output: Path, created: bool) -> None:
         """Lock the open file, or refuse."""

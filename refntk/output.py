@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 _HEAD = 4096
+_LONGEST = 255 - len("..partial-12345678")  # bytes of a name, less those of a longer one beside it
 _AT_FDCWD = -100
 _NOREPLACE = 1
 # What a kernel or a file system answers that cannot rename without replacing, or has no hard links.
@@ -119,6 +120,11 @@ class Output:
         if any(place.exists() and not place.is_file() for place in (target, self.path)):
             raise self._error(
                 f"{shown}: is a pipe or a device, not a regular file; give the name of a file"
+            )
+        if len(os.fsencode(target.name)) > _LONGEST:
+            raise self._error(
+                f"{shown}: the name is too long: files beside it while it is written have longer "
+                f"ones; choose one of at most {_LONGEST} bytes"
             )
         return target
 

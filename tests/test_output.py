@@ -273,3 +273,10 @@ def test_a_link_to_what_is_no_file(tmp_path):
 def test_a_zero_byte_in_a_name(tmp_path):
     with pytest.raises(StoreError, match="holds a zero byte, which no name of a file has"):
         Output(f"{tmp_path}/a\0b", overwrite=True)
+
+
+def test_a_name_that_leaves_no_room_for_those_beside_it(tmp_path):
+    with pytest.raises(StoreError, match="the name is too long: .* one of at most 237 bytes"):
+        Output(tmp_path / ("k" * 238), overwrite=False)
+    write(tmp_path / ("k" * 237))
+    assert os.listdir(tmp_path) == ["k" * 237]

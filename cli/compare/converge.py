@@ -17,14 +17,6 @@ from refntk.progress import ProgressBar
 __all__ = ["converge"]
 
 
-def _widths(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
-    """Read whole numbers with commas between them, repeated ones once, smallest first."""
-    parts = [part.strip() for part in value.split(",")]
-    if not all(part.isascii() and part.isdigit() and int(part) for part in parts):
-        raise click.BadParameter(f"expected positive whole numbers such as 4,8,16, not {value!r}")
-    return tuple(sorted({int(part) for part in parts}))
-
-
 @click.command(
     cls=Command,
     short_help="Compare networks of finite width with the exact kernels.",
@@ -49,7 +41,7 @@ nor --threads changes it.""",
 )
 @click.option(
     "--widths",
-    callback=_widths,
+    type=options.Numbers(int, "4,8,16"),
     metavar="N,N,...",
     default="4,8,16,32,64,128,256",
     show_default=True,
@@ -151,7 +143,7 @@ def converge(
         net.to_toml(), net.hash, dtype, seed, inputs.info1, inputs.preprocessing
     )
     file = ConvergenceFile(
-        output, experiment, widths, draws, resume=resume, overwrite=overwrite
+        output, experiment, tuple(sorted(set(widths))), draws, resume=resume, overwrite=overwrite
     )
     if not file.exact:
         exact = kernel(net, inputs.x1, threads=threads)

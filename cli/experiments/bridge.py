@@ -16,19 +16,8 @@ from refntk.progress import ProgressBar
 __all__ = ["bridge"]
 
 
-def _numbers(kind: type) -> Any:
-    """Read numbers with commas between them."""
-
-    def read(ctx: click.Context, param: click.Parameter, value: str) -> tuple[Any, ...]:
-        try:
-            numbers = tuple(sorted({kind(part) for part in value.split(",")}))
-        except ValueError:
-            numbers = (0,)
-        if min(numbers) <= 0:
-            raise click.BadParameter(f"expected positive numbers such as 8,16, not {value!r}")
-        return numbers
-
-    return read
+def _rising(numbers: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(sorted(set(numbers)))
 
 
 @click.command(
@@ -52,12 +41,13 @@ Ctrl-C keeps what is done, and --resume continues; it also adds widths and draws
 @click.argument("data")
 @click.option("-o", "--output", required=True, metavar="OUT.csv",
               help="The table of all predictions, row by row.")  # fmt: skip
-@click.option("--widths", callback=_numbers(int), default="8,16,32,64", show_default=True,
-              metavar="N,…", help="Channels of each layer with parameters.")  # fmt: skip
+@click.option("--widths", type=options.Numbers(int, "8,16"), default="8,16,32,64",
+              show_default=True, metavar="N,…",
+              help="Channels of each layer with parameters.")  # fmt: skip
 @click.option("--draws", type=options.positive, default=16, show_default=True, metavar="D",
               help="Pairs of networks of each width.")  # fmt: skip
-@click.option("--times", callback=_numbers(float), default="1,6,40", show_default=True,
-              metavar="T,…", help="Training times, times the fastest rate.")  # fmt: skip
+@click.option("--times", type=options.Numbers(float, "1,6,40"), default="1,6,40", metavar="T,…",
+              show_default=True, help="Training times, times the fastest rate.")  # fmt: skip
 @click.option("--rate", type=float, default=0.25, show_default=True, metavar="R",
               help="Learning rate; descent diverges above 2.")  # fmt: skip
 @click.option("--classes", metavar="A,B", help="Two classes, by number.  [default: first, last]")
@@ -95,7 +85,7 @@ def bridge(
         from refntk.plot.style import check_figure_path
 
         check_figure_path(plot, overwrite=resume or overwrite)
-    net = load_network(network)
+    net, widths, times = load_network(network), _rising(widths), _rising(times)
     inputs = load_inputs(data, size=size, seed=seed, standardize=standardize, **reading)
     if inputs.info1.labels is None:
         raise BadUse(f"{data}: has no labels, which are what the networks are trained on")

@@ -20,6 +20,7 @@ __all__ = [
     "groups",
     "meanfield",
     "perm",
+    "quotient",
     "rot",
     "shapes",
     "trans",
@@ -234,6 +235,25 @@ def dimensions(channels: int) -> None:
     from refntk.dynamics.experiments import dimension_rows
 
     echo_columns(dimension_rows(channels))
+
+
+@dynamics.command(cls=Command, short_help="Newton's method along a symmetry, in two dimensions.")
+@click.option(
+    "--error", type=click.FloatRange(min=0, min_open=True), default=1e-8, show_default=True,
+    metavar="ε", help="What the gradient errs by along the symmetry, in the second half.",
+)
+@click.option(
+    "--steps", type=options.positive, default=8, show_default=True, metavar="T", help="Steps."
+)  # fmt: skip
+def quotient(error: float, steps: int) -> None:
+    """Minimise (|x|² - 1)²/4 in the plane and on its quotient by rotations, the radii.
+
+    By steepest descent, by Newton's method, and with Newton's equation solved by conjugate
+    gradients that leave directions without curvature alone.
+    """
+    from refntk.dynamics.quotient import quotient_rows
+
+    echo_columns(list(quotient_rows(steps=steps, error=error)))
 
 
 @dynamics.command(cls=Command, short_help="Draw examples of the triangles and pentagons of rot.")

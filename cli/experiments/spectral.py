@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from refntk.cli import options
 from refntk.cli.columns import echo_columns
+from refntk.cli.experiments.spectral_heat import heat
+from refntk.cli.experiments.spectral_options import (
+    Setting,
+    numbers_of,
+    open_study,
+    study_options,
+)
+from refntk.cli.experiments.spectral_seeds import classes, seeds, trials
+from refntk.cli.experiments.spectral_trained import trained
 from refntk.cli.program import Command, Program
 from refntk.cli.result_tables import finish, open_table, output_options
 from refntk.cli.say import say
@@ -17,13 +25,8 @@ from refntk.progress import ProgressBar
 
 if TYPE_CHECKING:
     from refntk.data.results.result_table import Table
-    from refntk.network.network import Network
-    from refntk.spectral.study import Study
 
-__all__ = ["advise", "classes", "modular", "pairs", "seeds", "spectral", "toy"]
-
-_NETWORKS = ("mlp-1", "mlp-5", "cnn-fc", "cnn-gap")
-_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+__all__ = ["advise", "modular", "pairs", "spectral", "toy"]
 
 
 @click.group(
@@ -45,100 +48,6 @@ def spectral() -> None:
     """
 
 
-def _study_options(poses: str) -> _Decorator:
-    """Give the options of all experiments on images; `poses` is the default of --poses."""
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in (
-            options.threads,
-            click.option(
-                "--diag-reg", type=click.FloatRange(min=0), default=1e-8, show_default=True,
-                metavar="λ", help="Nugget relative to the mean diagonal, in both errors.",
-            ),
-            click.option(
-                "--get", type=options.Word("kernel", "nngp", "ntk"), default="ntk",
-                show_default=True, metavar="nngp|ntk", help="Kernel of the networks.",
-            ),
-            click.option(
-                "--seed", type=click.IntRange(min=0), default=124, show_default=True, metavar="S",
-                help="Seed of the choice of images.",
-            ),
-            click.option(
-                "--size", type=options.positive, metavar="PX", help="Shrink the images to PX by PX."
-            ),
-            click.option(
-                "--poses", default=poses, show_default=True, metavar="N,…",
-                help="Even numbers of poses on an orbit.",
-            ),
-            click.option(
-                "--group", type=options.Word("group", "rotation", "shift-x", "shift-y"),
-                default="rotation", show_default=True, metavar="rotation|shift-x|shift-y",
-                help="What sweeps the images into orbits.",
-            ),
-            click.option(
-                "-n", "--network", "networks", multiple=True, default=_NETWORKS,
-                show_default=" ".join(_NETWORKS), metavar="NETWORK",
-                help="A preset or a TOML file; can be given several times.",
-            ),
-        ):  # fmt: skip
-            command = option(command)
-        return click.argument("data")(options.pixels(command))
-
-    return decorate
-
-
-@dataclass(frozen=True)
-class _Setting:
-    """What the experiments on images share, made from their options."""
-
-    study: Study
-    nets: dict[str, Network]
-    labels: Any
-    class_names: list[str]
-    poses: list[int]
-    record: dict[str, Any]
-
-
-def _setting(
-    command: str, data: str, networks: Sequence[str], group: str, poses: str, size: int | None,
-    seed: int, get: str, diag_reg: float, threads: int | None,
-    reading: dict[str, Any],
-) -> _Setting:  # fmt: skip
-    from refntk.data import load_inputs
-    from refntk.errors import InputError
-    from refntk.network.presets import load_network
-    from refntk.spectral.study import Study
-    from refntk.symmetry.orbits import CyclicAction
-
-    numbers = _numbers("--poses", poses)
-    for n in numbers:
-        CyclicAction(group, n)  # type: ignore[arg-type]  # refuses what is no group
-    nets = {name: load_network(name) for name in networks}
-    inputs = load_inputs(data, size=size, **reading)
-    images = inputs.info1
-    if images.labels is None:
-        raise InputError(f"{data}: has no labels; the classes of the images are needed")
-    names = images.class_names or tuple(str(c) for c in range(int(images.labels.max()) + 1))
-    record = {
-        "command": f"spectral {command}",
-        "images": images.digest,
-        "networks": {name: net.hash for name, net in nets.items()},
-        "group": group, "poses": numbers, "size": size, "seed": seed, "get": get,
-        "diag_reg": diag_reg,
-    } | options.changed(reading)  # fmt: skip
-    study = Study(inputs.x1, group, get, threads)  # type: ignore[arg-type]
-    return _Setting(study, nets, images.labels, list(names), numbers, record)
-
-
-def _numbers(option: str, text: str) -> list[int]:
-    from refntk.errors import InputError
-
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"{option}: expected whole numbers such as 4,8,16, not {text!r}") from None
-
-
 @spectral.command(cls=Command, short_help="Two circles of points under a Gaussian kernel.")
 @click.option(
     "--diag-reg", type=click.FloatRange(min=0), default=1e-5, show_default=True, metavar="λ",
@@ -150,7 +59,7 @@ def toy(
 ) -> None:
     """Sweep number and separation of points on two circles: the theory where it is exact."""
     from refntk.plot.spectral import plot_toy
-    from refntk.spectral.study import toy_rows
+    from refntk.spectral.toy import toy_rows
 
     record = {"command": "spectral toy", "diag_reg": diag_reg}
     with open_table(output, record, plot, resume, overwrite) as table:
@@ -201,7 +110,7 @@ def modular(
     from refntk.plot.spectral import plot_modular
     from refntk.spectral.modular import modular_rows, one_hot_pairs, summarize_modular
 
-    primes = _numbers("--moduli", moduli)
+    primes = numbers_of("--moduli", moduli)
     for p in primes:
         one_hot_pairs(p)  # refuses what is no modulus
     try:
@@ -239,32 +148,53 @@ Examples:
   refntk spectral pairs digits.npz::images --group shift-x --poses 14 -o shifts.csv
   refntk spectral pairs digits.npz::images -n gcnn-c4 -n gcnn-d4 --poses 8 -o gcnn.csv""",
 )
-@_study_options("8")
+@study_options("8")
 @click.option(
     "--pairs", type=options.positive, default=512, show_default=True, metavar="P",
     help="Pairs of images of different classes.",
+)
+@click.option(
+    "--released", is_flag=True,
+    help="Nuggets of the paper's released code, in place of --diag-reg: 1e-10 of the trace in "
+    "regression, 1e-5 · 2N in eq. 7.",
+)
+@click.option(
+    "--geometry", metavar="FILE",
+    help="Draw both causes against distance and radius of the orbits in the space of images.",
 )  # fmt: skip
 @output_options
 def pairs(
-    pairs: int, output: str, plot: str | None, resume: bool, overwrite: bool, quiet: bool,
-    **given: Any,
+    pairs: int, released: bool, geometry: str | None, output: str, plot: str | None,
+    resume: bool, overwrite: bool, quiet: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Compare both errors over random pairs of images of DATA, and show the two causes."""
+    from refntk.plot import save_figure
     from refntk.plot.spectral import plot_pairs
+    from refntk.plot.spectral_points import plot_geometry
+    from refntk.plot.style import check_figure_path
     from refntk.spectral.study import draw_pairs
     from refntk.spectral.summary import summarize_pairs
 
-    setting = _setting("pairs", **given)
+    setting = open_study("pairs", **given)
     drawn = draw_pairs(setting.labels, pairs, given["seed"])
-    with open_table(output, setting.record | {"pairs": pairs}, plot, resume, overwrite) as table:
-        _measure_pairs(setting, drawn, table, given["diag_reg"], quiet)
+    record = setting.record | {"pairs": pairs}
+    if released:
+        record["diag_reg"] = "released"
+    if geometry is not None:
+        check_figure_path(geometry, overwrite=resume or overwrite)
+    with open_table(output, record, plot, resume, overwrite) as table:
+        _measure_pairs(setting, drawn, table, None if released else given["diag_reg"], quiet)
     echo_columns(summarize_pairs(table.rows))
     finish(output, len(table.rows), plot, lambda: plot_pairs(table.rows))
+    if geometry is not None:
+        save_figure(plot_geometry(table.rows), geometry)
+        say(f"{geometry}: picture of {output}")
 
 
 def _measure_pairs(
-    setting: _Setting, drawn: list[tuple[int, int]], table: Table, diag_reg: float, quiet: bool
-) -> None:
+    setting: Setting, drawn: list[tuple[int, int]], table: Table, diag_reg: float | None,
+    quiet: bool,
+) -> None:  # fmt: skip
     from refntk.spectral.study import pair_rows
 
     total = len(setting.nets) * len(setting.poses) * len(drawn)
@@ -277,79 +207,6 @@ def _measure_pairs(
         for row in rows:
             table.append(row)
             bar.update(1)
-
-
-@spectral.command(
-    cls=Command,
-    short_help="Errors against the number of poses, several seeds in each of two classes.",
-    epilog="""\b
-Example:
-  refntk spectral seeds digits.npz::images --classes 4,9 --seeds 13 --poses 2,4 -o seeds.csv""",
-)
-@_study_options("2,4,8,16")
-@click.option(
-    "--classes",
-    default="0,1",
-    show_default=True,
-    metavar="A,B",
-    help="The two classes, as numbers.",
-)
-@click.option(
-    "--seeds", type=options.positive, default=13, show_default=True, metavar="M",
-    help="Images of each class.",
-)  # fmt: skip
-@output_options
-def seeds(classes: str, seeds: int, **given: Any) -> None:
-    """Compare exact and predicted error of a pose left out of all M seeds of a class at once."""
-    from refntk.errors import InputError
-
-    two = _numbers("--classes", classes)
-    if len(two) != 2:
-        raise InputError(f"--classes: expected two classes such as 4,9, not {classes!r}")
-    _many_seeds("seeds", two, seeds, **given)
-
-
-@spectral.command(
-    cls=Command,
-    short_help="Accuracy against the number of poses, all classes.",
-    epilog="""\b
-Example:
-  refntk spectral classes sample:digits --seeds 3 --poses 2,4 -n mlp-1 -o classes.csv""",
-)
-@_study_options("2,4,8,16")
-@click.option(
-    "--seeds", type=options.positive, default=3, show_default=True, metavar="M",
-    help="Images of each class.",
-)  # fmt: skip
-@output_options
-def classes(seeds: int, **given: Any) -> None:
-    """Compare exact and predicted accuracy of one class against the rest, a pose left out."""
-    _many_seeds("classes", None, seeds, **given)
-
-
-def _many_seeds(
-    command: str, classes: list[int] | None, seeds: int, output: str, plot: str | None,
-    resume: bool, overwrite: bool, quiet: bool, **given: Any,
-) -> None:  # fmt: skip
-    from refntk.plot.spectral import plot_poses
-    from refntk.spectral.study import draw_seeds, seed_rows
-
-    setting = _setting(command, **given)
-    chosen = classes or sorted({int(c) for c in setting.labels})
-    drawn = draw_seeds(setting.labels, chosen, seeds, given["seed"])
-    record = setting.record | {"classes": chosen, "seeds": seeds}
-    with (
-        open_table(output, record, plot, resume, overwrite) as table,
-        ProgressBar(1, quiet=quiet, unit="pairs of images") as bar,
-    ):
-        for row in seed_rows(
-            setting.study, setting.nets, setting.labels, drawn, setting.poses,
-            given["diag_reg"], two=classes is not None, done=tuple(table.rows),
-            progress=bar.reach,
-        ):  # fmt: skip
-            table.append(row)
-    echo_columns(table.rows)
-    finish(output, len(table.rows), plot, lambda: plot_poses(table.rows))
 
 
 @spectral.command(
@@ -372,7 +229,7 @@ Examples:
   refntk spectral advise sample:digits -n cnn-gap -n gcnn-c4 -o advice.csv --plot advice.svg
   refntk spectral advise tiles/ --size 28 -n cnn-paper -n gcnn-paper --poses 4,8 -o advice.csv""",
 )
-@_study_options("4,8,16")
+@study_options("4,8,16")
 @click.option(
     "--seeds", type=options.positive, default=3, show_default=True, metavar="M",
     help="Pairs of images for each pair of classes.",
@@ -390,7 +247,7 @@ def advise(
     from refntk.spectral.study import draw_class_pairs
     from refntk.spectral.summary import advice, worth
 
-    setting = _setting("advise", **given)
+    setting = open_study("advise", **given)
     drawn = draw_class_pairs(setting.labels, seeds, given["seed"])
     with open_table(output, setting.record | {"seeds": seeds}, plot, resume, overwrite) as table:
         _measure_pairs(setting, drawn, table, given["diag_reg"], quiet)
@@ -400,3 +257,7 @@ def advise(
     for line in worth(advised):
         say(line)
     finish(output, len(table.rows), plot, lambda: plot_advice(table.rows, setting.class_names))
+
+
+for _command in (seeds, trials, classes, trained, heat):
+    spectral.add_command(_command)

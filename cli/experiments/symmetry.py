@@ -77,14 +77,16 @@ def symmetry(
     NETWORK and DATA are as for `refntk compute`; DATA needs labels. The networks are infinitely
     wide: the group network, and the ordinary one with the same filters, as far as there are both.
     Tables: the error over the point group; over rotations by 360°/N; the Lie derivatives under
-    translation, rotation and scaling; the floor; and data augmentation, averaging over the group
-    after the training, and the ordinary network against the group network at several times.
+    translation, rotation and scaling; the floor; the ordinary network made invariant by the mean
+    over the group and by canonical poses, which jump where these change; and data augmentation,
+    averaging over the group after the training, and the ordinary network against the group network
+    at several times.
     """
     from refntk.data.images.inputs import load_inputs
     from refntk.errors import MethodError
     from refntk.network.presets import load_network
     from refntk.symmetry.augmentation import split_targets
-    from refntk.symmetry.study import study
+    from refntk.symmetry.study import study, symmetrized_rows
     from refntk.symmetry.three_ways import counterparts, three_ways
 
     if plot is not None:
@@ -125,6 +127,13 @@ def symmetry(
     ):
         say(f"\n{title}")
         echo_columns(rows)
+    say(f"\n{list(nets)[-1]} network, made invariant under {group} from outside")
+    echo_columns(
+        symmetrized_rows(
+            list(nets.values())[-1], inside, targets, outside, group=group, poses=poses,
+            diag_reg=diag_reg, threads=threads,
+        )
+    )  # fmt: skip
     if missing:
         say(f"Warning: three ways are not compared: {missing}", err=True)
     else:

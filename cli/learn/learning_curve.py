@@ -18,16 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["learning_curve"]
 
 
-def _sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
-    """Split the text of an option at its commas."""
-    parts = [part.strip() for part in value.split(",")]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise click.BadParameter(
-            f"{value!r}: expected positive whole numbers such as 16,32,64", ctx, param
-        )
-    return tuple(int(part) for part in parts)
-
-
 @click.command(
     cls=Command,
     name="learning-curve",
@@ -44,7 +34,7 @@ An interrupted computation goes on where it was when the command is repeated."""
 @click.argument("images", metavar="DATA")
 @click.option(
     "--train",
-    callback=_sizes,
+    type=options.Numbers(int, "16,32,64"),
     required=True,
     metavar="N,N,...",
     help="Numbers of training images.",

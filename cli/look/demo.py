@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,14 +62,19 @@ def demo(folder: str, overwrite: bool, threads: int | None, quiet: bool) -> None
     from refntk.plot.style import need_matplotlib
 
     place = Path(folder)
-    if place.exists() and not overwrite:
+    if os.path.lexists(place) and not overwrite:
         raise InputError(
             f"{folder}: exists already; choose another folder with -o, or --overwrite the demo "
             "there"
         )
     need_matplotlib()  # now, and not at the end
     if not place.exists():
-        place.mkdir(parents=True)
+        try:
+            place.mkdir(parents=True)
+        except OSError as error:
+            raise InputError(
+                f"{folder}: cannot be created ({error.strerror}); choose another folder with -o"
+            ) from error
         _warm_up(threads)
     inputs = load_inputs(_DATA, size=_SIZE)
     kernels = {}

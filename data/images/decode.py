@@ -11,20 +11,20 @@ import logging
 import os
 import struct
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refntk.data.limits import reading
+from refntk.data.images.tiff_tags import ASSOCIATED, KINDS, TIFF_MARKS, TiffTags, read_tags
+from refntk.data.limits import reading, refuse_memory
 from refntk.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
 
-__all__ = ["ALPHA", "SUFFIXES", "TiffTags", "decode", "flatten", "need_pillow", "upright"]
+__all__ = ["ALPHA", "SUFFIXES", "decode", "flatten", "need_pillow", "upright"]
 
 # Pillow and tifffile log what is odd about a TIFF file before they raise. Without this, Python
 # would print that on stderr beside the one line that is meant for it; other handlers get it.
@@ -33,12 +33,8 @@ for _name in ("PIL", "tifffile"):
 
 ALPHA = ("drop", "white", "black")
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp")
-_KINDS = "8- or 16-bit grey, float grey or 8-bit RGB"
-_TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_INDIRECT = {3: "palette", 6: "YCbCr"}  # of these photometrics, samples are no pixels
 _PNG_MARK = b"\x89PNG\r\n\x1a\n"
-_PHOTOMETRIC = {4: "a mask", 5: "CMYK", 8: "CIE L*a*b*", 32803: "a colour filter array"}
-_FORMATS = {1: "u", 2: "i", 3: "f", 4: "u"}  # 4 is "undefined", which writers use for bytes
-_COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 6: 3}
 
 
 def need_pillow(path: Path) -> None:
@@ -59,101 +55,6 @@ def need_pillow(path: Path) -> None:
         raise InputError(
             f'{path}: folders of images need Pillow; install it with pip install "refntk[images]"'
         ) from error
-
-
-@dataclass(frozen=True)
-class TiffTags:
-    """What the tags of a TIFF page say about its values.
-
-    Parameters
-    ----------
-    bits : int
-        Of one sample.
-    kind : str
-        ``"u"``, ``"i"`` or ``"f"``.
-    photometric : int
-        0 white is zero, 1 black is zero, 2 RGB, 3 palette, 6 YCbCr.
-    extra : tuple of int
-        Meaning of samples beyond the colours: 1 and 2 are alpha.
-    orientation : int
-        1 to 8, as in EXIF.
-    swapped : bool
-        Whether the file is big-endian and compressed.
-    """
-
-    bits: int
-    kind: str
-    photometric: int
-    extra: tuple[int, ...]
-    orientation: int
-    swapped: bool = False
-
-    @property
-    def by_pillow(self) -> bool:
-        """Whether Pillow has a mode that keeps every value."""
-        if self.kind == "u" and self.bits <= 8:
-            return True
-        if self.photometric not in (0, 1) or self.extra:
-            return False
-        if self.swapped and self.kind == "f":
-            return False  # libtiff turns the bytes of these round, and then Pillow does
-        return (self.kind, self.bits) in (("u", 12), ("u", 16), ("i", 8), ("f", 32)) and (
-            self.photometric == 1 or (self.kind, self.bits) == ("u", 16)
-        )
-
-    @property
-    def top(self) -> float:
-        """Largest value of a sample: 1 for floats."""
-        return {"u": 2.0**self.bits - 1, "i": 2.0 ** (self.bits - 1) - 1, "f": 1.0}[self.kind]
-
-
-def _tiff_tags(path: Path, stream: BinaryIO, page: int | None) -> TiffTags:
-    """Read the tags of one page, or refuse what is valid and has no pixels for us."""
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
-
-    head = stream.read(8)
-    if head[2:4] in (b"+\0", b"\0+"):
-        head += stream.read(8)
-    directory = ImageFileDirectory_v2(head)
-    seen: list[int] = []
-    while len(seen) < (page or 1):
-        if not directory.next or directory.next in seen:
-            raise InputError(f"{path}: has no page {page or 1}, only {len(seen)}")
-        seen.append(directory.next)
-        stream.seek(directory.next)
-        directory.load(stream)
-    if page is None and directory.next:
-        raise InputError(f"{path}: holds several pages; choose one, as in {path}::1 for the first")
-    tags = dict(directory)
-
-    def several(tag: int, default: int) -> tuple[int, ...]:
-        value = tags.get(tag, default)
-        return tuple(int(v) for v in value) if isinstance(value, tuple) else (int(value),)
-
-    photometric = several(262, 1)[0]
-    if photometric not in _COLOURS:
-        named = _PHOTOMETRIC.get(photometric, f"photometric {photometric}")
-        raise InputError(
-            f"{path}: is a valid TIFF file, but {named} is not supported; convert it to grey or RGB"
-        )
-    bits, formats = set(several(258, 1)), set(several(339, 1))
-    if len(bits) > 1 or len(formats) > 1 or not formats <= set(_FORMATS):
-        raise InputError(
-            f"{path}: is a valid TIFF file, but samples of {sorted(bits)[:4]} bits and "
-            f"formats {sorted(formats)[:4]} are not supported; convert it to {_KINDS}"
-        )
-    count = several(277, 1)[0] - _COLOURS[photometric]
-    extra = several(338, 0) if 338 in tags else (0,) * max(count, 0)
-    # tag 338 may be left out, or say less than the number of samples
-    if count < 0 or count > 1 or (count == 1 and (extra or (0,))[0] not in (1, 2)):
-        raise InputError(
-            f"{path}: is a TIFF file of {several(277, 1)[0]} samples a pixel that are neither grey "
-            f"nor RGB, with or without alpha, which is not supported; convert it to {_KINDS}"
-        )
-    swapped = head[:2] == b"MM" and several(259, 1)[0] != 1
-    return TiffTags(
-        bits.pop(), _FORMATS[formats.pop()], photometric, extra[:count], several(274, 1)[0], swapped
-    )
 
 
 def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -218,9 +119,21 @@ def flatten(path: Path, pixels: NDArray[Any], alpha: str | None, top: float) -> 
     return colours[..., 0] if colours.shape[-1] == 1 else colours
 
 
+def _divided_by_alpha(pixels: NDArray[Any], top: float) -> NDArray[Any]:
+    """Take the alpha that is multiplied into the colours out of them, as `flatten` wants it.
+
+    TIFF 6.0 calls it associated. Where nothing is seen the colours are 0.
+    """
+    colours, cover = pixels[..., :-1], pixels[..., -1:]
+    seen = np.divide(colours, cover / top, out=np.zeros(colours.shape), where=cover > 0)
+    if pixels.dtype.kind in "iu":
+        seen = np.minimum(np.rint(seen), top)
+    return np.concatenate([seen.astype(pixels.dtype), cover], axis=-1)
+
+
 def _refuse_mode(path: Path, mode: str) -> InputError:
     return InputError(
-        f"{path}: has pixels of mode {mode}, which is valid but not supported, expected {_KINDS}; "
+        f"{path}: has pixels of mode {mode}, which is valid but not supported, expected {KINDS}; "
         "convert it"
     )
 
@@ -348,15 +261,21 @@ def _by_pillow(
 
 def _by_tifffile(path: Path, alpha: str | None, tags: TiffTags, number: int) -> NDArray[Any]:
     """Decode what Pillow has no mode for."""
+    if tags.photometric in _INDIRECT:
+        raise _refuse_mode(path, f"{tags.bits}-bit {_INDIRECT[tags.photometric]}")
+    if tags.photometric == 0 and (tags.kind != "u" or tags.extra == (ASSOCIATED,)):
+        with_alpha = " and alpha" if tags.extra else ""
+        raise _refuse_mode(path, f"{tags.bits}-bit {tags.word} with white as zero{with_alpha}")
     try:
         import tifffile
     except ImportError as error:
         raise InputError(
-            f"{path}: is a TIFF file of {tags.bits}-bit {_word(tags)} samples, which needs "
+            f"{path}: is a TIFF file of {tags.bits}-bit {tags.word} samples, which needs "
             'tifffile; install it with pip install "refntk[images]"'
         ) from error
     with tifffile.TiffFile(path) as file:
         page = file.pages[number]
+        refuse_memory(path, page.nbytes)
         try:
             pixels = page.asarray()
         except ValueError as error:
@@ -364,7 +283,7 @@ def _by_tifffile(path: Path, alpha: str | None, tags: TiffTags, number: int) -> 
                 raise
             packed = tifffile.COMPRESSION(page.compression).name
             raise InputError(
-                f"{path}: is a valid TIFF file of {tags.bits}-bit {_word(tags)} samples, whose "
+                f"{path}: is a valid TIFF file of {tags.bits}-bit {tags.word} samples, whose "
                 f"compression {packed} needs the package imagecodecs; install it, or save the file "
                 "without compression"
             ) from error
@@ -374,18 +293,15 @@ def _by_tifffile(path: Path, alpha: str | None, tags: TiffTags, number: int) -> 
         raise _refuse_mode(path, f"{page.axes} of shape {pixels.shape}")
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if tags.photometric == 0:
-        if tags.kind != "u":
-            raise _refuse_mode(path, f"{tags.bits}-bit {_word(tags)} with white as zero")
-        pixels = np.asarray(tags.top, pixels.dtype) - pixels
+        colours = pixels[..., :1] if tags.extra else pixels  # alpha has no photometric
+        colours[...] = np.asarray(tags.top, pixels.dtype) - colours
+    if tags.extra == (ASSOCIATED,):
+        pixels = _divided_by_alpha(pixels, tags.top)
     if tags.extra:
         pixels = flatten(path, pixels, alpha, tags.top)
     if tags.kind != "f" and tags.bits != 8 * pixels.dtype.itemsize:
         pixels = pixels / tags.top
     return upright(pixels, tags.orientation)
-
-
-def _word(tags: TiffTags) -> str:
-    return {"u": "unsigned", "i": "signed", "f": "floating-point"}[tags.kind]
 
 
 def decode(path: Path, alpha: str | None = None, page: int | None = None) -> NDArray[Any]:
@@ -425,9 +341,9 @@ def decode(path: Path, alpha: str | None = None, page: int | None = None) -> NDA
                 mark = stream.read(8)
                 _refuse_pointer(path, mark, stream)
                 stream.seek(0)
-                tiff = mark[:4] in _TIFF_MARKS
+                tiff = mark[:4] in TIFF_MARKS
                 bits, colours = _png_kind(path, stream) if mark == _PNG_MARK else (8, 0)
-                tags = _tiff_tags(path, stream, page) if tiff else None
+                tags = read_tags(path, stream, page) if tiff else None
             if page is not None and not tiff:
                 raise InputError(f"{path}: is no TIFF file and has no pages; leave out ::{page}")
             if tags is None and bits == 16 and colours in (2, 4, 6):

@@ -40,7 +40,7 @@ _BLOCK_BYTES = 1 << 24
 
 def _read_rows(dataset: h5py.Dataset, indices: IntArray) -> NDArray[Any]:
     """Read some indices of the first axis, whole chunks at a time."""
-    row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
+    row_bytes = max(1, math.prod(dataset.shape[1:]) * dataset.dtype.itemsize)
     chunk_rows = dataset.chunks[0] if dataset.chunks else 1
     step = chunk_rows * max(1, _BLOCK_BYTES // (row_bytes * chunk_rows))
     out = np.empty((len(indices), *dataset.shape[1:]), dataset.dtype.newbyteorder("="))
@@ -195,6 +195,8 @@ def read_hdf5(path: Path, key: str | None, pick: Pick) -> RawImages:
     """
     source = str(path)
     with reading(source), h5py.File(path, "r") as file:
+        if "seal" in file.attrs and "network_hash" in file.attrs:
+            raise InputError(f"{source}: is a kernel file of refntk, and holds no images")
         inside = None if key is None else key.strip("/")
         return gather(source, _Datasets(file, source, inside), inside, pick)
 

@@ -93,7 +93,13 @@ def _matches(spec: str) -> list[Path]:
         found = sorted(Path(name) for name in glob(spec, recursive=True))
     except (OSError, ValueError, re.error):
         return []
-    return [path for path in found if path.is_file() and is_image(path)]
+    images = [path for path in found if path.is_file() and is_image(path)]
+    if found and not images:
+        raise InputError(
+            f"{spec}: finds {found[0]} and no image; a pattern is for image files, as in "
+            "'tiles/*.png' or 'tiles/*/*.png'"
+        )
+    return images
 
 
 def _read(spec: str, pick: Pick, alpha: str | None, unlike: bool) -> RawImages:

@@ -108,7 +108,8 @@ def decode_nifti(path: Path) -> NDArray[Any]:
             with gzip.open(path) as stream:  # nibabel stops before the check sum
                 stream.seek(int(image.dataobj.offset) + claimed)
                 stream.read(1)
-        upright = image.as_reoriented(io_orientation(image.affine))
+        axes = io_orientation(image.affine)  # type: ignore[no-untyped-call]
+        upright = image.as_reoriented(axes)
         values = np.asanyarray(upright.dataobj).reshape(*upright.shape[:3], -1)
     native = values.dtype.newbyteorder("=")
     return np.ascontiguousarray(values.transpose(2, 1, 0, 3), dtype=native)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 import struct
 import time
 from collections.abc import Mapping
@@ -25,10 +26,11 @@ from refntk.data.limits import one_line
 from refntk.errors import RefntkError, StoreError
 from refntk.output import create_whole, remove_ours
 
-__all__ = ["Journal", "is_journal", "record_of"]
+__all__ = ["FAMILY", "Journal", "is_journal", "record_of"]
 
 _MAGIC = b"refntk-journal/1"
-_FAMILY = b"refntk-journal/"
+FAMILY = b"refntk-journal/"
+"""How every journal begins, whatever its version."""
 _HEADER = struct.Struct("<16sQ32s")  # magic, length of the record, SHA-256 of the record
 _TILE_MAGIC = b"rtk-tile"
 _SLOT = struct.Struct("<8s16sII")  # magic, run, number of the tile down and across; then SHA-256
@@ -127,8 +129,10 @@ class Journal:
         StoreError
             No such file, no journal, one of an unknown format, or its header is damaged.
         """
+        flags = os.O_RDWR | os.O_NOFOLLOW if write else os.O_RDONLY
         try:
-            fd = os.open(path, (os.O_RDWR | os.O_NOFOLLOW if write else os.O_RDONLY) | os.O_CLOEXEC)
+            # A pipe that nobody writes to is opened at once, and refused.
+            fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise StoreError(f"{path}: cannot be opened ({one_line(error)})") from error
         try:
@@ -312,7 +316,7 @@ def is_journal(head: bytes) -> bool:
     -------
     bool
     """
-    return not head or head.startswith(_FAMILY)
+    return not head or head.startswith(FAMILY)
 
 
 def _head(record: KernelRecord) -> bytes:
@@ -332,8 +336,12 @@ def _write(fd: int, data: bytes, offset: int) -> None:
 
 def _read_header(fd: int, path: Path) -> tuple[KernelRecord, int]:
     """Record of a journal, and where its slots begin."""
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        raise StoreError(
+            f"{path}: is no regular file; expected a shard, or what a run left behind"
+        )
     head = os.pread(fd, _HEADER.size, 0)
-    if not head.startswith(_FAMILY):
+    if not head.startswith(FAMILY):
         raise StoreError(
             f"{path}: is no journal of refntk; expected a shard, or what a run left behind"
         )

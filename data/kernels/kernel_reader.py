@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from refntk.data.images.imageset import InputInfo
 from refntk.data.inside import find, plain_dataset
+from refntk.data.kernels.journal import FAMILY
 from refntk.data.kernels.kernel_array import KernelArray
 from refntk.data.kernels.kernel_format import (
     KERNELS,
@@ -199,6 +201,12 @@ class KernelFile:
         self.close()
 
 
+def _is_journal(path: Path) -> bool:
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(len(FAMILY)) == FAMILY
+    return False
+
+
 def open_kernel(path: str | Path) -> KernelFile:
     """Open a kernel file for reading.
 
@@ -236,6 +244,11 @@ def open_kernel(path: str | Path) -> KernelFile:
     except RefntkError:
         raise
     except Exception as error:
+        if _is_journal(path):
+            raise StoreError(
+                f"{path}: is a shard, or what a run left behind: join shards with refntk merge, or "
+                "finish a run with --resume"
+            ) from None
         raise StoreError(f"{path}: as an HDF5 file it {why_unreadable(error)}") from error
     try:
         return KernelFile(file, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -113,4 +114,7 @@ def _positive(name: str, value: int | None) -> int | None:
         number = 0
     if number < 1:
         raise InputError(f"{name}: expected a positive whole number, not {value!r}")
+    if number >= 1 << 63:  # more than a file can record
+        given = reprlib.repr(number)
+        raise InputError(f"{name}: {given} is beyond all sizes; choose a smaller one")
     return number

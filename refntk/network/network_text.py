@@ -44,7 +44,7 @@ def read_network_text(path: Path) -> str:
         data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
         raise NetworkError(f"{path}: is larger than {_MOST_BYTES} bytes, too large for a network")
-    return data.decode("utf-8")
+    return data.decode("utf-8-sig")  # as editors on Windows begin it
 
 
 def network_text(name: str | None, parameterization: str, layers: Sequence[Layer]) -> str:

@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_advice", "plot_modular", "plot_pairs", "plot_poses", "plot_toy"]
+__all__ = [
+    "diagonal",
+    "logs",
+    "plot_advice",
+    "plot_modular",
+    "plot_pairs",
+    "plot_poses",
+    "plot_toy",
+    "points",
+    "wrong_above_one",
+]
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -46,12 +56,12 @@ _SHARES = {
 
 
 def plot_toy(rows: Rows) -> Figure:
-    """Draw the error on two circles against the number of points and against their separation.
+    """Draw the error on two circles against the number of points, separation, and missing points.
 
     Parameters
     ----------
     rows : sequence of mapping
-        Of `refntk.spectral.study.toy_rows`.
+        Of `refntk.spectral.toy.toy_rows`.
 
     Returns
     -------
@@ -66,15 +76,20 @@ def plot_toy(rows: Rows) -> Figure:
         matplotlib is not installed.
     """
     require_rows(rows)
-    figure, panels = new_figure(1, 2)
-    names = {"points": "points on each circle, N", "separation": "separation of the circles, Δ"}
-    for axes, (panel, label) in zip(panels, names.items(), strict=True):
-        some = [row for row in rows if row["panel"] == panel]
+    names = {
+        "points": "points on each circle, N", "separation": "separation of the circles, Δ",
+        "missing": "neighbours left out together, of 16",
+    }  # fmt: skip
+    there = [panel for panel in names if any(row["panel"] == panel for row in rows)]
+    figure, panels = new_figure(1, len(there))
+    for axes, panel in zip(panels, there, strict=True):
+        some, label = [row for row in rows if row["panel"] == panel], names[panel]
         x = [row["x"] for row in some]
-        axes.plot(x, [r["spectral"] for r in some], marker="", label="spectral, eq. 7")
+        formula = "eq. 59-61" if panel == "missing" else "eq. 7"
+        axes.plot(x, [r["spectral"] for r in some], marker="", label=f"spectral, {formula}")
         axes.plot(x, [r["exact"] for r in some], linestyle="", label="exact")
         axes.set(xlabel=label, ylabel="error ε of a point left out")
-        _wrong_above_one(axes)
+        wrong_above_one(axes)
         axes.legend(fontsize=8, frameon=False)
     panels[0].set_yscale("log")
     return figure
@@ -105,8 +120,8 @@ def plot_pairs(rows: Rows) -> Figure:
     require_rows(rows)
     names = list(dict.fromkeys(row["network"] for row in rows))
     figure, panels = new_figure(3, len(names), size=(max(3.0 * len(names), 6.0), 9.0))
-    values = [v for name in ("exact", "spectral", "by_orbit") for v in _logs(rows, name)]
-    causes = _logs(rows, "density")
+    values = [v for name in ("exact", "spectral", "by_orbit") for v in logs(rows, name)]
+    causes = logs(rows, "density")
     line_end = max(causes)
     for row, (x, y, label, line) in enumerate((
         ("spectral", "exact", _SPECTRAL, values),
@@ -117,12 +132,12 @@ def plot_pairs(rows: Rows) -> Figure:
             axes = panels[row * len(names) + k]
             others = [pair for pair in rows if pair["network"] != name]
             some = [pair for pair in rows if pair["network"] == name]
-            _points(axes, _logs(some, x), _logs(some, y), PALETTE[k % len(PALETTE)])
-            _points(axes, _logs(others, x), _logs(others, y), "0.85", behind=True)
+            points(axes, logs(some, x), logs(some, y), PALETTE[k % len(PALETTE)])
+            points(axes, logs(others, x), logs(others, y), "0.85", behind=True)
             axes.set(xscale="log", yscale="log", xlabel=label)
-            _diagonal(axes, line)
+            diagonal(axes, line)
             if y == "exact":
-                _wrong_above_one(axes)
+                wrong_above_one(axes)
             else:
                 axes.annotate("ε = 1", (line_end, line_end), xytext=(-4, 0), ha="right",
                               textcoords="offset points", fontsize=7, color="0.4")  # fmt: skip
@@ -169,7 +184,7 @@ def plot_poses(rows: Rows) -> Figure:
         poses = [row["poses"] for row in some]
         for kind, style in _KINDS.items():
             if kind in some[0]:
-                above[k].plot(poses, _logs(some, kind), **style, color=colour)
+                above[k].plot(poses, logs(some, kind), **style, color=colour)
             if (share := _SHARES[kind]) in some[0]:
                 below[k].plot(poses, [row[share] for row in some], **style, color=colour)
         for axes in (above[k], below[k]):
@@ -180,7 +195,7 @@ def plot_poses(rows: Rows) -> Figure:
     lowest, highest = zip(*(axes.get_ylim() for axes in above), strict=True)
     for axes in above:
         axes.set_ylim(min(lowest), max(*highest, 1.5))
-        _wrong_above_one(axes)
+        wrong_above_one(axes)
     above[0].set_ylabel("error ε of a pose left out")
     below[0].set_ylabel("share of poses that are right")
     figure.legend(
@@ -288,26 +303,28 @@ def plot_modular(rows: Rows) -> Figure:
     return figure
 
 
-def _logs(rows: Rows, name: str) -> list[float]:
-    """Values for a logarithmic axis; what is zero to rounding is drawn at its lower end."""
+def logs(rows: Rows, name: str) -> list[float]:
+    """Give a column for a logarithmic axis; what is zero to rounding goes to its lower end."""
     return [max(float(row[name]), _SMALLEST) for row in rows]
 
 
-def _diagonal(axes: Axes, values: Sequence[float]) -> None:
+def diagonal(axes: Axes, values: Sequence[float]) -> None:
+    """Draw where abscissa and ordinate are equal, over the range of values."""
     ends = [min(values), max(values)]
     axes.plot(ends, ends, color="0.4", linewidth=0.8, linestyle="-", marker="", zorder=0)
 
 
-def _points(
+def points(
     axes: Axes, x: Sequence[float], y: Sequence[float], colour: str, *, behind: bool = False
 ) -> None:
+    """Draw small points."""
     axes.plot(
         x, y, linestyle="", marker="o", color=colour, markersize=2.5, markeredgewidth=0,
         alpha=0.7, zorder=1 if behind else 2,
     )  # fmt: skip
 
 
-def _wrong_above_one(axes: Axes) -> None:
+def wrong_above_one(axes: Axes) -> None:
     """Draw where answers become wrong, and say so to the right of the data."""
     axes.axhline(1, color="0.5", linewidth=0.8, linestyle="--", marker="")
     axes.annotate(

@@ -1,7 +1,8 @@
 """Predicted and exact errors of one kernel on orbits, side by side and with one nugget.
 
 The quantities of A. Perin, S. Deny, "On the Ability of Deep Networks to Learn Symmetries from Data:
-A Neural Kernel Theory", arXiv:2412.11521. The nugget is `diag_reg` times the mean of the diagonal.
+A Neural Kernel Theory", arXiv:2412.11521. The nugget is `diag_reg` times the mean of the diagonal;
+the code that they released has two, one for each side (`pair_measures`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refntk.errors import InputError
 from refntk.spectral.harmonic import (
     class_pose_errors,
     cyclic,
@@ -35,20 +35,22 @@ from refntk.spectral.theory import (
     spectral_error,
 )
 
-__all__ = ["classes_measures", "pair_measures", "seeds_measures", "toy_measures"]
+__all__ = ["classes_measures", "orbit_geometry", "pair_measures", "seeds_measures"]
 
 FloatArray = npt.NDArray[np.float64]
 Row = dict[str, Any]
 
 
-def pair_measures(kernel: FloatArray, diag_reg: float, exact: int | None = None) -> Row:
+def pair_measures(kernel: FloatArray, diag_reg: float | None, exact: int | None = None) -> Row:
     """Predicted and exact error of completing two orbits, and the two causes.
 
     Parameters
     ----------
     kernel : array of float, shape (2, N, 2, N)
-    diag_reg : float
-        Nugget relative to the mean of the diagonal, in all of them.
+    diag_reg : float or None
+        Nugget relative to the mean of the diagonal, in all of them. None for those of the code that
+        the paper's authors released: 1e-10 of the trace of the 2N - 1 points that are known in
+        regression, and by orbit; 1e-5 · 2N in eq. 7.
     exact : int, optional
         Number of elements of the subgroup that permutes pixels, a divisor of N: see
         `refntk.symmetry.orbits.CyclicAction`. Default N.
@@ -63,43 +65,86 @@ def pair_measures(kernel: FloatArray, diag_reg: float, exact: int | None = None)
         density is the inverse of the mean variance of a pose given all others, and separation the
         mean of that of the orbits, weighted by these variances, so that by_orbit is separation /
         density (`refntk.spectral.pose_causes`; λ_N⁻¹ and ⟨λ⁻¹⟩ where the kernel is circulant);
+        ``top`` and ``mean``, λ_N⁻¹ and ⟨λ⁻¹⟩ of the circulant average, in the same units, whose
+        ratio is ``spectral``;
         ``deviation``, how far the kernel is from circulant; ``coset`` and ``spectral_coset``, exact
         and spectral error (eq. 59-61) where a pose is left out together with its images under the
         subgroup, the only test for a network that is blind to the subgroup, NaN where nothing of
         the orbit would be left.
     """
     poses = kernel.shape[1]
+    regression, spectral = _nuggets(diag_reg, poses)
     kernel = kernel / (np.einsum("aiai->", kernel) / (2 * poses))
     mixed = interleave(kernel)
     targets = 1.0 - 2.0 * (np.arange(len(mixed)) % 2)
-    errors = leave_out_errors(mixed, targets, diag_reg) * targets
+    errors = leave_out_errors(mixed, targets, regression) * targets
     row, deviation = circularize(mixed)
     spectrum = circulant_spectrum(row)
+    top, mean = causes(spectrum, spectral)
     kappa, _ = group_average(kernel, cyclic(poses))
-    separation, density = pose_causes(kappa, [1, -1], cyclic(poses), diag_reg)
+    separation, density = pose_causes(kappa, [1, -1], cyclic(poses), regression)
     by_orbit, variance = float((separation / density).mean()), float((1 / density).mean())
     return {
         "exact": float(errors.mean()),
         "accuracy": float(np.mean(errors < 1)),
-        "spectral": spectral_error(spectrum, diag_reg),
+        "spectral": 0.0 if np.isinf(mean) else top / mean,
         "by_orbit": by_orbit,
         "deviation": deviation,
         "separation": by_orbit / variance if variance else float(separation.mean()),
         "density": 1 / variance if variance else float("inf"),
-    } | _coset_measures(mixed, spectrum, diag_reg, exact or poses)
+        "top": top,
+        "mean": mean,
+    } | _coset_measures(mixed, spectrum, (regression, spectral), exact or poses)
 
 
-def _coset_measures(mixed: FloatArray, spectrum: FloatArray, diag_reg: float, exact: int) -> Row:
+def _nuggets(diag_reg: float | None, poses: int) -> tuple[float, float]:
+    """Nuggets of regression and of eq. 7 on two orbits, in units of the mean diagonal."""
+    if diag_reg is None:
+        return 1e-10 * (2 * poses - 1), 1e-5 * 2 * poses
+    return diag_reg, diag_reg
+
+
+def orbit_geometry(orbits: FloatArray) -> Row:
+    """Distance and size of two orbits in the space of images (Figures 4D, 4E, 7 and G.1).
+
+    Parameters
+    ----------
+    orbits : array of float, shape (2, N, ...)
+        Poses of two images.
+
+    Returns
+    -------
+    dict
+        ``distance``, the squared distance of the means of the orbits, Δ²; ``radius``, the root mean
+        square distance of a pose from the mean of its orbit, ρ, averaged over the two.
+
+    Examples
+    --------
+    >>> orbit_geometry(np.array([[[1.0, 0.0], [-1.0, 0.0]], [[3.0, 3.0], [3.0, -3.0]]]))
+    {'distance': 9.0, 'radius': 2.0}
+    """
+    flat = orbits.reshape(*orbits.shape[:2], -1)
+    centres = flat.mean(axis=1)
+    spread = np.square(flat - centres[:, None]).sum(axis=2)
+    return {
+        "distance": float(np.square(centres[0] - centres[1]).sum()),
+        "radius": float(np.sqrt(spread.mean(axis=1)).mean()),
+    }
+
+
+def _coset_measures(
+    mixed: FloatArray, spectrum: FloatArray, nuggets: tuple[float, float], exact: int
+) -> Row:
     """Errors where a pose is left out together with its images under the exact subgroup."""
     poses = len(mixed) // 2
-    if exact == poses or diag_reg == 0:
+    if exact == poses or 0 in nuggets:
         return {"coset": float("nan"), "spectral_coset": float("nan")}
     targets = 1.0 - 2.0 * (np.arange(len(mixed)) % 2)
     step = 2 * (poses // exact)
     sets = np.arange(len(mixed)).reshape(-1, step).T
-    errors = missing_sets_errors(mixed, targets, sets, diag_reg) * targets[sets]
+    errors = missing_sets_errors(mixed, targets, sets, nuggets[0]) * targets[sets]
     first = sets[0]
-    spectral = missing_errors_spectral(spectrum, first.tolist(), diag_reg) * targets[first]
+    spectral = missing_errors_spectral(spectrum, first.tolist(), nuggets[1]) * targets[first]
     return {"coset": float(errors.mean()), "spectral_coset": float(spectral.mean())}
 
 
@@ -249,54 +294,6 @@ def _class_accuracies(
             sign += int(np.count_nonzero(values[:, c] > 0))
             largest += int(np.count_nonzero(values.argmax(axis=1) == c))
     return {"accuracy": largest / total, "sign": sign / total}
-
-
-def toy_measures(poses: int, separation: float, scale: float, diag_reg: float) -> Row:
-    """Two circles of points under a Gaussian kernel: the theory's toy.
-
-    Parameters
-    ----------
-    poses : int
-        N, points on each circle; one is turned against the other by half a step.
-    separation : float
-        Distance of the planes of the two circles, of radius 1.
-    scale : float
-        L of the kernel exp(-L² |x - x'|²).
-    diag_reg : float
-
-    Returns
-    -------
-    dict
-        ``exact``, ``spectral``, ``separation_part`` and ``density_part`` of the ratio.
-
-    Raises
-    ------
-    InputError
-        N is below 2, or the kernel is singular and there is no nugget.
-
-    Examples
-    --------
-    >>> row = toy_measures(6, separation=1.0, scale=0.85, diag_reg=0.0)
-    >>> round(row["exact"], 8), round(row["spectral"], 8)
-    (0.39760077, 0.39760077)
-    """
-    if poses < 2:
-        raise InputError(f"N = {poses} points on a circle: expected at least 2")
-    k = np.arange(2 * poses)
-    angle = np.pi * k / poses
-    points = np.stack([np.cos(angle), np.sin(angle), separation / 2 * (1.0 - 2 * (k % 2))])
-    square = ((points[:, :, None] - points[:, None]) ** 2).sum(axis=0)
-    kernel = np.exp(-(scale**2) * square)
-    targets = 1.0 - 2.0 * (k % 2)
-    errors = leave_out_errors(kernel, targets, diag_reg) * targets
-    spectrum = circulant_spectrum(circularize(kernel)[0])
-    top, mean = causes(spectrum, diag_reg)
-    return {
-        "exact": float(errors.mean()),
-        "spectral": top / mean,
-        "separation_part": top,
-        "density_part": mean,
-    }
 
 
 def _pairwise_errors(

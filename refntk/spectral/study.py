@@ -14,9 +14,9 @@ from refntk.errors import InputError
 from refntk.network.network import Network
 from refntk.spectral.measures import (
     classes_measures,
+    orbit_geometry,
     pair_measures,
     seeds_measures,
-    toy_measures,
 )
 from refntk.symmetry.orbits import CyclicAction, centre, orbit_kernel, orbit_pairs, pose_kernel
 
@@ -25,9 +25,10 @@ __all__ = [
     "draw_class_pairs",
     "draw_pairs",
     "draw_seeds",
+    "draw_trials",
     "pair_rows",
     "seed_rows",
-    "toy_rows",
+    "trial_rows",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -118,7 +119,7 @@ def pair_rows(
     labels: npt.NDArray[np.integer[Any]],
     pairs: Sequence[tuple[int, int]],
     poses: Sequence[int],
-    diag_reg: float,
+    diag_reg: float | None,
     done: Sequence[Row] = (),
 ) -> Iterator[Row]:
     """Measure pairs of images, network by network.
@@ -133,7 +134,8 @@ def pair_rows(
     pairs : sequence of (int, int)
         As `draw_pairs` gives them.
     poses : sequence of int
-    diag_reg : float
+    diag_reg : float or None
+        As for `refntk.spectral.measures.pair_measures`.
     done : sequence of dict
         Rows that are there already and are left out.
 
@@ -141,8 +143,9 @@ def pair_rows(
     ------
     dict
         ``network``, ``poses``, ``class_a``, ``class_b``, ``image_a``, ``image_b``, and what
-        `refntk.spectral.measures.pair_measures` gives.
+        `pair_measures` and `orbit_geometry` of `refntk.spectral.measures` give.
     """
+    geometry: dict[tuple[int, int, int], Row] = {}  # the same for all networks
     known = {(r["network"], r["poses"], r["image_a"], r["image_b"]) for r in done}
     for name, net in nets.items():
         for n in poses:
@@ -152,30 +155,10 @@ def pair_rows(
                     row |= {"class_a": int(labels[a]), "class_b": int(labels[b])}
                     row |= {"image_a": a, "image_b": b}
                     exact = CyclicAction(study.kind, n).exact
-                    yield row | pair_measures(study.pair(net, a, b, n), diag_reg, exact)
-
-
-def toy_rows(diag_reg: float) -> list[Row]:
-    """Sweep the points on each circle of the theory's toy, and the separation of the circles.
-
-    Parameters
-    ----------
-    diag_reg : float
-
-    Returns
-    -------
-    list of dict
-        ``panel`` ("points" or "separation"), ``x``, and what
-        `refntk.spectral.measures.toy_measures` gives: N = 4 ... 48 with Δ = 1, L = 1.4, and
-        Δ = 0.1 ... 3 with N = 6, L = 0.85.
-    """
-    points = [
-        {"panel": "points", "x": n} | toy_measures(n, 1.0, 1.4, diag_reg) for n in range(4, 49, 2)
-    ]
-    distances = [round(0.1 * k, 1) for k in range(1, 31)]
-    return points + [
-        {"panel": "separation", "x": d} | toy_measures(6, d, 0.85, diag_reg) for d in distances
-    ]
+                    row |= pair_measures(study.pair(net, a, b, n), diag_reg, exact)
+                    if (a, b, n) not in geometry:
+                        geometry[a, b, n] = orbit_geometry(study.orbits([a, b], n))
+                    yield row | geometry[a, b, n]
 
 
 def seed_rows(
@@ -227,6 +210,43 @@ def seed_rows(
             else classes_measures(kernel, labels[list(seeds)], diag_reg)
         )
         yield {"network": name, "poses": n, **measures}
+
+
+def trial_rows(
+    study: Study,
+    nets: Mapping[str, Network],
+    labels: npt.NDArray[np.integer[Any]],
+    trials: Sequence[Sequence[int]],
+    poses: Sequence[int],
+    diag_reg: float,
+    done: Sequence[Row] = (),
+) -> Iterator[Row]:
+    """Measure seeds of many pairs of classes, network by network (Figure 6A of the paper).
+
+    Parameters
+    ----------
+    study : Study
+    nets, labels, poses, diag_reg, done
+        As for `pair_rows`.
+    trials : sequence of sequences of int
+        As `draw_trials` gives them.
+
+    Yields
+    ------
+    dict
+        ``network``, ``poses``, ``trial``, ``class_a``, ``class_b``, and what
+        `refntk.spectral.measures.seeds_measures` gives.
+    """
+    known = {(row["network"], row["poses"], row["trial"]) for row in done}
+    for name, net in nets.items():
+        for n in poses:
+            exact = CyclicAction(study.kind, n).exact
+            for number, seeds in enumerate(trials):
+                if (name, n, number) not in known:
+                    row: Row = {"network": name, "poses": n, "trial": number}
+                    row |= {"class_a": int(labels[seeds[0]]), "class_b": int(labels[seeds[-1]])}
+                    kernel = study.kernel(net, seeds, n)
+                    yield row | seeds_measures(kernel, len(seeds) // 2, diag_reg, exact)
 
 
 def draw_pairs(
@@ -291,6 +311,36 @@ def draw_class_pairs(labels: npt.ArrayLike, count: int, seed: int) -> list[tuple
         for a, b in combinations(classes, 2)
         for pair in draw_pairs(labels, count, seed, between=(a, b))
     ]
+
+
+def draw_trials(labels: npt.ArrayLike, trials: int, count: int, seed: int) -> list[list[int]]:
+    """Draw pairs of classes, and so many images of each, every trial by itself.
+
+    Parameters
+    ----------
+    labels : array of int, shape (M,)
+    trials, count, seed : int
+
+    Returns
+    -------
+    list of list of int
+        For each trial the images of the smaller class, then those of the larger; that of a number
+        is the same however many there are.
+
+    Raises
+    ------
+    InputError
+        There is one class only, or a class has fewer images.
+    """
+    classes = np.unique(np.asarray(labels))
+    if len(classes) < 2:
+        raise InputError("labels: trials need images of two classes")
+    drawn = []
+    for trial in range(trials):
+        rng = np.random.default_rng([seed, trial])
+        two = sorted(rng.choice(classes, 2, replace=False).tolist())
+        drawn.append(draw_seeds(labels, two, count, int(rng.integers(2**31))))
+    return drawn
 
 
 def draw_seeds(labels: npt.ArrayLike, classes: Sequence[int], count: int, seed: int) -> list[int]:

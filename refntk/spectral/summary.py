@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["advice", "summarize_pairs", "worth"]
+__all__ = ["advice", "summarize_pairs", "summarize_trials", "worth"]
 
 Row = dict[str, Any]
 
 _KEYS = ("network", "poses", "class_a", "class_b", "image_a", "image_b")
+_ERRORS = ("exact", "spectral", "by_orbit")
 _MISSES = 0.1
 
 
@@ -31,17 +32,14 @@ def summarize_pairs(rows: Sequence[Row]) -> list[Row]:
         ``spectral_within`` and ``by_orbit_within``, the factor within which the prediction is the
         exact error for 90 % of the pairs; ``same_side``, the share of pairs
         where exact and spectral error are on the same side of 1;
-        ``accuracy``, the mean; ``deviation``, the median.
+        ``accuracy``, the mean; ``deviation``, the median; ``distance_r``, the correlation over
+        pairs of λ_N with the squared distance of the means of the orbits (Figure 4D of the paper),
+        and ``radius_r``, that of ⟨λ⁻¹⟩ with the inverse of their radius (4E); NaN for one pair.
     """
     condensed = []
     for name, poses in dict.fromkeys((row["network"], row["poses"]) for row in rows):
         some = [row for row in rows if (row["network"], row["poses"]) == (name, poses)]
         values = {k: np.array([row[k] for row in some]) for k in some[0] if k not in _KEYS}
-
-        def within(prediction: str, values: dict[str, Any] = values) -> float:
-            logs = [np.log(np.maximum(values[k], 1e-300)) for k in (prediction, "exact")]
-            return float(np.exp(np.quantile(np.abs(logs[0] - logs[1]), 0.9)))
-
         condensed.append(
             {
                 "network": name,
@@ -49,16 +47,66 @@ def summarize_pairs(rows: Sequence[Row]) -> list[Row]:
                 "pairs": len(some),
                 "exact": float(np.median(values["exact"])),
                 "spectral": float(np.median(values["spectral"])),
-                "spectral_within": within("spectral"),
+                "spectral_within": _within(values["spectral"], values["exact"]),
                 "by_orbit": float(np.median(values["by_orbit"])),
-                "by_orbit_within": within("by_orbit"),
+                "by_orbit_within": _within(values["by_orbit"], values["exact"]),
                 "coset": float(np.median(values["coset"])),
                 "same_side": float(np.mean((values["exact"] < 1) == (values["spectral"] < 1))),
                 "accuracy": float(values["accuracy"].mean()),
                 "deviation": float(np.median(values["deviation"])),
+                "distance_r": _correlation(1 / values["top"], values["distance"]),
+                "radius_r": _correlation(values["mean"], 1 / values["radius"]),
             }
         )
     return condensed
+
+
+def summarize_trials(rows: Sequence[Row]) -> list[Row]:
+    """Condense trials to a row for each network and number of poses.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Of `refntk.spectral.study.trial_rows`.
+
+    Returns
+    -------
+    list of dict
+        ``trials``; means of ``exact``, ``spectral`` and ``by_orbit``; ``spectral_within`` and
+        ``by_orbit_within`` as for `summarize_pairs`; ``r``, the correlation over trials of exact
+        and spectral error; means of ``accuracy``, ``spectral_accuracy``, ``by_orbit_accuracy``.
+    """
+    condensed = []
+    for name, poses in dict.fromkeys((row["network"], row["poses"]) for row in rows):
+        some = [row for row in rows if (row["network"], row["poses"]) == (name, poses)]
+        values = {kind: np.array([row[kind] for row in some]) for kind in _ERRORS}
+        condensed.append(
+            {"network": name, "poses": poses, "trials": len(some)}
+            | {kind: float(values[kind].mean()) for kind in _ERRORS}
+            | {
+                "spectral_within": _within(values["spectral"], values["exact"]),
+                "by_orbit_within": _within(values["by_orbit"], values["exact"]),
+                "r": _correlation(values["exact"], values["spectral"]),
+            }
+            | {
+                share: float(np.mean([row[share] for row in some]))
+                for share in ("accuracy", "spectral_accuracy", "by_orbit_accuracy")
+            }
+        )
+    return condensed
+
+
+def _within(predicted: npt.NDArray[np.float64], exact: npt.NDArray[np.float64]) -> float:
+    """Give the factor within which predictions are right in 90 % of the cases."""
+    logs = [np.log(np.maximum(values, 1e-300)) for values in (predicted, exact)]
+    return float(np.exp(np.quantile(np.abs(logs[0] - logs[1]), 0.9)))
+
+
+def _correlation(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> float:
+    """Correlation of two columns; NaN where one does not vary or is not finite."""
+    if not (np.isfinite(x).all() and np.ptp(x) > 0 and np.ptp(y) > 0):
+        return float("nan")
+    return float(np.corrcoef(x, y)[0, 1])
 
 
 def advice(

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refntk.network.network import Network
+from refntk.symmetry.canonical import Symmetrization, jumps
 from refntk.symmetry.flows import FLOWS, Flow, lie_derivative
 from refntk.symmetry.measures import (
     Predictor,
@@ -23,7 +24,7 @@ from refntk.symmetry.measures import (
 from refntk.symmetry.orbits import CyclicAction
 from refntk.symmetry.three_ways import kernel_predictor
 
-__all__ = ["Study", "study"]
+__all__ = ["Study", "study", "symmetrized_rows"]
 
 Row = dict[str, Any]
 
@@ -121,6 +122,51 @@ def study(
             result.flows.append(row)
             progress(1)
     return result
+
+
+def symmetrized_rows(
+    net: Network,
+    train: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    test: npt.ArrayLike,
+    *,
+    group: str,
+    poses: int = 24,
+    diag_reg: float = 0.0,
+    threads: int | None = None,
+) -> list[Row]:
+    """Make an ordinary network invariant from outside, and measure how well that works.
+
+    Parameters
+    ----------
+    net : Network
+    train, targets, test, group, poses, diag_reg, threads
+        As for `study`.
+
+    Returns
+    -------
+    list of dict
+        A row for ``mean``, the mean of the predictions over the group, and for ``pose``, training
+        and prediction on canonical poses, which is regression with the canonicalised kernel:
+        ``worst``, the error under the group; ``rotations``, that under rotations by 360°/N;
+        ``changes``, how often the canonical pose changes on the lines from each test image to the
+        next, and ``largest jump`` of the predictions there; ``size`` of the predictions.
+    """
+    inside, outside = np.asarray(train), np.asarray(test)
+    about, turns = point_action(group), cyclic_action(CyclicAction("rotation", poses))
+    rows = []
+    for kind in ("mean", "pose"):
+        way = Symmetrization(kind, group)
+        shown = way.canonical(inside) if kind == "pose" else inside
+        trained = kernel_predictor(net, shown, targets, diag_reg=diag_reg, threads=threads)
+        predictor = way.predictor(trained)
+        found, leaps = symmetry_error(predictor, outside, about), jumps(predictor, way, outside)
+        rows.append({
+            "way": kind, "worst": found.worst,
+            "rotations": symmetry_error(predictor, outside, turns).worst, "changes": len(leaps),
+            "largest jump": max((leap.size for leap in leaps), default=0.0), "size": found.size,
+        })  # fmt: skip
+    return rows
 
 
 def _element_rows(name: str, found: SymmetryError, names: Sequence[int]) -> Iterator[Row]:

@@ -251,7 +251,7 @@ def test_only_the_draws_that_overflow_are_left_out(folder, monkeypatch):
         (["--resume", "--seed", "1"], "holds draws of another experiment, the seed differs"),
         (["--resume", "--dtype", "float32"], "holds draws of another experiment, the dtype"),
         (["--resume", "--size", "2"], "another experiment, the preparation of the images"),
-        (["--widths", "2,x"], "expected positive whole numbers such as 4,8,16, not '2,x'"),
+        (["--widths", "2,x"], "'2,x': expected positive whole numbers such as 4,8,16"),
         (["--widths", "0"], "expected positive whole numbers"),
         (["--draws", "1"], "--draws"),
         (["--draws", "1000000000000", "--resume"], "c.h5: needs 96.0 TB of memory"),

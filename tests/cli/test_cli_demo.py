@@ -73,3 +73,19 @@ def test_it_misses_matplotlib_before_it_computes(tmp_path, monkeypatch):
     assert result.exit_code == 2
     assert 'pip install "refntk[plot]"' in result.stderr
     assert not (tmp_path / "shown").exists()
+
+
+def test_a_folder_that_cannot_be_created(tmp_path):
+    place = tmp_path / "shown"
+    place.symlink_to(tmp_path / "nowhere")
+    for word in ("--quiet", "--overwrite"):
+        result = run("demo", "-o", place, word)
+        assert result.exit_code == 2
+        assert result.stderr.startswith(f"Error: {place}: ")
+        assert result.stderr.endswith(" with -o, or --overwrite the demo there\n") or (
+            "cannot be created (File exists); choose another folder with -o\n" in result.stderr
+        )
+    result = run("demo", "-o", "/proc/shown")
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert "/proc/shown: cannot be created (No such file or directory); choose" in result.stderr

@@ -1,11 +1,13 @@
 """How a command of the command line ends."""
 
+import os
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from refntk import cli
 from refntk.cli import main
@@ -158,3 +160,32 @@ def test_names_of_classes_are_printed_escaped(tmp_path):
     assert result.stdout.count(r"a\x1b[2J") == 1
     assert "\x1b" not in result.output
     assert "\u202e" not in result.output
+
+
+def test_names_that_are_not_utf8_from_the_images_to_the_answers(tmp_path):
+    folder = tmp_path / os.fsdecode(b"t\xe9")
+    for part in ("train", "test"):
+        for name in (b"caf\xe9", b"th\xe9"):
+            place = folder / part / os.fsdecode(name)
+            try:
+                place.mkdir(parents=True)
+            except OSError:
+                pytest.skip("this file system takes names in UTF-8 only")
+            pixels = np.random.default_rng(len(name)).integers(0, 256, (4, 4), np.uint8)
+            for number in (1, 2):
+                file = place / os.fsdecode(b"%d\xff.png" % number)
+                Image.fromarray(pixels // number).save(file)
+    files = [tmp_path / os.fsdecode(name) for name in (b"k\xe9.h5", b"c\xe9.h5", b"a\xe9.csv")]
+    train, test = str(folder / "train"), str(folder / "test")
+    for words in (
+        ["compute", "mlp-1", train, "-o", str(files[0]), "--backend", "numpy", "-q"],
+        ["compute", "mlp-1", test, train, "-o", str(files[1]), "--backend", "numpy", "-q"],
+        ["info", str(files[0])],
+        ["check", str(files[0])],
+        ["predict", str(files[0]), str(files[1]), "-o", str(files[2]), "--diag-reg", "1e-3"],
+    ):
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 0, result.output
+        assert result.stdout.isascii()
+    assert all(file.exists() for file in files)
+    assert r"caf\xe9" in files[2].read_text()

@@ -25,6 +25,7 @@ NETWORKS = ["-n", "mlp-1", "-n", "cnn-fc"]
 COMMANDS = {
     "pairs": (["--pairs", 3, "--poses", 4], 6),
     "seeds": (["--seeds", 2, "--poses", "2,4"], 4),
+    "trials": (["--seeds", 2, "--trials", 2, "--poses", "2,4"], 8),
     "classes": (["--seeds", 2, "--poses", "2,4"], 4),
     "advise": (["--seeds", 1, "--poses", "2,4"], 12),
 }
@@ -34,9 +35,9 @@ def test_toy(tmp_path):
     table, picture = tmp_path / "toy.csv", tmp_path / "toy.svg"
     result = run("toy", "-o", table, "--plot", picture)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.endswith(f"{table}: 53 rows\n{picture}: picture of {table}\n")
+    assert result.stdout.endswith(f"{table}: 68 rows\n{picture}: picture of {table}\n")
     assert picture.stat().st_size > 1000
-    assert len(read_table(table)[1]) == 53
+    assert len(read_table(table)[1]) == 68
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -59,6 +60,21 @@ def test_experiments(tmp_path, data, command, group):
     result = run(*arguments, "--resume")
     assert result.exit_code == 0
     assert table.read_bytes() == whole
+
+
+def test_pairs_with_the_released_nuggets_and_the_geometry(tmp_path, data):
+    table, picture = tmp_path / "a.csv", tmp_path / "g.png"
+    arguments = ["pairs", data, *NETWORKS, "--pairs", 3, "--poses", 4, "-o", table]
+    result = run(*arguments, "--released", "--geometry", picture)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.endswith(f"{picture}: picture of {table}\n")
+    assert "distance_r" in result.stdout
+    settings, rows = read_table(table)
+    assert settings["diag_reg"] == "released"
+    assert {"distance", "radius", "top", "mean"} < set(rows[0])
+    assert picture.stat().st_size > 1000
+    result = run(*arguments, "--resume", "--geometry", table)
+    assert (result.exit_code, "a picture has the ending '.csv'" in result.stderr) == (2, True)
 
 
 def test_an_interrupt_keeps_the_rows_and_names_the_command(tmp_path, data, monkeypatch):

@@ -23,12 +23,16 @@ TINY = {
     "refntk spectral toy": ["-q"],
     "refntk spectral pairs": [*POSES, "--pairs", 1],
     "refntk spectral seeds": [*POSES, "--seeds", 1],
+    "refntk spectral trials": [*POSES, "--seeds", 1, "--trials", 1],
+    "refntk spectral trained": [*POSES, "--pairs", 1, "--width", 2, "--steps", 1],
+    "refntk spectral heat": ["--points", 4],
     "refntk spectral classes": [*POSES, "--seeds", 1],
     "refntk spectral advise": [*POSES, "--seeds", 1],
     "refntk spectral modular": ["--moduli", 3, "--shares", 0.5, "--repeats", 1, "-q"],
     "refntk dynamics meanfield": ["--units", 3, "--steps", 1, "--repeats", 1, "-q"],
     "refntk dynamics dimensions": ["--channels", 2],
     "refntk dynamics shapes": [],
+    "refntk dynamics quotient": ["--steps", 1],
     "refntk dynamics perm": TRAINING,
     "refntk dynamics rot": TRAINING,
     "refntk dynamics trans": TRAINING,
@@ -43,9 +47,12 @@ CHECKS = {"refntk verify", "refntk verify dynamics"}
 
 def test_the_page_names_every_source():
     text = PAGE.read_text(encoding="utf-8")
-    for source in ("2406.06504", "2412.11521", "2303.13458", "Mean Field View", "Shen", "Equizero"):
+    for source in (
+        "2406.06504", "2412.11521", "2303.13458", "Mean Field View", "Shen", "Equizero",
+        "Composing global solutions", "Quotient-space",
+    ):  # fmt: skip
         assert source in text
-    assert len(COMMANDS) > 20
+    assert len(COMMANDS) > 30
 
 
 def tiny(command):
@@ -58,10 +65,11 @@ def tiny(command):
 def test_commands_run(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (beginning,) = [name for name in TINY if command.startswith(name)]
-    arguments = [*shlex.split(command)[1:], *map(str, TINY[beginning])]
+    words = [str(PAGE.parents[1] / w) if w.startswith("docs/") else w for w in shlex.split(command)]
+    arguments = [*words[1:], *map(str, TINY[beginning])]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
-    for option in {"-o", "--csv"}.intersection(arguments):
+    for option in {"-o", "--csv", "--geometry"}.intersection(arguments):
         assert (tmp_path / arguments[arguments.index(option) + 1]).exists()
 
 

@@ -160,3 +160,11 @@ def test_a_failing_lock_is_an_error(path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", fail)
     with pytest.raises(StoreError, match=r"cannot be written \(Input/output error\)"):
         Lock(path, path)
+
+
+@pytest.mark.parametrize("folder", ["/proc", "gone"])
+def test_a_folder_where_no_file_can_be_is_an_error(tmp_path, folder):
+    """It was tried for ever: that there is no such file was taken for a lock that is just gone."""
+    place = tmp_path / folder / "k.h5.lock"
+    with pytest.raises(StoreError, match=r"k\.h5\.lock: cannot be written \(No such file"):
+        Lock(place, place)

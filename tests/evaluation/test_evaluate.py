@@ -439,6 +439,7 @@ def test_images_that_are_refused(images: Any, message: str) -> None:
         ({"threads": "two"}, InputError, "^threads: expected a positive whole number, not 'two'$"),
         ({"tile": 0}, InputError, "^tile: expected a positive whole number, not 0$"),
         ({"tile": math.nan}, InputError, "^tile: expected a positive whole number, not nan$"),
+        ({"tile": 10**20}, InputError, "^tile: 1000.*000 is beyond all sizes; choose"),
         (
             {"method": "literall"},
             MethodError,

@@ -110,7 +110,10 @@ def test_arguments_follow_the_filter() -> None:
     [
         (lambda: Conv((3, 3, 3, 3)), NetworkError, "^filter_shape: expected two positive integers"),
         (lambda: Conv((3,), strides=(2, 2)), NetworkError, "^strides: expected 1 numbers, as filt"),
-        (lambda: Lift((3,), group="C2"), NetworkError, "known: C1, D1; C2 is a group of filters of"),
+        (
+            lambda: Lift((3,), group="C2"), NetworkError,
+            '^unknown group "C2"; known: C1, D1; C2 is a group of filters of two',
+        ),
         (lambda: Lift((3, 3), group="O"), NetworkError, '^unknown group "O"; .*known: C1, C2'),
         (
             lambda: Network([Lift((3, 3, 3), group="O"), Relu(), GroupConv((3, 3))]),
@@ -152,9 +155,9 @@ def test_arguments_follow_the_filter() -> None:
             r"^X1: expected signals of shape \(N, L, C\), channels last; .* not \(2, 4, 4, 3\)",
         ),
         (
-            lambda: kernel(Network([Conv((3, 3, 3)), Flatten()]), np.ones((2, 4, 4, 1))),
+            lambda: kernel(Network([Conv((3, 3, 3)), Flatten()]), np.ones((2, 4, 4))),
             InputError,
-            "^X1: expected volumes of .* channels last, not .*; volumes of one channel",
+            r"^X1: expected volumes of shape \(N, D, H, W, C\), channels last, not \(2, 4, 4\)",
         ),
         (
             lambda: Network([Conv((3,)), Flatten()]).signals((4, 4, 1)),

@@ -240,6 +240,8 @@ def test_files(tmp_path: Path) -> None:
     for net in (Network.from_toml(path), Network.from_toml(str(path)), load_network(str(path))):
         assert net == small()
         assert net.name == "ü"
+    path.write_text(small(name="ü").to_toml(), encoding="utf-8-sig")
+    assert Network.from_toml(path).name == "ü"
 
 
 def test_unreadable_files(tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ EXPECTED: dict[str, list[Layer]] = {
     ],
     "mlp-1": [Flatten(), *HIDDEN, Dense()],
     "mlp-5": [Flatten(), *HIDDEN * 5, Dense()],
+    "mlp-1-released": [Flatten(), *HIDDEN, Dense(b_std=1.0)],
+    "mlp-5-released": [Flatten(), *HIDDEN * 5, Dense(b_std=1.0)],
     "cnn-fc": [CIRCULAR, Relu(), Flatten(), Dense()],
     "cnn-gap": [CIRCULAR, Relu(), GlobalAvgPool(), Dense()],
     "gcnn-c4": [Lift((3, 3), group="C4", padding="CIRCULAR"), Relu(), GroupPool(), Dense()],
@@ -74,7 +76,7 @@ def test_layers(name: str) -> None:
     net = preset(name)
     assert net.name == name
     assert list(net.layers) == EXPECTED[name]
-    assert net.signals((28, 28, 3))[-1].kind == "vector"
+    assert net.signals((*[28] * net.axes, 3))[-1].kind == "vector"
     assert load_network(name) == net
 
 
@@ -87,7 +89,7 @@ def test_files_say_where_the_network_comes_from(name: str) -> None:
 
 def test_images_before_the_network() -> None:
     images = np.zeros((2, 4, 4, 1))
-    message = r"net: expected a Network, .*, not ndarray; the network comes first, and then the images"
+    message = r"net: expected a Network, .*, not ndarray; the network comes first, and then the"
     with pytest.raises(NetworkError, match=message):
         refntk.kernel(images, preset("cnn-gap"))  # type: ignore[arg-type]
     with pytest.raises(NetworkError, match=r"list of layers, not int$"):
@@ -97,3 +99,11 @@ def test_images_before_the_network() -> None:
 def test_unknown_preset() -> None:
     with pytest.raises(NetworkError, match=r'unknown preset "mlp-2" \(did you mean "mlp-\d"\?\)'):
         preset("mlp-2")
+
+
+@pytest.mark.parametrize("name", ["mlp-1", "mlp-5"])
+def test_the_released_readout_adds_1(name: str, assert_close) -> None:
+    images = np.random.default_rng(0).normal(size=(4, 3, 3, 1))
+    plain, released = (refntk.kernel(preset(n), images) for n in (name, f"{name}-released"))
+    assert_close(released.nngp, plain.nngp + 1, tol=1e-14)
+    assert_close(released.ntk, plain.ntk + 1, tol=1e-14)

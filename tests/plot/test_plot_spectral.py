@@ -6,12 +6,14 @@ import pytest
 from refntk.errors import InputError
 from refntk.plot import save_figure
 from refntk.plot.spectral import plot_advice, plot_pairs, plot_poses, plot_toy
-from refntk.spectral.study import toy_rows
+from refntk.plot.spectral_points import plot_geometry, plot_trials
+from refntk.spectral.toy import toy_rows
 
 PAIRS = [
     {
         "network": name, "poses": 8, "class_a": a, "class_b": b, "exact": e, "spectral": 0.9 * e,
-        "by_orbit": e, "separation": 3 * e, "density": 3.0,
+        "by_orbit": e, "separation": 3 * e, "density": 3.0, "top": 2.0 + e, "mean": 4.0 - e,
+        "distance": 0.1 + e, "radius": 0.5 + e,
     }
     for name, scale in (("plain", 1.0), ("equivariant", 0.0))
     for a, b, e in ((0, 1, 0.5 * scale), (0, 2, 2.0 * scale), (1, 2, 0.1 * scale))
@@ -30,7 +32,7 @@ POSES = [
 def test_the_toy(tmp_path):
     rows = toy_rows(1e-5)
     figure = plot_toy(rows)
-    for axes, panel in zip(figure.axes, ("points", "separation"), strict=True):
+    for axes, panel in zip(figure.axes, ("points", "separation", "missing"), strict=True):
         some = [row for row in rows if row["panel"] == panel]
         np.testing.assert_array_equal(axes.lines[0].get_xdata(), [row["x"] for row in some])
         np.testing.assert_array_equal(axes.lines[1].get_ydata(), [row["exact"] for row in some])
@@ -52,6 +54,29 @@ def test_pairs_have_a_point_each(tmp_path):
         assert others.get_zorder() < spectral[1 - k].lines[0].get_zorder()
     assert [axes.get_title() for axes in spectral] == ["plain", "equivariant"]
     save_figure(figure, tmp_path / "pairs.svg")
+
+
+def test_causes_are_drawn_against_the_space_of_images(tmp_path):
+    figure = plot_geometry([*PAIRS, {**PAIRS[0], "poses": 4}])
+    distance, radius = np.reshape(figure.axes, (2, 2))
+    line = distance[0].lines[0]
+    np.testing.assert_array_equal(line.get_xdata(), [1 / row["top"] for row in PAIRS[:3]])
+    np.testing.assert_array_equal(line.get_ydata(), [row["distance"] for row in PAIRS[:3]])
+    line = radius[1].lines[0]
+    np.testing.assert_array_equal(line.get_xdata(), [row["mean"] for row in PAIRS[3:]])
+    np.testing.assert_array_equal(line.get_ydata(), [1 / row["radius"] for row in PAIRS[3:]])
+    save_figure(figure, tmp_path / "geometry.png")
+
+
+def test_trials_have_a_point_each(tmp_path):
+    figure = plot_trials(POSES)
+    above, below = np.reshape(figure.axes, (2, 2))
+    for axes, kind in ((above[0], "spectral"), (below[1], "by_orbit")):
+        some = [row for row in POSES if row["network"] == axes.get_title() or kind == "by_orbit"]
+        found = [(float(x), float(y)) for line in axes.lines[:3] for x, y in [line.get_xydata()[0]]]
+        assert sorted(found) == sorted({(row["exact"], row[kind]) for row in some})
+    assert [axes.get_title() for axes in above] == ["a", "b"]
+    save_figure(figure, tmp_path / "trials.png")
 
 
 @pytest.mark.parametrize("errors", [True, False])
@@ -86,7 +111,11 @@ def test_advice_is_a_matrix_a_network(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "draw", [plot_toy, plot_pairs, plot_poses, lambda rows: plot_advice(rows, [])]
+    "draw",
+    [
+        plot_toy, plot_pairs, plot_poses, plot_geometry, plot_trials,
+        lambda rows: plot_advice(rows, []),
+    ],
 )
 def test_nothing_to_draw(draw):
     with pytest.raises(InputError, match="rows: there is nothing to draw"):

@@ -8,18 +8,20 @@ from refntk.data import area_resample, load_images
 from refntk.errors import InputError
 from refntk.spectral.measures import (
     classes_measures,
+    orbit_geometry,
     pair_measures,
     seeds_measures,
-    toy_measures,
 )
 from refntk.spectral.study import (
     Study,
     draw_pairs,
     draw_seeds,
+    draw_trials,
     pair_rows,
-    toy_rows,
+    trial_rows,
 )
-from refntk.spectral.summary import advice, summarize_pairs, worth
+from refntk.spectral.summary import advice, summarize_pairs, summarize_trials, worth
+from refntk.spectral.toy import circle_kernel, several_missing, toy_measures, toy_rows
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,60 @@ def test_a_pair(digits, assert_close, kind, get, name):
         together.append(left_out_together(flat, targets, out, nugget) * targets[out])
     assert_close(row["coset"], np.mean(together), tol=1e-6)
     assert abs(row["spectral_coset"] / row["coset"] - 1) < 0.3
+
+
+def test_the_nuggets_of_the_released_code(digits, assert_close):
+    study, n = Study(digits[0], "rotation"), 8
+    kernel = study.pair(refntk.preset("cnn-gap"), 0, 50, n)
+    row, one = pair_measures(kernel, None, 4), pair_measures(kernel, 1e-5 * 2 * n, 4)
+    unit = np.trace(kernel.reshape(2 * n, 2 * n)) / (2 * n)
+    flat, targets = kernel.reshape(2 * n, 2 * n), np.repeat([1.0, -1.0], n)
+    errors = left_out(flat, targets, range(2 * n), 1e-10 * unit * (2 * n - 1)) * targets
+    assert_close(row["exact"], errors.mean(), tol=1e-6)
+    assert row["spectral"] == one["spectral"] != one["exact"]
+    assert row["spectral_coset"] == one["spectral_coset"]
+    assert_close(row["by_orbit"], pair_measures(kernel, 1e-10 * (2 * n - 1))["by_orbit"], tol=1e-12)
+    # What the nugget of eq. 7 changes, where pooling leaves small eigenvalues.
+    assert row["spectral"] / pair_measures(kernel, 1e-10 * (2 * n - 1))["spectral"] > 1.01
+
+
+def test_causes_of_eq_7_and_the_space_of_images(digits, assert_close):
+    study = Study(digits[0], "shift-x")
+    row = pair_measures(study.pair(refntk.preset("mlp-1"), 0, 50, 8), 1e-8)
+    assert_close(row["spectral"], row["top"] / row["mean"], tol=1e-14)
+    orbits = study.orbits([0, 50], 8).reshape(2, 8, -1)
+    found = orbit_geometry(orbits)
+    gram = np.einsum("aip,bjp->aibj", orbits, orbits)
+    means = gram.mean(axis=(1, 3))
+    assert_close(found["distance"], means[0, 0] + means[1, 1] - 2 * means[0, 1], tol=1e-12)
+    # Poses have norm 1: what is not in the mean is in the radius.
+    assert_close(found["radius"], np.sqrt(1 - np.diagonal(means)).mean(), tol=1e-12)
+
+
+def test_trials_are_pairs_of_classes_with_their_own_seeds(digits, assert_close):
+    images, labels = digits
+    drawn = draw_trials(labels, 5, 2, seed=3)
+    assert drawn == draw_trials(labels, 8, 2, seed=3)[:5]
+    assert len({tuple(t) for t in drawn}) == 5
+    for trial in drawn:
+        first, second = labels[trial[:2]], labels[trial[2:]]
+        assert first[0] == first[1] < second[0] == second[1]
+    nets = {name: refntk.preset(name) for name in ("mlp-1", "cnn-fc")}
+    study = Study(images, "shift-x")
+    rows = list(trial_rows(study, nets, labels, drawn, [2, 4], 1e-6))
+    assert [r["trial"] for r in rows] == [*range(5)] * 4
+    expected = seeds_measures(study.kernel(nets["cnn-fc"], drawn[1], 4), 2, 1e-6)
+    assert rows[16]["exact"] == expected["exact"]
+    rest = list(trial_rows(study, nets, labels, drawn, [2, 4], 1e-6, rows[:3]))
+    assert repr(rest) == repr(rows[3:])
+    condensed = summarize_trials(rows)
+    assert [(r["network"], r["poses"], r["trials"]) for r in condensed] == [
+        ("mlp-1", 2, 5), ("mlp-1", 4, 5), ("cnn-fc", 2, 5), ("cnn-fc", 4, 5),
+    ]  # fmt: skip
+    assert_close(condensed[3]["exact"], np.mean([r["exact"] for r in rows[15:]]), tol=1e-14)
+    values = np.array([[r["exact"], r["spectral"]] for r in rows[:5]]).T
+    assert_close(condensed[0]["r"], np.corrcoef(values)[0, 1], tol=1e-12)
+    assert all(1 <= r["by_orbit_within"] < 1 + 1e-6 for r in condensed)  # shifts are exact
 
 
 def test_an_equivariant_network_knows_a_pose_by_its_quarter_turns_and_by_nothing_else(digits):
@@ -307,6 +363,23 @@ def test_the_toys_sweeps():
     assert points == sorted(points, reverse=True)
     assert separations == sorted(separations, reverse=True)
     assert separations[0] > 1 > separations[-1]
+    missing = [r for r in rows if r["panel"] == "missing"]
+    assert [r["x"] for r in missing] == list(range(1, 16))
+    assert max(abs(r["exact"] / r["spectral"] - 1) for r in missing) < 1e-8
+    gaps = [r["exact"] for r in missing]
+    assert gaps[:11] == sorted(gaps[:11])  # the more poses are missing, the worse
+    assert gaps[0] < 0.02
+    assert gaps[-1] > 0.9
+    assert gaps[0] == pytest.approx(toy_measures(16, 1.0, 1.4, 1e-5)["exact"], rel=1e-10)
+
+
+def test_several_missing_points_of_the_toy(assert_close):
+    kernel = circle_kernel(6, 1.0, 0.85) + 1e-2 * np.eye(12)
+    row = several_missing(kernel, 3, 0.0)
+    targets = (-1.0) ** np.arange(12)
+    assert_close(row["exact"], left_out_together(kernel, targets, [0, 2, 4], 0.0).mean(), tol=1e-12)
+    assert_close(row["spectral"], row["exact"], tol=1e-12)
+    assert [r["panel"] for r in toy_rows(0.0)].count("missing") == 0
 
 
 @pytest.mark.parametrize(
@@ -318,6 +391,7 @@ def test_the_toys_sweeps():
             "class 7: has no images; there are 1, 2",
         ),
         (lambda: draw_seeds([1, 1, 2], [1, 2], 2, 0), "class 2: has 1 images, fewer than 2 seeds"),
+        (lambda: draw_trials([1, 1], 2, 1, 0), "labels: trials need images of two classes"),
         (lambda: toy_measures(1, 1, 1, 0), "N = 1 points on a circle"),
         (lambda: toy_measures(40, 0, 0.1, 0), "prediction is undefined: give a nugget above 0"),
     ],

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import logging
+import os
 import re
 import struct
 import threading
@@ -24,7 +25,7 @@ from refntk.data.datasets import download as download_module
 from refntk.data.datasets import fetch as fetch_module
 from refntk.data.datasets.catalogue import DATASETS, Dataset, RemoteFile, dataset
 from refntk.data.datasets.fetch import cache_folder, fetch
-from refntk.errors import DownloadError, InputError, MissingPackageError
+from refntk.errors import DownloadError, InputError, MissingPackageError, RefntkError
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Server:
     ranges: bool = True
     status: int | None = None
     url: str = ""
+    encoding: str = ""
 
 
 @pytest.fixture
@@ -64,6 +66,8 @@ def server(monkeypatch):
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(content)}/{len(content)}")
             self.send_header("Content-Length", str(len(content) - start))
+            if state.encoding:
+                self.send_header("Content-Encoding", state.encoding)
             self.end_headers()
             stop = start + state.breaks.pop(0) if state.breaks else len(content)
             self.wfile.write(content[start:stop])
@@ -503,3 +507,32 @@ def test_an_answer_that_is_longer_than_the_file_is_stopped(offer, server, tmp_pa
     with pytest.raises(DownloadError, match=r"sends more than the .* of this file, and what came"):
         fetch("toy", tmp_path)
     assert all(path.stat().st_size == 0 for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_an_encoding_that_was_not_asked_for_is_not_unpacked(offer, server, tmp_path):
+    """A few bytes may unpack to any number of them, so that sizes would say nothing."""
+    content = gzip.compress(bytes(1000))
+    offer("set.gz", content)
+    server.encoding = "gzip"
+    fetch("toy", tmp_path)
+    assert (tmp_path / "toy" / "set.gz").read_bytes() == content
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "pipe", "folder"])
+def test_what_has_the_name_of_a_partial_file_is_left_alone(offer, server, tmp_path, kind):
+    offer()
+    part, victim = tmp_path / "toy" / "set.npz.part", tmp_path / "precious"
+    part.parent.mkdir()
+    if kind == "link":
+        victim.write_bytes(b"precious")
+    if kind in ("link", "dangling"):
+        part.symlink_to(victim)
+    else:
+        (os.mkfifo if kind == "pipe" else os.mkdir)(part)
+    before = part.lstat()
+    with pytest.raises(RefntkError, match=r"set\.npz\.part: is in the way, refntk did"):
+        fetch("toy", tmp_path)
+    assert part.lstat().st_mtime_ns == before.st_mtime_ns
+    assert os.listdir(part.parent) == ["set.npz.part"]
+    assert not victim.exists() or victim.read_bytes() == b"precious"
+    assert server.requests == []

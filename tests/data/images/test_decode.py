@@ -297,6 +297,71 @@ def test_a_page_of_several(tmp_path, rng, dtype, big):
             load_images(f"{tmp_path / 'x.tif'}::{wrong}")
 
 
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("colours", [1, 3])
+def test_alpha_that_is_multiplied_into_the_colours(tmp_path, dtype, colours, planar):
+    top = 1 if dtype == "float32" else np.iinfo(dtype).max
+    stored = np.array([[[0.25] * colours + [0.5], [0.0] * colours + [0.0]]]) * top
+    values = stored.astype(dtype)
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(
+        path, values if planar == "contig" else np.moveaxis(values, -1, 0), planarconfig=planar,
+        photometric="rgb" if colours == 3 else "minisblack", extrasamples=["assocalpha"],
+    )  # fmt: skip
+    half, gone = values[0, :, 0]
+    part = float(values[0, 0, -1]) / top
+    right = {"drop": (half / part, 0), "white": (half + (1 - part) * top, top), "black": (half, 0)}
+    for alpha, expected in right.items():
+        found = decode(path, alpha)
+        assert found.dtype == np.dtype(dtype)
+        # Integers are rounded when the alpha is taken out, and once more on the ground.
+        bound = 1e-6 if dtype == "float32" else 1
+        for number in (0, 1):
+            assert np.abs(found[0, number].astype(float) - expected[number]).max() <= bound
+    with pytest.raises(InputError, match="has transparent pixels; choose --alpha drop"):
+        decode(path)
+
+
+def test_alpha_beside_white_as_zero_is_not_turned_round(tmp_path):
+    values = np.array([[[200, 255]], [[200, 0]]], np.uint8)
+    path = tmp_path / "x.tif"
+    keywords = {"photometric": "miniswhite", "planarconfig": "contig"}
+    tifffile.imwrite(path, values[:1], extrasamples=["unassalpha"], **keywords)
+    assert decode(path).tolist() == [[55]]
+    tifffile.imwrite(path, values, extrasamples=["unassalpha"], **keywords)
+    assert decode(path, "black").tolist() == [[55], [0]]
+    tifffile.imwrite(path, values, extrasamples=["assocalpha"], **keywords)
+    with pytest.raises(InputError, match="8-bit unsigned with white as zero and alpha, which is"):
+        decode(path, "black")
+
+
+def test_samples_that_are_no_pixels(tmp_path, rng):
+    path, values = tmp_path / "x.tif", rng.integers(0, 65536, (4, 4)).astype(np.uint16)
+    colours = np.zeros((3, 65536), np.uint16)
+    tifffile.imwrite(path, values, photometric="palette", colormap=colours)
+    with pytest.raises(InputError, match="mode 16-bit palette, which is valid but not supported"):
+        decode(path)
+    values = np.stack([values] * 3, axis=-1)
+    tifffile.imwrite(path, values, photometric="ycbcr", subsampling=(1, 1))
+    with pytest.raises(InputError, match="mode 16-bit YCbCr, which is valid but not supported"):
+        decode(path)
+
+
+def test_a_volume_is_no_image(tmp_path):
+    values = np.zeros((16, 16, 16), np.uint8)
+    tifffile.imwrite(tmp_path / "x.tif", values, tile=(16, 16, 16), photometric="minisblack")
+    with pytest.raises(InputError, match="is a TIFF file of a volume, expected an image"):
+        decode(tmp_path / "x.tif")
+
+
+def test_a_page_beyond_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("refntk.data.limits.available_memory", lambda: 1000)
+    tifffile.imwrite(tmp_path / "x.tif", np.zeros((30, 30), np.int16), photometric="minisblack")
+    with pytest.raises(InputError, match=r"x\.tif: needs 1\.8 kB of memory, 1\.0 kB are available"):
+        decode(tmp_path / "x.tif")
+
+
 def test_pages_that_go_round_in_circles(tmp_path):
     data = bytearray(tiff({258: 8}, bytes(16), 4, 4))
     place = 10 + 12 * struct.unpack_from("<H", data, 8)[0]

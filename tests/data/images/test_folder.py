@@ -144,7 +144,7 @@ def test_no_class(tmp_path):
 def test_a_class_without_images(tmp_path, rng):
     save(tmp_path / "a" / "x.png", random_pixels(rng, 4, 4, 3))
     (tmp_path / "b").mkdir()
-    message = r"b: holds no PNG, TIFF, JPEG, WebP or BMP image; every sub-folder"
+    message = r"b: holds no PNG, TIFF, JPEG, WebP or BMP image, or NIfTI file; every sub-folder"
     with pytest.raises(InputError, match=message):
         load_images(str(tmp_path))
 
@@ -247,6 +247,7 @@ def test_truncated_and_foreign_files(tmp_path, rng, suffix, lost):
 
 def test_without_pillow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
+    (tmp_path / "x.png").write_bytes(b"")
     message = r'folders of images need Pillow; install it with pip install "refntk\[images\]"'
     with pytest.raises(InputError, match=message):
         load_images(str(tmp_path))

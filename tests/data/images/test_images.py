@@ -110,6 +110,7 @@ def test_constant_images_are_images(tmp_path, value):
         ("x.npz::", "x.npz::: no key after ::; leave out :: or name an array"),
         ("folder::a", "only .npz and .h5 files take a key"),
         ("a" * 5000, r"not usable as a file name \(File name too long\)"),
+        ("*.npy", r"finds x\.npy and no image; a pattern is for image files, as in"),
         ("a" * 5000 + ".npz::x", r"not usable as a file name \(File name too long\)"),
     ],
 )

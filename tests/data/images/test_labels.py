@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
@@ -74,6 +75,18 @@ def test_labels_never_decide_whether_images_load(tmp_path, images, labels, reaso
         found = load_images(str(tmp_path / "x.npz"))
     assert found.labels is None
     assert len(found.images) == 4
+
+
+@pytest.mark.parametrize("suffix", ["npz", "h5"])
+def test_labels_of_no_size(tmp_path, images, suffix):
+    path = tmp_path / f"x.{suffix}"
+    if suffix == "npz":
+        np.savez(path, images=images, labels=np.zeros((4, 0)))
+    else:
+        with h5py.File(path, "w") as file:
+            file.update({"images": images, "labels": np.zeros((4, 0))})
+    with pytest.warns(InputWarning, match=r"labels are left out: 'labels' has shape \(4, 0\)"):
+        assert len(load_images(path).images) == 4
 
 
 @pytest.mark.parametrize("key", ["label", "Labels", "y", "Y", "targets", "classes"])

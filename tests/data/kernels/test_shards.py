@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,19 @@ def test_a_file_that_is_no_shard(folder: Path) -> None:
     message = refused("merge", folder / "merged.h5", "-o", folder / "again.h5")
     assert "merged.h5: is no journal of refntk; expected a shard" in message
     assert "nothing.shard" in refused("merge", folder / "nothing.shard", "-o", folder / "again.h5")
+    os.mkfifo(folder / "pipe")
+    for path in (folder / "pipe", folder, "/dev/zero"):
+        message = refused("merge", first, path, "-o", folder / "again.h5")
+        assert message.startswith(f"Error: {path}: is no regular file; expected a shard")
+
+
+def test_a_shard_is_no_kernel_file_and_a_kernel_file_holds_no_images(folder: Path) -> None:
+    (first,) = shards(folder, 1)
+    message = refused("export", first, "--format", "npz")
+    assert f"{first}: is a shard, or what a run left behind: join shards with refntk mer" in message
+    run("merge", first, "-o", folder / "merged.h5")
+    message = refused("compute", "mlp-1", folder / "merged.h5", "-o", folder / "again.h5")
+    assert "merged.h5: is a kernel file of refntk, and holds no images" in message
 
 
 def test_an_existing_file_is_replaced_only_when_told(folder: Path) -> None:
@@ -204,7 +218,10 @@ def test_another_share_does_not_continue(folder: Path) -> None:
     assert "cannot be continued" in message or "lacks tiles of its share" in message
 
 
-@pytest.mark.parametrize("word", ["3", "0/4", "5/4", "1/0", "-1/4", "a/b", "1/2/3", "1 / 2", ""])
+@pytest.mark.parametrize(
+    "word",
+    ["3", "0/4", "5/4", "1/0", "-1/4", "a/b", "1/2/3", "1 / 2", "", "1/" + "9" * 20],
+)
 def test_a_wrong_share(folder: Path, word: str) -> None:
     message = refused("compute", "mlp-1", folder / "x1.npy", "-o", folder / "a", "--shard", word)
     assert f"{word!r}: expected I/N with I from 1 to N, such as 3/64" in message
