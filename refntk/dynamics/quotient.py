@@ -110,7 +110,7 @@ def quotient_rows(
         "descent": lambda h, g: rate * g,
         "newton": lambda h, g: np.asarray(np.linalg.solve(h, g), np.float64),
         "cg": conjugate_gradient,
-    }
+    }  # fmt: skip
     for wrong in (0.0, error):
         for method, move in moves.items():
             x = np.array(start, np.float64)

@@ -105,8 +105,7 @@ class Symmetrization:
         """
         x = as_images(images, "images").astype(np.float64, copy=False)
         poses, shares = Symmetrization("pose", self.group, self.energy)._parts(x)
-        chosen: FloatArray = poses[np.arange(len(x)), shares.argmax(axis=1)]
-        return chosen
+        return np.asarray(poses[np.arange(len(x)), shares.argmax(axis=1)])
 
     def predictor(self, f: Predictor) -> Predictor:
         """Make a predictor invariant.
@@ -152,8 +151,7 @@ class Symmetrization:
         sides = [(poses.reshape(-1, *poses.shape[2:]), s) for poses, s in map(self._parts, (x, y))]
         (left, p), (right, q) = sides
         full = np.asarray(k(left, right), np.float64).reshape(*p.shape, *q.shape)
-        mean: FloatArray = np.einsum("ig,jh,igjh->ij", p, q, full)
-        return mean
+        return np.asarray(np.einsum("ig,jh,igjh->ij", p, q, full))
 
     def _parts(self, images: FloatArray) -> tuple[FloatArray, FloatArray]:
         """All poses (N, n, H, W, C) and the share of each, (N, n)."""
