@@ -5,6 +5,7 @@
     python benchmarks/layers.py digits        # near duplicates under pooling, against certified
     python benchmarks/layers.py sets          # networks on finite sets, microseconds a pair
     python benchmarks/layers.py stages        # what myrtle-5 keeps, and what its first stage costs
+    python benchmarks/layers.py volumes       # five filters of 3x3x3 places, VALID, float32
 
 Times are processor time of one thread, the least of several turns in which all networks take part,
 so that others on the machine slow all of them. Compilation is left out.
@@ -22,9 +23,12 @@ import numpy as np
 import refntk
 from refntk import (
     AvgPool,
+    CentreReadout,
     Conv,
     GlobalAvgPool,
+    GroupConv,
     GroupPool,
+    Lift,
     Network,
     Relu,
     Residual,
@@ -42,9 +46,28 @@ def main(what: str) -> None:
     """Print one table."""
     tables = {
         "activations": activations, "branches": branches, "digits": digits, "sets": sets,
-        "stages": stages,
+        "stages": stages, "volumes": volumes,
     }  # fmt: skip
     tables[what]()
+
+
+def volumes() -> None:
+    """Print seconds a pair, and nanoseconds an entry, of volumes under the group O."""
+    body = [Lift((3, 3, 3), group="O", padding="VALID"), Relu()]
+    body += [GroupConv((3, 3, 3), padding="VALID"), Relu()] * 4
+    for side, count, end in ((14, 1, GroupPool()), (28, 6, CentreReadout())):
+        net = Network([*body, end])
+        x = np.random.default_rng(0).random((2, count, side, side, side, 1), np.float32)
+        seconds = []
+        for _ in range(3):
+            start = time.process_time()
+            refntk.kernel(net, x[0], x[1], dtype="float32", threads=1)
+            seconds.append((time.process_time() - start) / count**2)
+        entries = make_plan(net, x.shape[2:]).entries
+        print(
+            f"{side}^3, {type(end).__name__}: {entries:.4g} entries, {1e3 * min(seconds):.3g} ms a "
+            f"pair, {1e9 * min(seconds) / entries:.3g} ns an entry"
+        )
 
 
 def _least(networks: dict[str, Network], x: Any, **options: Any) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -16,8 +16,31 @@ if TYPE_CHECKING:
     from refntk.data.kernels.kernel_cache import CachedKernel
     from refntk.data.kernels.store import KernelWriter
     from refntk.evaluation.evaluate import Job
+    from refntk.network.network import Network
 
-__all__ = ["complete", "fill"]
+__all__ = ["check_lattice", "complete", "fill"]
+
+
+def check_lattice(lattice: str | None, nets: Iterable[Network]) -> None:
+    """Refuse to bring images to a lattice that a network does not know.
+
+    Parameters
+    ----------
+    lattice : str or None
+    nets : iterable of Network
+
+    Raises
+    ------
+    InputError
+    """
+    from refntk.errors import InputError
+
+    for net in nets:
+        if lattice and all(getattr(layer, "lattice", None) != lattice for layer in net.layers):
+            raise InputError(
+                f"--lattice {lattice}: the network {net.name or ''} would take the array for a "
+                f'square image; its Lift needs lattice = "{lattice}"'
+            )
 
 
 def fill(

@@ -199,6 +199,14 @@ standardize: _Decorator = click.option(
     help="Give each channel mean 0 and standard deviation 1 over the first set of images.",
 )
 
+lattice: _Decorator = click.option(
+    "--lattice",
+    type=Word("lattice", "hexagonal"),
+    metavar="hexagonal",
+    help="Resample the prepared square images to hexagons, by bilinear interpolation, for networks "
+    "on hexagons; the file says so.",
+)
+
 _ABOUT_PIXELS = (
     click.option(
         "--scale",

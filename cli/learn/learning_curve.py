@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from refntk.cli import options
-from refntk.cli.kernels import complete
+from refntk.cli.kernels import check_lattice, complete
 from refntk.cli.program import Command
 from refntk.cli.say import say
 
@@ -57,6 +57,7 @@ An interrupted computation goes on where it was when the command is repeated."""
 @options.size
 @options.pixels
 @options.standardize
+@options.lattice
 @options.dtype
 @options.threads
 @options.cache
@@ -76,6 +77,7 @@ def learning_curve(
     seed: int,
     size: int | None,
     standardize: bool,
+    lattice: str | None,
     dtype: str,
     threads: int | None,
     cache: str | None,
@@ -108,9 +110,10 @@ def learning_curve(
     if plot is not None:
         check_figure_path(plot, overwrite=overwrite)
     nets = _names(networks, [load_network(network) for network in networks])
+    check_lattice(lattice, nets.values())
     inputs = load_inputs(
         images, limit=limit, seed=seed, size=size, standardize=standardize,
-        axes=_axes(nets), **reading,
+        axes=_axes(nets), lattice=lattice, **reading,
     )  # fmt: skip
     labels = inputs.info1.labels
     if labels is None:

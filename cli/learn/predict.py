@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from refntk.cli import options
-from refntk.cli.kernels import complete
+from refntk.cli.kernels import check_lattice, complete
 from refntk.cli.program import Command
 from refntk.cli.say import say
 
@@ -49,6 +49,7 @@ Examples:
 @options.size
 @options.pixels
 @options.standardize
+@options.lattice
 @options.dtype
 @options.threads
 @options.cache
@@ -63,6 +64,7 @@ def predict(
     seed: int,
     size: int | None,
     standardize: bool,
+    lattice: str | None,
     dtype: str,
     threads: int | None,
     cache: str | None,
@@ -90,10 +92,11 @@ def predict(
         pair = pair_from_files(*source, get)
     elif len(source) == 3:
         net = load_network(source[0])
+        check_lattice(lattice, (net,))
         both = load_inputs(
             source[1], source[2],
             limit=limit, seed=seed, size=size, standardize=standardize, axes=net.axes,
-            **reading,
+            lattice=lattice, **reading,
         )  # fmt: skip
         kernels = []
         for inputs in (training_inputs(both), both):

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from refntk.cli import options
-from refntk.cli.kernels import fill
+from refntk.cli.kernels import check_lattice, fill
 from refntk.cli.program import BadUse, Command
 from refntk.cli.say import say
 
@@ -87,6 +87,7 @@ Ctrl-C, a kill or a power cut costs the tiles of the last seconds: the same comm
 @options.size
 @options.pixels
 @options.standardize
+@options.lattice
 @options.dtype
 @options.backend
 @options.method
@@ -132,6 +133,7 @@ def compute(
     seed: int,
     size: int | None,
     standardize: bool,
+    lattice: str | None,
     dtype: str,
     backend: str,
     method: str,
@@ -162,9 +164,10 @@ def compute(
     if append and shard is not None:
         raise BadUse("--append and --shard: images are added by one process; leave out --shard")
     net = load_network(network)
+    check_lattice(lattice, (net,))
     inputs = load_inputs(
         x1, x2, limit=limit, seed=seed, size=size, standardize=standardize, axes=net.axes,
-        **reading,
+        lattice=lattice, **reading,
     )
     with ExitStack() as stack:
         grown = stack.enter_context(open_kernel(output)) if append else None

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refntk.data.images.hexagons import to_hexagons
 from refntk.data.images.imageset import InputInfo
 from refntk.data.images.load import read_stored
 from refntk.data.images.preprocess import apply_statistics, channel_statistics, check_fit
-from refntk.errors import InputError
+from refntk.errors import InputError, unknown
 from refntk.evaluation.images import divisors
 
 __all__ = ["Inputs", "load_inputs", "scaling_text"]
@@ -74,6 +75,7 @@ def load_inputs(
     labels: Sequence[str] = (),
     fit: str = "resize",
     axes: int | None = None,
+    lattice: str | None = None,
 ) -> Inputs:
     """Load one or two sets of images and prepare them: subset, resample, scale, standardise.
 
@@ -97,6 +99,8 @@ def load_inputs(
         As in `load_images`, for each of the two.
     axes : int, optional
         As in `load_images`: `Network.axes` of the network that they are for.
+    lattice : {"hexagonal"}, optional
+        Bring the prepared images to hexagons, see `refntk.data.images.hexagons.to_hexagons`.
 
     Returns
     -------
@@ -104,8 +108,8 @@ def load_inputs(
         With `preprocessing` = ``{"scaling": {"x1": ..., "x2": ...}, "size": ..., "limit": ...,
         "seed": ..., "standardize": None or {"mean": [...], "std": [...]}}``; `scaling` is
         ``"none"`` or ``"divided by 255"``, and ``"x2"`` is there where `x2` is. `size`, `limit`
-        and `seed` are None where nothing was asked for. ``"scale"``, ``"alpha"`` and ``"fit"``
-        are there where they were asked for.
+        and `seed` are None where nothing was asked for. ``"scale"``, ``"alpha"``, ``"fit"`` and
+        ``"lattice"`` are there where they were asked for.
 
     Raises
     ------
@@ -141,6 +145,11 @@ def load_inputs(
         statistics = {"mean": mean.tolist(), "std": std.tolist()}
         images1 = apply_statistics(images1, mean, std)
         images2 = None if images2 is None else apply_statistics(images2, mean, std)
+    if lattice is not None:
+        if lattice != "hexagonal":
+            raise InputError(unknown("lattice", lattice, ("hexagonal",)))
+        images1 = to_hexagons(images1)
+        images2 = None if images2 is None else to_hexagons(images2)
     return Inputs(
         x1=images1,
         x2=images2,
@@ -155,5 +164,6 @@ def load_inputs(
         }
         | ({"scale": str(scale)} if asked else {})
         | ({} if alpha is None else {"alpha": alpha})
-        | ({} if size is None or fit == "resize" else {"fit": fit}),
+        | ({} if size is None or fit == "resize" else {"fit": fit})
+        | ({} if lattice is None else {"lattice": lattice}),
     )

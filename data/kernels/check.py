@@ -222,6 +222,7 @@ def _images_again(
         alpha=prepared.get("alpha"),
         fit=prepared.get("fit", "resize"),
         axes=len(file.x1.shape) - 1,
+        lattice=prepared.get("lattice"),
     )
     if inputs.preprocessing.get("standardize") != prepared.get("standardize"):
         raise StoreError(f"{inputs.info1.source}: the mean and deviation of its images are others")

@@ -65,7 +65,7 @@ def test_groups_are_values() -> None:
         ("C6", 'C6 is a group of lattice="hexagonal"'),
         ("O", "D4; O is a group of filters of three sides"),
         ("C8", "; turns by 45 degrees map no lattice to itself, .* keep 0.42 of their variance"),
-        ("D16", 'turns by 22.5 degrees .*: take C6 or D6 with lattice="hexagonal", or refntk.sph'),
+        ("D16", 'turns by 22.5 degrees .* C6 or D6 with lattice="hexagonal", or refntk.sphere'),
         (["C4"], "unknown group"),
     ],
 )
