@@ -30,8 +30,7 @@ class Options:
     backend : str
         ``numba``, ``cupy`` for a graphics processor, or ``numpy`` for the literal recursion.
     method : {"auto", "slices", "band", "branches", "orbits", "literal"}
-        See `refntk.plan.reduction`; ``auto`` takes the cheapest that applies, but
-        never ``branches``, which loses digits on images that are hard.
+        See `refntk.plan.reduction`; ``auto`` takes the cheapest that applies.
     threads : int, optional
         Default: all processors this process may use.
     tile : int, optional

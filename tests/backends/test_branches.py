@@ -88,14 +88,14 @@ NETWORKS: dict[str, list[Any]] = {
     ],
     "pooled": [
         FIRST, block(), AvgPool((2, 2), padding="SAME", normalize_edges=True), LayerNorm(), RELU,
-        block(), SumPool((2, 2), strides=(2, 2)), Conv((1, 1), b_std=0.2), LEAKY, GlobalAvgPool(),
+        FIRST, block(), SumPool((2, 2), strides=(2, 2)), Conv((1, 1), b_std=0.2), LEAKY, GlobalAvgPool(),
     ],
     "pooled, smooth": [
         FIRST, Gelu(), AvgPool((2, 2), strides=(2, 2)), FIRST, ExpNormalized(), Flatten(), Dense(),
     ],
     "pooled, circular": [
-        circular(), Residual([RELU, circular()]), AvgPool((2, 2), strides=(2, 2), padding="SAME"),
-        circular(), RELU, GlobalAvgPool(),
+        circular(), Residual([RELU, circular()]), AvgPool((2, 2), strides=(2, 2)),
+        Conv((2, 2), padding="CIRCULAR"), RELU, GlobalAvgPool(),
     ],
     "pooled, on a group": [
         Lift((3, 3), group="D4", **SCALES), block(GroupConv), AvgPool((2, 2), strides=(2, 2)),
