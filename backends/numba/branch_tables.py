@@ -212,12 +212,13 @@ def _append(
             function = function_of(dual, np.zeros(1))
             pairs = tables.map(partial(_root_pairs, below), 2)
             count = len(function.of_features)
-            own = tables.map(partial(_parameters, dual, below), count) if count else 0
+            read_own = tables.map(partial(_parameters, dual, below), count) if count else 0
             tables.add(
-                Kind.ACTIVATE, function.numbers, INTO=into, MAP=pairs, MAP_OTHER=own,
+                Kind.ACTIVATE, function.numbers, INTO=into, MAP=pairs, MAP_OTHER=read_own,
                 WHICH=tables.activations.index(function.name), COUNT=count, **places,
             )  # fmt: skip
         case Pointwise(below, dual):
+            assert dual.arccos is not None  # as the case above has the others
             constants = tuple(map(float, (dual.arccos.gain, dual.arccos.skip, dual.arccos.odd)))
             number = tables.map(lambda variances: np.sqrt(variances[below]))
             tables.add(Kind.RECTIFY, constants, INTO=into, MAP=number, **places)

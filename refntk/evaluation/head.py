@@ -229,8 +229,10 @@ def _added(below: Sequence[_Value], weights: tuple[float, ...]) -> _Value:
     """Add up independent features: deficits and excesses as over the terms of a filter."""
     nngp, ntk = added([value.kernels for value in below], weights)
     pairs = list(zip(weights, below, strict=True))
-    var1: Matrix = sum((weight * value.var1 for weight, value in pairs), np.float64(0))
-    var2: Matrix = sum((weight * value.var2 for weight, value in pairs), np.float64(0))
+    var1, var2 = (
+        np.sum([weight * getattr(value, name) for weight, value in pairs], axis=0)
+        for name in ("var1", "var2")
+    )
     result = replace(_joined(below), nngp=nngp, ntk=ntk, var1=var1, var2=var2)
     if below[0].correlation is None:
         return result
@@ -253,8 +255,9 @@ def _multiplied(below: Sequence[_Value]) -> _Value:
     var1 = np.prod([value.var1 for value in below], axis=0)
     var2 = np.prod([value.var2 for value in below], axis=0)
     correlation = below[0].correlation
-    for value in below[1:] if correlation is not None else ():
-        assert value.correlation is not None  # where one has it, all do
+    for value in below[1:]:
+        if correlation is None or value.correlation is None:
+            break  # where one has none, none has
         u, z = value.correlation.deficit, value.correlation.excess
         correlation = Correlation(
             _deficit(correlation.deficit, u, correlation.excess, z),

@@ -88,7 +88,8 @@ NETWORKS: dict[str, list[Any]] = {
     ],
     "pooled": [
         FIRST, block(), AvgPool((2, 2), padding="SAME", normalize_edges=True), LayerNorm(), RELU,
-        FIRST, block(), SumPool((2, 2), strides=(2, 2)), Conv((1, 1), b_std=0.2), LEAKY, GlobalAvgPool(),
+        FIRST, block(), SumPool((2, 2), strides=(2, 2)), Conv((1, 1), b_std=0.2), LEAKY,
+        GlobalAvgPool(),
     ],
     "pooled, smooth": [
         FIRST, Gelu(), AvgPool((2, 2), strides=(2, 2)), FIRST, ExpNormalized(), Flatten(), Dense(),
