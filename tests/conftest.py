@@ -43,6 +43,7 @@ def one_machine_code(monkeypatch: pytest.MonkeyPatch) -> None:
 
     names = tuple(sorted({*FUNCTIONS, "series", "power 2", "power 3"}))
     monkeypatch.setattr(Parameters, "names", names)
+    monkeypatch.setattr("refntk.backends.numba.branches.row_functions", lambda body: names)
 
 
 @pytest.fixture(scope="session")

@@ -24,10 +24,14 @@ from __future__ import annotations
 
 import math
 from enum import IntEnum
+from functools import cache
+from typing import Any
 
 from numba import njit
 
+from refntk.backends.numba.branch_pools import add_to_pools, clear_sums, keep_own, resume_row
 from refntk.backends.numba.frames import extent
+from refntk.backends.numba.general import activation_call
 from refntk.backends.numba.lanes import (
     INLINE,
     OPTIONS,
@@ -42,9 +46,10 @@ from refntk.backends.numba.lanes import (
     start,
     wide,
 )
+from refntk.backends.numba.pooling import displacement
 from refntk.backends.numba.rows import add_row
 
-__all__ = ["Kind", "Part", "branch_sums"]
+__all__ = ["Kind", "Part", "branch_function"]
 
 
 class Kind(IntEnum):
@@ -58,6 +63,9 @@ class Kind(IntEnum):
     MULTIPLY = 5
     RESCALE = 6
     SUM = 7
+    ACTIVATE = 8
+    RESUME = 9
+    POOL = 10
 
 
 class Part(IntEnum):
@@ -65,7 +73,10 @@ class Part(IntEnum):
 
     Slots are numbered arrays of the workspace; maps are numbered, too: a root of variances for
     RECTIFY, variances for FILTER and, of both factors, for MULTIPLY, a root and a factor for
-    RESCALE.
+    RESCALE. ACTIVATE has a map of roots and their reciprocals in turns, which reaches into the next
+    one, and one of COUNT parameters of each feature; its row function is number WHICH. RESUME has
+    maps of what `refntk.backends.numba.branch_pools.resume_row` reads, the last one number WHICH.
+    After POOL there are IN_X positions along x.
     """
 
     KIND = 0
@@ -88,6 +99,8 @@ class Part(IntEnum):
     APART_X = 17
     SHIFT_Y = 18
     SHIFT_X = 19
+    WHICH = 20
+    COUNT = 21
 
 
 _KIND, _INTO, _FROM, _OTHER = int(Part.KIND), int(Part.INTO), int(Part.FROM), int(Part.OTHER)
@@ -103,6 +116,8 @@ _IMAGES, _FILTER, _RECTIFY, _SCALE = (
     int(Kind.IMAGES), int(Kind.FILTER), int(Kind.RECTIFY), int(Kind.SCALE)
 )  # fmt: skip
 _ADD, _MULTIPLY, _RESCALE = int(Kind.ADD), int(Kind.MULTIPLY), int(Kind.RESCALE)
+_ACTIVATE, _WHICH, _COUNT = int(Kind.ACTIVATE), int(Part.WHICH), int(Part.COUNT)
+_RESUME, _POOL = int(Kind.RESUME), int(Kind.POOL)
 
 
 @njit(**INLINE)
@@ -330,8 +345,10 @@ def _two_rows(maps1, maps2, number_of, size, place, partner, lanes):
     )
 
 
-@compiled
-def branch_sums(images, maps, table, constants, shape, bounds, wrap, work, out):
+_activate: Any = None  # given to each version of the function below
+
+
+def _branch_sums(images, maps, tables, shape, schedule, wrap, memory, alone, out):
     """Sum the kernels at the readout over positions and displacements, for an image and lanes.
 
     Parameters
@@ -340,131 +357,203 @@ def branch_sums(images, maps, table, constants, shape, bounds, wrap, work, out):
         Pixels of x, and of the x', divided by the root of the number of channels.
     maps : two float arrays, shapes (maps, size) and (maps, size, lanes)
         See `Part`; positions are counted row by row.
-    table : int array, shape (operations, columns)
-        See `Part`; the last operation is the sum at the readout.
-    constants : float array, shape (operations, 4)
-        Of a filter c = W_std² / |S|, b_std², and alpha / |S| and beta of the tangent; gain, skip
-        and odd of an activation; a weight.
-    shape : (int, int, int)
-        Channels, the number of numbers in an array of the workspace, and by how many positions
-        arrays reach out of the image on all sides.
-    bounds : (int, int, int, int)
-        Displacements dy from, to, dx from, to.
+    tables : tuple
+        Of the operations, see `Part`, an int array, shape (operations, columns); of their numbers,
+        a float array, shape (operations, 4): of a filter c = W_std² / |S|, b_std², and
+        alpha / |S| and beta of the tangent; gain, skip and odd of a rectifier; those of another
+        activation; a weight. And where the operations of each stage begin and end, shape
+        (stages, 2); the last one of each is POOL, or SUM at the readout.
+    shape : (int, int, int, int)
+        Channels, the number of numbers in an array of the workspace, by how many positions
+        arrays reach out of the image on all sides, and the number of sums of each kind.
+    schedule : tuple
+        Events, fresh sums and places of `refntk.backends.numba.schedule.Schedule`; and the runs,
+        see `refntk.backends.numba.branch_pools.add_to_pools`.
     wrap : bool
         Whether images wrap around.
-    work : float array
-        The workspace.
+    memory : two float arrays
+        The workspace, and room for sums over windows.
+    alone : tuple
+        Where to keep sums of x with itself, shape (2, positions); the lane that x is in; and the
+        place of the sums.
     out : float64 array, shape (2, lanes)
         Sums of K and of the NTK are added to it.
     """
     (pixels1, pixels2), (one, two) = (start(images[0]), start(images[1])), maps
-    maps1, maps2, memory = start(one), start(two), start(work)
-    lanes, (channels, room, margin), size = lane_count(memory), shape, one.shape[1]
-    places = at(start(table), 0)
-    columns_of_table = table.shape[1]
-    row = memory
-    for dy in range(bounds[0], bounds[1]):
-        for dx in range(bounds[2], bounds[3]):
-            for k in range(table.shape[0]):
-                op = at(places, k * columns_of_table)
-                kind = get(op, _KIND)
-                shift_y, shift_x = dy * get(op, _SHIFT_Y), dx * get(op, _SHIFT_X)
-                out_y, out_x = get(op, _OUT_Y), get(op, _OUT_X)
-                top, bottom = _range(out_y, shift_y, wrap)
-                left, right = _range(out_x, shift_x, wrap)
-                into, source = 1 + 3 * get(op, _INTO), 1 + 3 * get(op, _FROM)
-                d, e, t = at(memory, into * room), at(memory, (into + 1) * room), at(
-                    memory, (into + 2) * room
-                )
-                rates = (constants[k, 0], constants[k, 1], constants[k, 2], constants[k, 3])
-                count = right - left
-                if kind == _FILTER:
-                    stride_y, stride_x = get(op, _STRIDE_Y), get(op, _STRIDE_X)
-                    ys = _range(get(op, _IN_Y), shift_y * stride_y, wrap)
-                    xs = _range(get(op, _IN_X), shift_x * stride_x, wrap)
-                    wide_y, wide_x = ys, xs
-                    if not wrap and top < bottom and left < right:
-                        wide_y = _reach(top, bottom, stride_y, op, _LOW_Y, _SIZE_Y, _APART_Y)
-                        wide_x = _reach(left, right, stride_x, op, _LOW_X, _SIZE_X, _APART_X)
-                        _edges(
-                            at(memory, source * room), at(maps1, get(op, _MAP) * size),
-                            at(maps2, get(op, _MAP) * size * lanes), op,
-                            (shift_y * stride_y, shift_x * stride_x), wide_y, wide_x, margin,
-                        )  # fmt: skip
-                    for i in range(top, bottom):
-                        _box(
-                            at(memory, source * room), d, row, op, i, wide_y, wide_x,
-                            (left, right), wrap, margin,
-                        )  # fmt: skip
-                        for part in range(1, 3):
-                            below = at(memory, (source + part) * room)
-                            above = at(memory, (into + part) * room)
-                            _box(
-                                below, above, row, op, i, ys, xs, (left, right), wrap, margin
-                            )
-                        o = ((i + margin) * (out_x + 2 * margin) + left + margin) * lanes
-                        _end_filter(at(d, o), at(e, o), at(t, o), rates, count * lanes)
-                    continue
+    (table, constants, bounds), (events, fresh, places, runs, starts) = tables, schedule
+    maps1, maps2, memory, sums = start(one), start(two), start(memory[0]), start(memory[1])
+    lanes, (channels, room, margin, count_of_sums), size = lane_count(memory), shape, one.shape[1]
+    operations, columns_of_table = start(table), table.shape[1]
+    row, sums_room = memory, count_of_sums * lanes
+    for number_ in range(events.shape[0]):
+        stage = events[number_, 0]
+        first_op, stop_op = bounds[stage, 0], bounds[stage, 1]
+        end = at(operations, (stop_op - 1) * columns_of_table)
+        dy = displacement(get(end, _OUT_Y), events[number_, 1], wrap)
+        dx = displacement(get(end, _OUT_X), events[number_, 2], wrap)
+        for k in range(first_op, stop_op):
+            op = at(operations, k * columns_of_table)
+            kind = get(op, _KIND)
+            shift_y, shift_x = dy * get(op, _SHIFT_Y), dx * get(op, _SHIFT_X)
+            out_y, out_x = get(op, _OUT_Y), get(op, _OUT_X)
+            top, bottom = _range(out_y, shift_y, wrap)
+            left, right = _range(out_x, shift_x, wrap)
+            into, source = 1 + 3 * get(op, _INTO), 1 + 3 * get(op, _FROM)
+            d, e, t = at(memory, into * room), at(memory, (into + 1) * room), at(
+                memory, (into + 2) * room
+            )
+            rates = (constants[k, 0], constants[k, 1], constants[k, 2], constants[k, 3])
+            count = right - left
+            if kind == _FILTER:
+                stride_y, stride_x = get(op, _STRIDE_Y), get(op, _STRIDE_X)
+                ys = _range(get(op, _IN_Y), shift_y * stride_y, wrap)
+                xs = _range(get(op, _IN_X), shift_x * stride_x, wrap)
+                wide_y, wide_x = ys, xs
+                if not wrap and top < bottom and left < right:
+                    wide_y = _reach(top, bottom, stride_y, op, _LOW_Y, _SIZE_Y, _APART_Y)
+                    wide_x = _reach(left, right, stride_x, op, _LOW_X, _SIZE_X, _APART_X)
+                    _edges(
+                        at(memory, source * room), at(maps1, get(op, _MAP) * size),
+                        at(maps2, get(op, _MAP) * size * lanes), op,
+                        (shift_y * stride_y, shift_x * stride_x), wide_y, wide_x, margin,
+                    )  # fmt: skip
                 for i in range(top, bottom):
-                    begin = left
-                    while begin < right:
-                        # Where images wrap, the partners of a row are in two pieces.
-                        y, x = i + shift_y, begin + shift_x
-                        stop = right
-                        if wrap:
-                            y, x = y % out_y, x % out_x
-                            stop = min(right, begin + out_x - x)
-                        place, partner, count = i * out_x + begin, y * out_x + x, stop - begin
-                        o = ((i + margin) * (out_x + 2 * margin) + begin + margin) * lanes
-                        if kind == _IMAGES:
-                            _images_row(
-                                at(d, o), at(e, o), at(t, o), at(pixels1, place * channels),
-                                at(pixels2, partner * channels * lanes), channels, count,
+                    _box(
+                        at(memory, source * room), d, row, op, i, wide_y, wide_x,
+                        (left, right), wrap, margin,
+                    )  # fmt: skip
+                    for part in range(1, 3):
+                        below = at(memory, (source + part) * room)
+                        above = at(memory, (into + part) * room)
+                        _box(
+                            below, above, row, op, i, ys, xs, (left, right), wrap, margin
+                        )
+                    o = ((i + margin) * (out_x + 2 * margin) + left + margin) * lanes
+                    _end_filter(at(d, o), at(e, o), at(t, o), rates, count * lanes)
+                continue
+            if kind == _POOL:
+                # Now, as some take the place of the sums that this stage began with.
+                clear_sums(sums, sums_room, fresh, events[number_, 4], events[number_, 5])
+                line = (out_x + 2 * margin) * lanes
+                add_to_pools(
+                    at(memory, into * room + margin * line + margin * lanes), sums,
+                    (room, sums_room), (top, left), line, stage,
+                    (events[number_, 1], events[number_, 2]),
+                    (get(op, _STRIDE_Y), get(op, _STRIDE_X)), get(op, _IN_X),
+                    (places, runs, starts), wrap,
+                )  # fmt: skip
+                continue
+            for i in range(top, bottom):
+                begin = left
+                while begin < right:
+                    # Where images wrap, the partners of a row are in two pieces.
+                    y, x = i + shift_y, begin + shift_x
+                    stop = right
+                    if wrap:
+                        y, x = y % out_y, x % out_x
+                        stop = min(right, begin + out_x - x)
+                    place, partner, count = i * out_x + begin, y * out_x + x, stop - begin
+                    o = ((i + margin) * (out_x + 2 * margin) + begin + margin) * lanes
+                    if kind == _IMAGES:
+                        _images_row(
+                            at(d, o), at(e, o), at(t, o), at(pixels1, place * channels),
+                            at(pixels2, partner * channels * lanes), channels, count,
+                        )  # fmt: skip
+                    elif kind == _RECTIFY:
+                        first, second = _two_rows(
+                            maps1, maps2, get(op, _MAP), size, place, partner, lanes
+                        )
+                        _rectify_row(
+                            at(d, o), at(e, o), at(t, o), first, second,
+                            (rates[0], rates[1], rates[2]), count,
+                        )  # fmt: skip
+                    elif kind == _ACTIVATE:
+                        roots, own, each = get(op, _MAP), get(op, _MAP_OTHER), get(op, _COUNT)
+                        arguments = (
+                            at(d, o), at(t, o), at(e, o),
+                            (
+                                at(maps1, roots * size + 2 * place),
+                                at(maps2, (roots * size + 2 * partner) * lanes),
+                            ),
+                            (
+                                at(maps1, own * size + each * place),
+                                at(maps2, (own * size + each * partner) * lanes),
+                            ),
+                            at(start(constants), 4 * k), row, count,
+                        )  # fmt: skip
+                        _activate(get(op, _WHICH), arguments)
+                    elif kind == _RESUME:
+                        sum_place = events[number_, 3] + (i - top) * (right - left) + begin - left
+                        here = at(sums, sum_place * lanes)
+                        one_w, two_w = _two_rows(
+                            maps1, maps2, get(op, _MAP), size, place, partner, lanes
+                        )
+                        one_r, two_r = _two_rows(
+                            maps1, maps2, get(op, _MAP_OTHER), size, place, partner, lanes
+                        )
+                        one_h, two_h = _two_rows(
+                            maps1, maps2, get(op, _WHICH), size, place, partner, lanes
+                        )
+                        resume_row(
+                            at(d, o), at(e, o), at(t, o),
+                            (here, at(here, sums_room), at(here, 2 * sums_room)),
+                            (one_w, one_r, one_h), (two_w, two_r, two_h), count,
+                        )  # fmt: skip
+                    elif kind == _SCALE:
+                        for part in range(3):
+                            _scale_row(
+                                at(memory, (into + part) * room + o),
+                                at(memory, (source + part) * room + o), rates[0], count * lanes,
                             )  # fmt: skip
-                        elif kind == _RECTIFY:
-                            first, second = _two_rows(
-                                maps1, maps2, get(op, _MAP), size, place, partner, lanes
-                            )
-                            _rectify_row(
-                                at(d, o), at(e, o), at(t, o), first, second,
-                                (rates[0], rates[1], rates[2]), count,
+                    elif kind == _ADD:
+                        for part in range(3):
+                            _add_row(
+                                at(memory, (into + part) * room + o),
+                                at(memory, (source + part) * room + o), rates[0], count * lanes,
                             )  # fmt: skip
-                        elif kind == _SCALE:
-                            for part in range(3):
-                                _scale_row(
-                                    at(memory, (into + part) * room + o),
-                                    at(memory, (source + part) * room + o), rates[0], count * lanes,
-                                )  # fmt: skip
-                        elif kind == _ADD:
-                            for part in range(3):
-                                _add_row(
-                                    at(memory, (into + part) * room + o),
-                                    at(memory, (source + part) * room + o), rates[0], count * lanes,
-                                )  # fmt: skip
-                        elif kind in (_MULTIPLY, _RESCALE):
-                            a1, b1 = _two_rows(
-                                maps1, maps2, get(op, _MAP), size, place, partner, lanes
+                    elif kind in (_MULTIPLY, _RESCALE):
+                        a1, b1 = _two_rows(
+                            maps1, maps2, get(op, _MAP), size, place, partner, lanes
+                        )
+                        a2, b2 = _two_rows(
+                            maps1, maps2, get(op, _MAP_OTHER), size, place, partner, lanes
+                        )
+                        if kind == _RESCALE:
+                            _rescale_row(
+                                at(d, o), at(e, o), at(t, o), (a1, a2), (b1, b2), count
                             )
-                            a2, b2 = _two_rows(
-                                maps1, maps2, get(op, _MAP_OTHER), size, place, partner, lanes
-                            )
-                            if kind == _RESCALE:
-                                _rescale_row(
-                                    at(d, o), at(e, o), at(t, o), (a1, a2), (b1, b2), count
-                                )
-                            else:
-                                other = source * room + o
-                                _multiply_row(
-                                    (at(d, o), at(e, o), at(t, o)),
-                                    (
-                                        at(memory, other), at(memory, other + room),
-                                        at(memory, other + 2 * room),
-                                    ),
-                                    (a1, a2), (b1, b2), count,
-                                )  # fmt: skip
                         else:
-                            for j in range(count):
-                                for v in range(lanes):
-                                    out[0, v] += get(e, o + j * lanes + v)
-                                    out[1, v] += get(t, o + j * lanes + v)
-                        begin = stop
+                            other = source * room + o
+                            _multiply_row(
+                                (at(d, o), at(e, o), at(t, o)),
+                                (
+                                    at(memory, other), at(memory, other + room),
+                                    at(memory, other + 2 * room),
+                                ),
+                                (a1, a2), (b1, b2), count,
+                            )  # fmt: skip
+                    else:
+                        for j in range(count):
+                            for v in range(lanes):
+                                out[0, v] += get(e, o + j * lanes + v)
+                                out[1, v] += get(t, o + j * lanes + v)
+                    begin = stop
+    own, lane, place_of_own = alone
+    keep_own(sums, sums_room, own, lane, place_of_own)
+
+
+@cache
+def branch_function(names: tuple[str, ...]) -> Any:
+    """Build the function that sums kernels, for some activations beyond the Relu family.
+
+    Parameters
+    ----------
+    names : tuple of str
+        As for `refntk.backends.numba.general.general_sums`; what `Part.WHICH` counts.
+
+    Returns
+    -------
+    compiled function
+        See its docstring.
+    """
+    return compiled(_branch_sums, {"_activate": activation_call(names)}, " ".join(names))

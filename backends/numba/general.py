@@ -37,7 +37,7 @@ from refntk.backends.numba.maps import load_lanes
 from refntk.backends.numba.slices import advance_function, begin, total
 from refntk.backends.table import LINEAR
 
-__all__ = ["general_sums"]
+__all__ = ["activation_call", "general_sums"]
 
 _S = Step()
 
@@ -73,6 +73,23 @@ def _row(name: str) -> Any:
     return row_function(FUNCTIONS[name], PARAMETERS[name])
 
 
+def activation_call(names: tuple[str, ...]) -> Any:
+    """Build the function (which, arguments) that calls the row function of an activation.
+
+    Parameters
+    ----------
+    names : tuple of str
+        As for `general_sums`, where they count from 1; here they do from 0. Without any, a function
+        that does nothing.
+    """
+    return _of(tuple(map(_row, names)) or (_nothing,))
+
+
+@njit(**INLINE)
+def _nothing(*arguments):
+    pass
+
+
 _plain_sums, _sums_of_three = linear_row_function(False), linear_row_function(True)
 
 
@@ -82,7 +99,7 @@ def _calls(names: tuple[str, ...]) -> Any:
     What comes in the place of constants is the parameters of x and of x', the numbers of the step,
     and where its parameters begin and how many there are of a feature.
     """
-    activate = _of(tuple(map(_row, names)))
+    activate = activation_call(names)
 
     @njit(**INLINE)
     def general_row(what, memory, places, rates, own, step, frame, lay):

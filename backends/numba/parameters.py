@@ -35,7 +35,7 @@ from refntk.ops.smooth import (
 )
 from refntk.plan.reduction import Plan
 
-__all__ = ["Parameters", "Side", "Sides"]
+__all__ = ["Function", "Parameters", "Side", "Sides", "function_of"]
 
 Array = npt.NDArray[np.float64]
 
@@ -46,7 +46,7 @@ _KEPT = 128
 
 
 @dataclass(frozen=True)
-class _Function:
+class Function:
     """An activation as its row function reads it.
 
     Attributes
@@ -68,7 +68,7 @@ class _Function:
     of_features: tuple[Array, ...] = ()
 
 
-def _function(dual: Dual, var: Array) -> _Function:
+def function_of(dual: Dual, var: Array) -> Function:
     """Find the parameters of an activation at some variances."""
     if isinstance(dual, SeriesDual):
         values, places = np.unique(var.ravel(), return_inverse=True)
@@ -77,39 +77,39 @@ def _function(dual: Dual, var: Array) -> _Function:
         own = found.square[places].reshape(var.shape)
         pairs = np.stack([found.value, found.slope], axis=-1)[:, ::-1]
         table = pairs[places].reshape(*var.shape, -1, 2)
-        return _Function("series", own, (), (np.sqrt(own), table))
+        return Function("series", own, (), (np.sqrt(own), table))
     own = dual.itself(var)[0]
     match dual:
         case Rectifier(arccos=arc):
             exact = arc.half, arc.gain, arc.skip, arc.odd
-            return _Function("rectifier", own, tuple(float(number) for number in exact))
+            return Function("rectifier", own, tuple(float(number) for number in exact))
         case ErrorFunction(a, b, c):
             v = b * b * var
             above = 4 * v / (np.sqrt(1 + 4 * v) + 1)
             turn = np.arcsin(2 * v / (1 + 2 * v))
             numbers = 2 * a * a / math.pi, b * b, 0.0, c * c
-            return _Function("error", own, numbers, (1 / np.sqrt(1 + 2 * v), above, turn))
+            return Function("error", own, numbers, (1 / np.sqrt(1 + 2 * v), above, turn))
         case Gate():
             both = 1 / np.sqrt(1 + var), np.sqrt(own)
-            return _Function("gelu", own, (0.5 / math.pi, 0.25), both)
+            return Function("gelu", own, (0.5 / math.pi, 0.25), both)
         case Wave():
             odd, even, rate = (float(number) for number in dual.weights(np.asarray(0.0)))
             v = rate * var
-            return _Function("wave", own, (odd, even, rate), (v / 2, np.exp(-v)))
+            return Function("wave", own, (odd, even, rate), (v / 2, np.exp(-v)))
         case GaussianKernel(gamma):
-            return _Function("gaussian_kernel", own, (gamma,))
+            return Function("gaussian_kernel", own, (gamma,))
         case Exponential(a, b):
-            return _Function("exponential", own, (a * a, b * b), (abs(a) * np.exp(b * b * var),))
+            return Function("exponential", own, (a * a, b * b), (abs(a) * np.exp(b * b * var),))
         case Bell(a, b):
-            return _Function("bell", own, (a * a, -2 * b), (np.sqrt(1 - 4 * b * var),))
+            return Function("bell", own, (a * a, -2 * b), (np.sqrt(1 - 4 * b * var),))
         case NormalizedExponential(gamma, shift):
-            return _Function("normalized", own, (gamma, math.exp(gamma * (1 + shift))))
+            return Function("normalized", own, (gamma, math.exp(gamma * (1 + shift))))
         case SignDual():
-            return _Function("jump", own, (1.0, 2 / math.pi))
+            return Function("jump", own, (1.0, 2 / math.pi))
         case RectifiedPower(0):
-            return _Function("jump", own, (0.5, 0.5 / math.pi))
+            return Function("jump", own, (0.5, 0.5 / math.pi))
         case RectifiedPower(power):
-            return _Function(f"power {power}", own, (float(power * power),), (np.sqrt(own),))
+            return Function(f"power {power}", own, (float(power * power),), (np.sqrt(own),))
         case PolynomialDual(square=square):
             terms = len(dual.coefficients)
             # Mehler's: a_n = R_n s^n / sqrt(n!), and b_n = R_(n+1) s^n / sqrt(n!).
@@ -120,7 +120,7 @@ def _function(dual: Dual, var: Array) -> _Function:
             table = np.zeros((*var.shape, terms, 2))
             table[..., 0] = np.stack(rates[::-1], axis=-1)
             table[..., 1:, 1] = np.stack(slopes[::-1], axis=-1) if slopes else 0
-            return _Function("series", own, (), (np.sqrt(own), table))
+            return Function("series", own, (), (np.sqrt(own), table))
     raise AssertionError(dual)  # `Dual.sliced` says that there is one
 
 
@@ -155,7 +155,7 @@ class Parameters:
     def _named(self) -> list[str]:
         """The row function of each step."""
         black = np.zeros(1)
-        return ["linear" if dual is None else _function(dual, black).name for dual in self.duals]
+        return ["linear" if dual is None else function_of(dual, black).name for dual in self.duals]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -187,7 +187,7 @@ class Parameters:
         images = pixels.astype(np.float64).reshape(shape)
         var = np.sum(images * images, axis=2)
         maps = np.zeros((len(pixels), layout.map_size))
-        functions: list[list[_Function]] = []
+        functions: list[list[Function]] = []
         for k, (step, dual) in enumerate(zip(self.plan.steps, self.duals, strict=True)):
             self._put_below(maps, int(table[k, _S.below]), np.sqrt(var))
             var = step.weight * step.x.sums(step.y.sums(var, 1), 2) + step.bias
@@ -198,7 +198,7 @@ class Parameters:
             # Of each image by itself, so that nothing depends on what it is computed with.
             with np.errstate(over="ignore", invalid="ignore"):
                 try:
-                    functions.append([_function(dual, self._twice(one)) for one in var])
+                    functions.append([function_of(dual, self._twice(one)) for one in var])
                 except InputError as error:
                     raise InputError(f"{self.layers[k]}: {error}") from None
             after = np.stack([one.own[..., : var.shape[-1]] for one in functions[-1]])
@@ -293,12 +293,12 @@ class Side:
     Attributes
     ----------
     maps : float array, shape (n, map_size)
-    functions : list of list of _Function
+    functions : list of list of Function
         Those of each step, of each image; none where there is no activation.
     """
 
     maps: npt.NDArray[Any]
-    functions: list[list[_Function]]
+    functions: list[list[Function]]
 
     @cached_property
     def terms(self) -> list[int]:

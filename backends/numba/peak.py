@@ -50,7 +50,7 @@ def inner_loop_time(dtype: str, ntk: bool, repeats: int = 10_000) -> float:
     size = _COLUMNS * lanes_of(np.dtype(dtype))
     work: Any = np.full(10 * size, 0.5, dtype)
     tangent = work.copy() if ntk else None
-    rates = tuple(np.array([1 / 9, *LIMITS[dtype][:2]], dtype))
+    rates = tuple(np.array([1 / 9, *LIMITS[dtype][:2], 0.0], dtype))
     best = np.inf
     for _ in range(2):
         begin = time.perf_counter()

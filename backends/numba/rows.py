@@ -99,12 +99,12 @@ def row_function(activation: int, ends: int, three: bool) -> Any:
     def row(d, t, below_d, below_t, above_d, above_t, maps, worst, rates, constants, columns):
         wide()
         if constants is not None:
-            mean, gain, skip, odd, alpha, beta = constants
+            mean, gain, skip, _, alpha, beta = constants
         (g0, g1, g2), (map1, map2), (weight, parallel, opposite, bias) = above_d, maps, rates
         if t is not None:
             h0, h1, h2 = above_t
         lanes = lane_count(d)
-        zero, half, one, two = number(d, 0.0), number(d, 0.5), number(d, 1.0), number(d, 2.0)
+        half, one, two = number(d, 0.5), number(d, 1.0), number(d, 2.0)
         for j in range(columns):
             root, reciprocal = get(map1, 2 * j), get(map1, 2 * j + 1)
             for v in range(lanes):
@@ -125,7 +125,8 @@ def row_function(activation: int, ends: int, three: bool) -> Any:
                 if activation != LINEAR:
                     # Times the rate, which is 0 where a variance is: nothing is lost there.
                     margin = (more - parallel * square) * rate
-                    if activation != NONNEGATIVE:
+                    if activation == SIGNED:
+                        # After the first one the careful form knows no more of opposite features.
                         rest = (two - u) - opposite
                         margin = rest if rest < margin else margin
                     known = get(worst, v)
@@ -136,34 +137,33 @@ def row_function(activation: int, ends: int, three: bool) -> Any:
                     if ends == DEFICIT:
                         new = more
                 else:
+                    near, w, some = True, u, u
                     if activation != NONNEGATIVE:
                         near = u <= one
                         w = u if near else two - u
-                    else:
-                        near = True
-                        w = u  # rounded to less than zero it is flagged, and NaN is not read
+                        some = u if u < one else one
+                    # Rounded to less than zero u is flagged, and NaN is not read.
                     tau = math.sqrt(w)
                     turn = tau * angle(w)
                     cap = (w * tau) * segment(w)
-                    cosine = one - w if near else w - one
+                    cosine = one - u
                     if constants is None:
                         slope = half - turn if near else turn
                         if ends == KERNEL:
-                            new = half * scale * ((one - w if near else zero) + cap)
+                            new = half * scale * ((one - some) + cap)
                         elif ends == DEFICIT:
-                            new = scale * ((w if near else one) - cap)
+                            new = scale * (some - cap)
                         else:
-                            new = half * square + scale * ((w if near else one) - cap)
+                            new = half * square + scale * (some - cap)
                     else:
-                        slope = mean - gain * turn if near else skip + gain * turn
-                        even = gain * cap
-                        rise = two * mean * w if near else odd - two * skip * w
+                        slope = skip + gain * (half - turn if near else turn)
                         if ends == KERNEL:
-                            new = scale * ((mean if near else skip) * cosine + half * even)
+                            new = scale * (skip * cosine + (half * gain) * ((one - some) + cap))
                         elif ends == DEFICIT:
-                            new = scale * (rise - even)
+                            new = scale * ((skip + skip) * u + gain * (some - cap))
                         else:
-                            new = mean * square + scale * (rise - even)
+                            rise = (skip + skip) * u + gain * (some - cap)
+                            new = mean * square + scale * rise
                 put(d, k, new)
                 if t is not None:
                     newest_t = get(below_t, k)

@@ -34,7 +34,7 @@ from refntk.evaluation.tiles import Tile, cut
 from refntk.network.network import Network
 from refntk.network.signal import Layer
 from refntk.ops.dual import Dual
-from refntk.ops.operations import Pointwise
+from refntk.ops.operations import Filter, Pointwise
 from refntk.plan.orbits import orbits_too_long
 from refntk.plan.reduction import Plan, make_plan
 from refntk.progress import reporting
@@ -331,7 +331,8 @@ class Job:
                 correlation = at_readout(
                     self._plan, self._engine, one, two, given, self.dtype
                 )
-            return apply_head(self._plan.head, *readout, var1, var2, correlation)
+            itself = np.eye(len(var1), dtype=bool) if mirrored else None
+            return apply_head(self._plan.head, *readout, var1, var2, correlation, itself)
 
     def _scaled(
         self, which: int, part: slice
@@ -353,14 +354,19 @@ class Job:
     ) -> npt.NDArray[np.float64]:
         """Kernel of each image with itself at the readout, computed once for each image."""
         known = self._variances[which][part]
-        if self._activations and np.isnan(known).any():
+        if self._nonlinear and np.isnan(known).any():
             diagonal = self._engine.diagonal(prepared)
             known[:] = np.ldexp(diagonal, 2 * powers + self._plan.exponent)
         return known
 
     @property
+    def _nonlinear(self) -> bool:
+        """Whether what comes after the readout needs variances there."""
+        return not all(isinstance(op, Filter) for op in self._plan.head.operations)
+
+    @property
     def _activations(self) -> list[Dual]:
-        """The activations after the readout, which need variances there."""
+        """The activations after the readout."""
         return [op.dual for op in self._plan.head.operations if isinstance(op, Pointwise)]
 
     def _finish(self, block: FloatArray | None, mirrored: bool) -> FloatArray:

@@ -42,7 +42,9 @@ from refntk.ops.operations import (
     Thin,
     read_by,
 )
+from refntk.ops.powers import PolynomialDual
 from refntk.ops.program import Program
+from refntk.ops.series import SeriesDual
 from refntk.ops.space import Space
 from refntk.ops.support import Support, Window
 from refntk.plan.axes import as_rows
@@ -241,6 +243,8 @@ class Plan:
         places = [step.y.n_out * step.x.n_out for step in self.steps]
         if self.method == "branches":
             places = [space.positions for space in self.body.spaces[1:-1]]
+            if any(isinstance(op, Average) for op in self.body.operations[:-1]):
+                return self.order * sum(n * n for n in places)
         places = places or [math.prod(self.shape[:-1])]
         if self.pools:
             return self.order * sum(n * n for n in places)
@@ -302,10 +306,11 @@ def make_plan(
     program = without_inner_means(net.program(shape))
     if net.axes == 1 and net.takes == "grid":
         program, shape = as_rows(program), (1, *shape)
-    count, obstacle = _readout(program)
+    # The first vector is the readout: branches do not go beyond it.
+    count = program.spaces.index(Space())
     body, head = program.part(0, count), program.part(count, len(program))
-    doubt, on_cosets = broken_symmetry(program), net.takes == "set"
-    obstacle = obstacle or doubt
+    obstacle = doubt = broken_symmetry(program)
+    on_cosets = net.takes == "set"
     name = program.name(0)
     reasons: dict[str, str | None] = dict.fromkeys(METHODS[:-1], obstacle)
     if on_cosets:
@@ -341,23 +346,6 @@ def make_plan(
     return Plan(method, shape, body, exponent, head, group, steps, pooled, chain, doubt, pools)
 
 
-def _readout(program: Program) -> tuple[int, str | None]:
-    """Count the operations up to the readout, and say what prevents a head after it.
-
-    All operations belong to the body where it does.
-    """
-    count = next(k for k, space in enumerate(program.spaces) if space == Space())
-    for k in range(count, len(program)):
-        if read_by(program.operations[k]) != (k,):
-            return len(program), f"{program.name(k)} forks after the readout"
-        match program.operations[k]:
-            case Filter() | Pointwise():
-                pass
-            case _:
-                return len(program), f"{program.name(k)} comes after the readout"
-    return count, None
-
-
 def _obstacle(body: Program, method: str, general: bool) -> str | None:
     """Say which layer prevents a method other than literal, and why; None if it applies."""
     wraps: set[bool] = set()
@@ -390,11 +378,13 @@ def _obstacle(body: Program, method: str, general: bool) -> str | None:
                 below = body.operations[k - 1]
                 if not (forks or isinstance(below, Filter)):
                     return f"{name} does not come after a convolution"
-                if dual.arccos is None and not (method == "slices" and dual.sliced and general):
+                if dual.arccos is None and (method == "band" or not (dual.sliced and general)):
                     return f"{name} is no Relu or the like, which these slices are for"
+                if forks and isinstance(dual, SeriesDual | PolynomialDual):
+                    return f"{name} is a series, which slices of branches have no room for"
                 if dual.arccos is None and isinstance(below, Filter) and _oblong(below.support):
                     return f"{name} is no Relu or the like, and images are turned to another shape"
-            case Average(support=support) if support.windows and method == "band":
+            case Average(support=support) if support.windows and (forks or method == "band"):
                 pools += 1
                 obstacle = turned_obstacle(support, "window")
                 if obstacle := obstacle or pool_obstacle(support, True in wraps):

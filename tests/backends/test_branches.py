@@ -11,14 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import refntk
-from refntk.errors import MethodError
+from refntk.errors import InputError, MethodError
 from refntk.network.layers import (
     Abs,
+    AvgPool,
     Concat,
     Conv,
     Dense,
     Dropout,
+    Elementwise,
+    Exp,
+    ExpNormalized,
     Flatten,
+    Gelu,
     GlobalAvgPool,
     GroupConv,
     GroupPool,
@@ -26,8 +31,11 @@ from refntk.network.layers import (
     LeakyRelu,
     Lift,
     Product,
+    Rbf,
+    RectifiedMonomial,
     Relu,
     Residual,
+    SumPool,
 )
 from refntk.network.network import Network
 from refntk.plan.reduction import make_plan
@@ -72,6 +80,32 @@ NETWORKS: dict[str, list[Any]] = {
     "group": [
         Lift((3, 3), group="C4", **SCALES), block(GroupConv), LayerNorm(axes="all"), RELU,
         GroupPool(), Dense(), RELU, Dense(),
+    ],
+    "smooth": [
+        FIRST, Residual([Gelu(), FIRST, RELU, Conv((2, 1))]), LayerNorm(), ExpNormalized(), FIRST,
+        Residual([Rbf(gamma=0.4), Conv((1, 1), b_std=0.1)]), RectifiedMonomial(degree=2),
+        GlobalAvgPool(), Dense(), RELU, Dense(),
+    ],
+    "pooled": [
+        FIRST, block(), AvgPool((2, 2), padding="SAME", normalize_edges=True), LayerNorm(), RELU,
+        FIRST, block(), SumPool((2, 2), strides=(2, 2)), Conv((1, 1), b_std=0.2), LEAKY,
+        GlobalAvgPool(),
+    ],
+    "pooled, smooth": [
+        FIRST, Gelu(), AvgPool((2, 2), strides=(2, 2)), FIRST, ExpNormalized(), Flatten(), Dense(),
+    ],
+    "pooled, circular": [
+        circular(), Residual([RELU, circular()]), AvgPool((2, 2), strides=(2, 2)),
+        Conv((2, 2), padding="CIRCULAR"), RELU, GlobalAvgPool(),
+    ],
+    "pooled, on a group": [
+        Lift((3, 3), group="D4", **SCALES), block(GroupConv), AvgPool((2, 2), strides=(2, 2)),
+        GroupConv((1, 1)), RELU, GroupPool(), Dense(),
+    ],
+    "smooth, circular": [
+        circular(), Residual([Gelu(), circular()]), Rbf(gamma=0.4), circular(),
+        RectifiedMonomial(degree=2), Conv((1, 1), padding="CIRCULAR"), LayerNorm(axes="all"),
+        ExpNormalized(), Flatten(),
     ],
     "rates": [
         Conv((3, 3), learning_rate=0.5, **SCALES),
@@ -174,6 +208,14 @@ def test_random_networks(layers: list[Any], readout: Any, seed: int) -> None:
         ),
         ([FIRST, Dropout(0.5), FIRST], r"layer 1 \(Dropout\) has no rule there"),
         ([FIRST, Residual([RELU, circular()])], "CIRCULAR does not mix with others"),
+        (
+            [FIRST, Residual([AvgPool((2, 2)), FIRST], shortcut=[Conv((2, 2), padding="VALID")])],
+            r"layer 1 \(Residual: AvgPool\) pools in a branch, and others go on beside it",
+        ),
+        (
+            [FIRST, Residual([Elementwise("tanh"), FIRST])],
+            r"layer 1 \(Residual: Elementwise\) is a series, which slices of branches have no room",
+        ),
     ],
 )
 def test_what_has_no_slices(layers: list[Any], message: str) -> None:
@@ -181,6 +223,12 @@ def test_what_has_no_slices(layers: list[Any], message: str) -> None:
     with pytest.raises(MethodError, match=f"branches does not apply: .*{message}.*literal$"):
         make_plan(net, (3, 3, 1), "branches")
     assert make_plan(net, (3, 3, 1)).method == "literal"
+
+
+def test_kernels_that_are_too_large_are_named(images: Any) -> None:
+    net = Network([FIRST, LayerNorm(), Conv((1, 1), W_std=40.0), Exp(), GlobalAvgPool()])
+    with pytest.raises(InputError, match=r"^layer 3 \(Exp\): kernels after it are too large"):
+        refntk.kernel(net, images)
 
 
 def test_graphics_processors_have_no_branches() -> None:

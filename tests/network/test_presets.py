@@ -13,6 +13,7 @@ from refntk.network.layers import (
     CentreReadout,
     Conv,
     Dense,
+    ExpNormalized,
     Flatten,
     GlobalAvgPool,
     GlobalSumPool,
@@ -21,6 +22,7 @@ from refntk.network.layers import (
     Layer,
     Lift,
     Relu,
+    Residual,
 )
 
 ROOT = 1.4142135623730951  # that of 2
@@ -29,6 +31,26 @@ HALF, TOP = AvgPool((2, 2), strides=(2, 2)), [GlobalAvgPool(), Dense(W_std=ROOT)
 HEAD: list[Layer] = [Dense(), Relu(), Dense()]
 HIDDEN: list[Layer] = [Dense(W_std=1.0, b_std=1.0), Relu()]
 GCONV, CIRCULAR = GroupConv((3, 3), padding="SAME"), Conv((3, 3), padding="CIRCULAR")
+
+SHANKAR: list[Layer] = [Conv((3, 3)), ExpNormalized()]
+PLAIN = [GlobalAvgPool(), Dense()]
+
+
+def residual(step: int | None) -> Residual:
+    """Relu and convolution twice, beside the identity or a convolution with this stride."""
+    strides = (step or 1,) * 2
+    first, second = (
+        Conv((3, 3), strides=along, W_std=ROOT) for along in (strides, (1, 1))
+    )
+    shortcut = [Conv((1, 1), strides=strides)] if step else []
+    return Residual([Relu(), first, Relu(), second], shortcut=shortcut)
+
+
+def stages(blocks: int, first: int | None) -> list[Layer]:
+    """Three stages of residual blocks, and the mean over positions."""
+    body = [residual(step if k == 0 else None) for step in (first, 2, 2) for k in range(blocks)]
+    return [Conv((3, 3), W_std=ROOT), *body, Relu(), *PLAIN]
+
 
 EXPECTED: dict[str, list[Layer]] = {
     "gcnn-paper": [
@@ -43,6 +65,11 @@ EXPECTED: dict[str, list[Layer]] = {
     "myrtle-5": [*STAGE * 2, HALF, *STAGE, HALF, *STAGE, *TOP],
     "myrtle-7": [*STAGE * 2, HALF, *STAGE * 2, HALF, *STAGE * 2, *TOP],
     "myrtle-10": [*STAGE * 3, HALF, *STAGE * 3, HALF, *STAGE * 3, *TOP],
+    "myrtle-5-expnormalized": [*SHANKAR * 2, HALF, *SHANKAR, HALF, *SHANKAR, *PLAIN],
+    "myrtle-7-expnormalized": [*SHANKAR * 2, HALF, *SHANKAR * 2, HALF, *SHANKAR * 2, *PLAIN],
+    "myrtle-10-expnormalized": [*SHANKAR * 3, HALF, *SHANKAR * 3, HALF, *SHANKAR * 3, *PLAIN],
+    "resnet-20": stages(3, None),
+    "wide-resnet-28": stages(4, 1),
     "gcnn-convergence": [
         Lift((3, 3), group="C4", padding="SAME"),
         *[Relu(), GCONV] * 4,

@@ -181,11 +181,11 @@ ON_FINITE_SETS = {"SetLift", "SetGroupConv", "SetLinear", "CosetPool"}
 OTHERS = {
     "RotationPool": r"layer 0 \(Lift\) has a mask, and slices sum over whole windows",
     "CentreReadout": r"layer 4 \(CentreReadout\) reads all positions at the centre of rotation",
-    "Residual": r"layer 6 \(Residual\) forks after the readout",
-    "Concat": r"layer 6 \(Concat: Relu\) forks after the readout",
-    "Product": r"layer 5 \(Product: Dense\) forks after the readout",
-    "LayerNorm": r"layer 8 \(LayerNorm\) comes after the readout",
-    "Dropout": r"layer 9 \(Dropout\) comes after the readout",
+    "Residual": r"layer 1 \(Residual: Residual: Relu\) does not read the layer before it alone",
+    "Concat": r"layer 1 \(Concat: Relu\) does not read the layer before it alone",
+    "Product": r"layer 1 \(Product: GroupConv\) does not read the layer before it alone",
+    "LayerNorm": r"layer 1 \(LayerNorm\) has no rule there",
+    "Dropout": r"layer 2 \(Dropout\) has no rule there",
 }
 """What else has no slices, and the words that say so."""
 
@@ -284,7 +284,7 @@ def test_slices_do_not_pool_before_the_readout(name: str, images: Any) -> None:
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_slices_name_what_they_have_no_rule_for(name: str, images: Any) -> None:
-    named = rf"does not apply: {OTHERS[name]}; use the method (literal|orbits)"
+    named = rf"does not apply: {OTHERS[name]}; use the method (literal|orbits|branches)"
     with pytest.raises(MethodError, match=named):
         refntk.kernel(Network(NETWORKS[name]), images, method="slices")
 
