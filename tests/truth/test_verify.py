@@ -53,7 +53,7 @@ def ntk_times(factor: Any) -> Any:
         (SINGLE, ntk_times(lambda x1, options: 1 + 1e-5 * ("dtype" in options))),
         # It depends on the orientation of an image.
         (TURNS, ntk_times(lambda x1, options: 1 + 1e-11 * x1[:1, 0, 0, 0])),
-        (TURNED_VOLUMES, ntk_times(lambda x1, options: 1 + 1e-11 * x1[:1, 0, 0, 0])),
+        (TURNED_VOLUMES, ntk_times(lambda x1, options: 1 + 1e-11 * x1[-1:, 0, 0, 0])),
         (ORBITS, ntk_times(lambda x1, options: 1 + 2e-12 * (options["method"] == "orbits"))),
         # It has a negative direction, is not symmetric, depends on the tile.
         (DEFINITE, changed(lambda k, x1, o: Kernel(k.nngp, k.ntk - 1e-9 * np.eye(len(k.ntk))))),
