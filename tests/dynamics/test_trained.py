@@ -54,7 +54,7 @@ def test_a_wide_network_errs_as_regression_does_where_it_descends(images):
     assert abs(row["exact"] - exact["exact"]) < 1e-9
     assert abs(row["spectral"] - exact["spectral"]) < 1e-12
     assert abs(rows["descent"]["trained"] - row["exact"]) < 0.05
-    # Adam fits the same points, and answers otherwise, however wide the network is.
+    # Adam fits the same points, and answers otherwise.
     assert abs(rows["adam"]["trained"] - row["exact"]) > 0.3
     again = trained_rows(study, {"mlp-1": NET}, labels, [(0, 2)], [4], 1e-6, training, done=[row])
     assert list(again) == []
