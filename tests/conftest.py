@@ -38,12 +38,13 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 @pytest.fixture
 def one_machine_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compile one function for activations of all kinds, in the place of one for each network."""
+    from refntk.backends.numba import branch_tables
     from refntk.backends.numba.functions import FUNCTIONS
     from refntk.backends.numba.parameters import Parameters
 
     names = tuple(sorted({*FUNCTIONS, "series", "power 2", "power 3"}))
     monkeypatch.setattr(Parameters, "names", names)
-    monkeypatch.setattr("refntk.backends.numba.branches.row_functions", lambda body: names)
+    monkeypatch.setattr(branch_tables, "row_functions", lambda body: names)
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ from refntk.ops.program import Program
 from refntk.ops.support import Window
 from refntk.plan.branches import stages, strides_below
 
-__all__ = ["Tables", "row_functions", "tables_of", "variances"]
+__all__ = ["Slots", "Tables", "row_functions", "tables_of", "variances"]
 
 Floats = npt.NDArray[np.float64]
 Recipe = Callable[[list[Floats]], Floats]

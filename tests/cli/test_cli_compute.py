@@ -236,7 +236,7 @@ def pixel(value):
         (np.ones((0, 6, 6, 2)), ("bad.npy", "empty")),
         (np.ones((5, 0, 6, 2)), ("bad.npy", "empty")),
         (np.ones((5, 6)), ("bad.npy", "2 axes", "(N, H, W, C)")),
-        (np.ones((1, 5, 6, 6, 2)), ("bad.npy", "5 axes", "(N, H, W, C)")),
+        (np.ones((1, 5, 6, 6, 2)), ("bad.npy", "volumes (N, D, H, W, C)", "three sides")),
         (np.ones((5, 6, 6, 2), dtype=complex), ("bad.npy", "complex128")),
     ],
     ids=["nan", "inf", "no image", "no pixel", "2 axes", "5 axes", "complex"],

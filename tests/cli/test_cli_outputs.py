@@ -135,7 +135,7 @@ def test_overwrite_and_resume_together_from_the_start(images: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_commands_that_keep_nothing_end_in_a_line(number: int, tmp_path: Path) -> None:
     program = [sys.executable, "-P", "-c", "from refntk.cli import main; main()"]
-    command = [*program, "oracle", "export", "suite.h5"]
+    command = [*program, "oracle", "export", "suite.h5", "--prove"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         time.sleep(3)
         process.send_signal(number)

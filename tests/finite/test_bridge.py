@@ -160,4 +160,4 @@ def test_command(tmp_path):
     assert len(read_table(table)[1]) == 24
     result = run("--widths", "0,2")
     assert result.exit_code == 2
-    assert "expected positive numbers such as 8,16" in result.stderr
+    assert "expected positive whole numbers such as 8,16" in result.stderr

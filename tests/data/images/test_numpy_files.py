@@ -124,7 +124,7 @@ def test_pickled_objects_are_never_loaded(tmp_path):
     ("array", "message"),
     [
         (np.zeros((3, 4)), r"has 2 axes, shape \(3, 4\); expected \(N, H, W\) or"),
-        (np.zeros((1, 1, 3, 4, 1)), "has 5 axes"),
+        (np.zeros((1, 1, 3, 4, 1, 1)), "has 6 axes"),
         (np.zeros((0, 4, 4, 3)), r"is empty, shape \(0, 4, 4, 3\)"),
         (np.zeros((2, 4, 0, 3)), "is empty"),
         (np.zeros((2, 4, 4), complex), "dtype complex128, expected integers or floats"),
