@@ -246,7 +246,7 @@ def dimensions(channels: int) -> None:
     "--steps", type=options.positive, default=8, show_default=True, metavar="T", help="Steps."
 )  # fmt: skip
 def quotient(error: float, steps: int) -> None:
-    """Minimise (|x|² - 1)²/4 in the plane and on its quotient by rotations, the radii.
+    """Minimise (‖x‖² - 1)²/4 in the plane and on its quotient by rotations, the radii.
 
     By steepest descent, by Newton's method, and with Newton's equation solved by conjugate
     gradients that leave directions without curvature alone.

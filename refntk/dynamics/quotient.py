@@ -1,6 +1,6 @@
 r"""Steepest descent and Newton's method where a symmetry makes a valley of the minimum.
 
-The function f(x) = (|x|² - 1)²/4 of the plane does not change under rotations. On the quotient, the
+The function f(x) = (‖x‖² - 1)²/4 of the plane does not change under rotations. On the quotient, the
 half line of radii, it is φ(r) = (r² - 1)²/4 with one minimum that is not degenerate; in the plane
 the minimum is a circle, along which the Hessian has the eigenvalue φ'(r)/r, which goes to zero.
 
@@ -28,7 +28,7 @@ _FLAT = 1e-6  # of the largest curvature: directions of less are left alone
 
 
 def gradient(x: npt.ArrayLike) -> FloatArray:
-    """Give ∇f(x) = (|x|² - 1) x.
+    """Give ∇f(x) = (‖x‖² - 1) x.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def gradient(x: npt.ArrayLike) -> FloatArray:
 
 
 def curvature(x: npt.ArrayLike) -> FloatArray:
-    """Give the Hessian of f, (|x|² - 1) 1 + 2 x xᵀ.
+    """Give the Hessian of f, (‖x‖² - 1) 1 + 2 x xᵀ.
 
     Parameters
     ----------

@@ -85,7 +85,7 @@ def orbits_of(elements: npt.ArrayLike) -> Indices:
 
     Parameters
     ----------
-    elements : array of int, shape (|G|, n)
+    elements : array of int, shape (order of G, n)
         Element g moves point i to ``elements[g, i]``.
 
     Returns
@@ -103,7 +103,7 @@ def quotient(generator: npt.ArrayLike, elements: npt.ArrayLike) -> FloatArray:
     Parameters
     ----------
     generator : array of float, shape (n, n)
-    elements : array of int, shape (|G|, n)
+    elements : array of int, shape (order of G, n)
         As for `orbits_of`; a group.
 
     Returns
