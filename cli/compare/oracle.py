@@ -68,10 +68,11 @@ def export(suite: str, only: str, prove: bool, overwrite: bool, quiet: bool) -> 
     check_suite_path(suite, overwrite=overwrite)
     wanted = [case for case in cases() if fnmatchcase(case.name, only)]
     _some(only, len(wanted))
-    solved = [] if prove else [read_suite().solved[case.name] for case in wanted]
+    known = {} if prove else read_suite().solved
+    solved = []
     with ProgressBar(len(wanted), quiet=quiet, unit="cases") as bar:
-        for case in wanted[len(solved) :]:
-            solved.append(solve(case))
+        for case in wanted:
+            solved.append(known[case.name] if case.name in known else solve(case))
             bar.update(1)
     write_suite(suite, solved, overwrite=overwrite)
     say(f"{suite}: {len(solved)} cases")
